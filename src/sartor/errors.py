@@ -1,0 +1,249 @@
+"""Every error that Sartor expects, each with a code, an exit status and a way out.
+
+One root, `SartorError`. A subclass fixes what kind of trouble it is (``code``, ``exit_code``); the
+place that raises it says what happened, what was found and what to do. Anything that is not a
+`SartorError` is a defect of Sartor and keeps its traceback. `docs/errors.md` lists the codes; a
+test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ErrorDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.error/1"):
+    """What ``--json`` prints on stdout instead of a result when a command fails."""
+
+    code: str
+    message: str
+    exit_code: int
+    found: list[str] = []
+    hint: str | None = None
+    log: str | None = None
+
+
+class SartorError(Exception):
+    """The root of all expected errors.
+
+    ``message`` says what happened in one sentence, ``found`` lists what was seen (one line each),
+    ``hint`` says what to do next, ``log`` names the file that holds the whole story.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    summary: ClassVar[str] = "an error that has no code of its own"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        found: Iterable[str] = (),
+        hint: str | None = None,
+        log: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.found = list(found)
+        self.hint = hint
+        self.log = log
+
+    def document(self) -> ErrorDocument:
+        """The error as its JSON document."""
+        return ErrorDocument(
+            code=self.code,
+            message=self.message,
+            exit_code=self.exit_code,
+            found=self.found,
+            hint=self.hint,
+            log=self.log,
+        )
+
+
+class UsageError(SartorError):
+    """The command line does not hold together."""
+
+    code, exit_code = "usage", 2
+    summary = "the command line does not hold together"
+
+
+class HostDescriptionError(SartorError):
+    """A ``--host`` description cannot be read."""
+
+    code, exit_code = "host-description", 10
+    summary = "a `--host` description, or the file it names, cannot be read"
+
+
+class UnknownGpuError(SartorError):
+    """No GPU of that name is in the facts."""
+
+    code, exit_code = "unknown-gpu", 11
+    summary = "no GPU of that name is known"
+
+
+class UnknownEngineError(SartorError):
+    """No engine of that name can be served."""
+
+    code, exit_code = "unknown-engine", 12
+    summary = "no engine of that name can be served"
+
+
+class NothingFitsError(SartorError):
+    """Every candidate was rejected."""
+
+    code, exit_code = "nothing-fits", 13
+    summary = "every candidate was rejected for this host; each with its reason"
+
+
+class IndexUnreachableError(SartorError):
+    """The package index could not be reached at all."""
+
+    code, exit_code = "index-unreachable", 20
+    summary = "the package index could not be reached"
+
+
+class IndexRefusedError(SartorError):
+    """The package index answered, but with an error."""
+
+    code, exit_code = "index-refused", 21
+    summary = "the package index answered with an error (401, 403, 5xx …)"
+
+
+class ResolutionError(SartorError):
+    """The requirements cannot be met together from the configured indexes."""
+
+    code, exit_code = "resolution", 22
+    summary = "the packages cannot be had together from the configured indexes"
+
+
+class DiskFullError(SartorError):
+    """A file system that Sartor writes to has no room."""
+
+    code, exit_code = "disk-full", 23
+    summary = "a file system that Sartor writes to has no room left"
+
+
+class FolderNotWritableError(SartorError):
+    """A folder that Sartor needs cannot be written."""
+
+    code, exit_code = "not-writable", 24
+    summary = "a folder that Sartor needs cannot be written"
+
+
+class CompilerMissingError(SartorError):
+    """A native build was asked for on a machine without a compiler."""
+
+    code, exit_code = "compiler-missing", 25
+    summary = "`--build native` was asked for and there is no compiler"
+
+
+class BuildError(SartorError):
+    """The build of an environment failed for a reason of its own."""
+
+    code, exit_code = "build-failed", 26
+    summary = "building the environment failed"
+
+
+class SystemLibraryMissingError(SartorError):
+    """A system library that the engine needs is neither there nor to be had."""
+
+    code, exit_code = "system-library-missing", 27
+    summary = "a system library that the engine needs is missing"
+
+
+class ModelNotFoundError(SartorError):
+    """There is no such model file, folder or repository."""
+
+    code, exit_code = "model-not-found", 30
+    summary = "there is no such model file, folder or hub repository"
+
+
+class ModelInvalidError(SartorError):
+    """The model file is truncated or is not what its name says."""
+
+    code, exit_code = "model-invalid", 31
+    summary = "the model file is truncated, damaged or of another format"
+
+
+class ModelTooLargeError(SartorError):
+    """The model needs more memory than there is."""
+
+    code, exit_code = "model-too-large", 32
+    summary = "the model needs more memory than the machine has; said before loading"
+
+
+class ModelGatedError(SartorError):
+    """The hub wants its licence accepted or a token first."""
+
+    code, exit_code = "model-gated", 33
+    summary = "the hub refuses the model without an accepted licence or a token"
+
+
+class HubUnreachableError(SartorError):
+    """The model hub could not be reached, or broke off."""
+
+    code, exit_code = "hub-unreachable", 34
+    summary = "the model hub could not be reached, or the download broke off"
+
+
+class VerifyError(SartorError):
+    """The environment was built but does not pass its checks."""
+
+    code, exit_code = "verify-failed", 40
+    summary = "the environment was built but does not pass its checks"
+
+
+class PortInUseError(SartorError):
+    """Another process listens on the port that was asked for."""
+
+    code, exit_code = "port-in-use", 50
+    summary = "another process listens on the port that was asked for"
+
+
+class ServerDiedError(SartorError):
+    """The engine's server ended before it was asked to."""
+
+    code, exit_code = "server-died", 51
+    summary = "the engine's server ended before it was asked to"
+
+
+class ServerTimeoutError(SartorError):
+    """The engine's server did not become ready in time."""
+
+    code, exit_code = "server-timeout", 52
+    summary = "the engine's server did not become ready, or did not answer, in time"
+
+
+class NoSuchRunError(SartorError):
+    """No run of that name is known."""
+
+    code, exit_code = "no-such-run", 53
+    summary = "no run of that name is known"
+
+
+class InterruptedBySignal(SartorError):  # noqa: N818 - an interruption, not a fault
+    """The user, or the system, asked Sartor to stop in the middle."""
+
+    code, exit_code = "interrupted", 130
+    summary = "Ctrl-C or SIGTERM in the middle; what was half done is removed"
+
+
+def all_errors() -> list[type[SartorError]]:
+    """Every error class, by exit code."""
+    return sorted(SartorError.__subclasses__(), key=lambda c: c.exit_code)
+
+
+def closest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The names among ``known`` that ``name`` was probably meant to be, best first."""
+    return difflib.get_close_matches(name.lower(), list(known), n=most, cutoff=0.5)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A hint that offers the closest known names, or None where nothing is close."""
+    names = closest(name, known)
+    return f"did you mean {' or '.join(f'`{n}`' for n in names)}?" if names else None

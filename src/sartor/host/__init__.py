@@ -1,0 +1,1 @@
+"""The machine, read or described, as one frozen value."""

@@ -1,0 +1,151 @@
+"""Where Sartor keeps its files, and how it writes them.
+
+``SARTOR_HOME`` puts everything under one folder; otherwise the platform's user data folder is used.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sartor.errors import DiskFullError, FolderNotWritableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Places(msgspec.Struct, frozen=True):
+    """The folders that Sartor writes to; all below ``root``."""
+
+    root: Path
+
+    @property
+    def environments(self) -> Path:
+        """Finished environments, one folder each, named by the key of their stack."""
+        return self.root / "environments"
+
+    @property
+    def locks(self) -> Path:
+        """Resolved requirements (pylock.toml), one for each stack."""
+        return self.root / "locks"
+
+    @property
+    def wheels(self) -> Path:
+        """Wheels built here, by (source hash, flags, ISA)."""
+        return self.root / "wheels"
+
+    @property
+    def models(self) -> Path:
+        """Generated demo models. Models from the hub stay in the hub's own cache."""
+        return self.root / "models"
+
+    @property
+    def runs(self) -> Path:
+        """One folder for each server that was started: its record, logs and key."""
+        return self.root / "runs"
+
+    @property
+    def logs(self) -> Path:
+        """One log for each stage that writes one: resolve, install, compile."""
+        return self.root / "logs"
+
+
+def default_places() -> Places:
+    """The folders of this user: ``$SARTOR_HOME``, else the platform's user data folder."""
+    home = os.environ.get("SARTOR_HOME")
+    if home:
+        return Places(Path(home).expanduser().absolute())
+    import platformdirs
+
+    return Places(Path(platformdirs.user_data_dir("sartor")))
+
+
+def make_folder(path: Path, mode: int = 0o777) -> Path:
+    """Make ``path`` with its parents.
+
+    Raises `FolderNotWritableError` or `DiskFullError`, each with its way out.
+    """
+    with explain_os_errors(path):
+        path.mkdir(parents=True, exist_ok=True, mode=mode)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "not writable", str(path))
+    return path
+
+
+@contextmanager
+def explain_os_errors(path: Path) -> Iterator[None]:
+    """Turn the system's "no space" and "not permitted" below ``path`` into errors with a way out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise disk_full(path) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise FolderNotWritableError(
+                f"`{error.filename or path}` cannot be written ({os.strerror(error.errno)})",
+                hint="set SARTOR_HOME to a folder that you can write, for example "
+                "`SARTOR_HOME=/var/tmp/sartor`",
+            ) from error
+        raise
+
+
+def disk_full(path: Path, needed_bytes: int | None = None, log: str | None = None) -> DiskFullError:
+    """The error for a full file system that holds ``path``, with what is free and what is needed."""
+    found = [f"{human_bytes(free_bytes(path))} free for `{path}`"]
+    if needed_bytes is not None:
+        found.append(f"{human_bytes(needed_bytes)} needed")
+    return DiskFullError(
+        f"no space left on the file system that holds `{path}`",
+        found=found,
+        hint="free some space, or set SARTOR_HOME (environments, models made here) and UV_CACHE_DIR "
+        "(downloads) to folders on a larger file system; what was downloaded so far is kept",
+        log=log,
+    )
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes an ordinary user may still write where ``path`` is, or will be."""
+    stat = os.statvfs(existing_parent(path))
+    return stat.f_bavail * stat.f_frsize
+
+
+def existing_parent(path: Path) -> Path:
+    """``path`` itself where it exists, else its nearest parent that does."""
+    for candidate in (path, *path.parents):
+        if candidate.exists():
+            return candidate
+    return Path("/")
+
+
+def write_atomically(path: Path, content: bytes | str, mode: int = 0o644) -> None:
+    """Write ``content`` beside ``path`` and rename it there: readers see the old or the new file.
+
+    The file never exists with wider permissions than ``mode``.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    make_folder(path.parent)
+    with explain_os_errors(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(name, mode)  # noqa: PTH101 - the descriptor's file, by its name
+            os.replace(name, path)  # noqa: PTH105
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def human_bytes(count: float) -> str:
+    """Bytes as people read them: ``23.5 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
