@@ -1,0 +1,160 @@
+"""Facts: TOML files with a source and a date in every row, read once into frozen values."""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+Row = TypeVar("Row", bound="Fact")
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row. ``source`` is a URL, or says who measured what; ``checked_on`` is the day."""
+
+    source: str
+    checked_on: datetime.date
+
+
+class GpuFact(Fact, frozen=True):
+    """One product. Sizes are the maker's: ``memory_gb`` in GB, bandwidth in GB/s.
+
+    ``name`` is what NVML reports, ``id`` the short name that people type, and ``aliases`` the other
+    ways to write it, in the same spelling as ``id`` (lower case, hyphens).
+    """
+
+    name: str
+    id: str
+    compute_capability: str
+    architecture: str
+    klass: Literal["data-center", "workstation", "consumer", "embedded", "integrated"] = (
+        msgspec.field(name="class")
+    )
+    memory_gb: float
+    aliases: list[str] = []
+    mobile: bool = False
+    memory_bandwidth_gbs: float | None = None
+    unified_memory: bool = False
+    driver_min_branch: int | None = None
+
+
+class ArchFact(Fact, frozen=True):
+    """One compute capability: the toolkits that can compile for it and the drivers that know it.
+
+    ``family`` is the suffix form whose cubins it shares (``120f``); ``tegra`` marks Jetson parts.
+    """
+
+    compute_capability: str
+    architecture: str
+    toolkit_min: str | None = None
+    toolkit_last: str | None = None
+    driver_last_branch: int | None = None
+    family: str | None = None
+    tegra: bool = False
+
+
+class ToolkitFact(Fact, frozen=True):
+    """One CUDA toolkit: its own driver, the oldest its major runs on, the PTX ISA it writes."""
+
+    version: str
+    driver_linux_min: str
+    minor_compat_driver_min: str | None = None
+    ptx_isa: str | None = None
+
+
+class DriverBranchFact(Fact, frozen=True):
+    """One driver branch and the highest CUDA version that it supports."""
+
+    branch: int
+    cuda: str
+    kind: str | None = None
+    first_version: str | None = None
+
+
+class LibraryFact(Fact, frozen=True):
+    """One system library: the packages that hold it, and a wheel that carries a copy.
+
+    ``wheel`` is a requirement, ``member`` a glob inside it, used where nobody may install the
+    system's package.
+    """
+
+    soname: str
+    packages: dict[str, str] = {}
+    wheel: str | None = None
+    member: str | None = None
+    licence: str | None = None
+
+
+class IndexFact(Fact, frozen=True):
+    """One package index that an engine's makers publish themselves."""
+
+    id: str
+    url: str
+    publisher: str
+
+
+def folder() -> Traversable:
+    """The folder that holds the TOML files."""
+    return resources.files("sartor.facts")
+
+
+def read_table(file: str, key: str, kind: type[Row]) -> tuple[Row, ...]:
+    """The rows ``[[key]]`` of ``file``; raises `msgspec.ValidationError` naming the file."""
+    content: dict[str, Any] = tomllib.loads((folder() / file).read_text("utf-8"))
+    try:
+        return msgspec.convert(tuple(content[key]), tuple[kind, ...])
+    except msgspec.ValidationError as error:
+        raise msgspec.ValidationError(f"{file}, [[{key}]]: {error}") from error
+
+
+@cache
+def gpus() -> tuple[GpuFact, ...]:
+    """Every product."""
+    return read_table("gpus.toml", "gpu", GpuFact)
+
+
+@cache
+def archs() -> tuple[ArchFact, ...]:
+    """Every compute capability."""
+    return read_table("archs.toml", "arch", ArchFact)
+
+
+@cache
+def toolkits() -> tuple[ToolkitFact, ...]:
+    """Every CUDA toolkit, oldest first."""
+    return read_table("cuda.toml", "toolkit", ToolkitFact)
+
+
+@cache
+def driver_branches() -> tuple[DriverBranchFact, ...]:
+    """Every driver branch, oldest first."""
+    return read_table("cuda.toml", "driver_branch", DriverBranchFact)
+
+
+@cache
+def libraries() -> tuple[LibraryFact, ...]:
+    """The system libraries that engines need."""
+    return read_table("libraries.toml", "library", LibraryFact)
+
+
+@cache
+def indexes() -> tuple[IndexFact, ...]:
+    """The package indexes that engines publish themselves."""
+    return read_table("indexes.toml", "index", IndexFact)
+
+
+def cuda_of_driver(version: str) -> str | None:
+    """The highest CUDA version that a driver supports, by its branch; None where not known.
+
+    A branch between two known ones supports what the older of them does.
+    """
+    branch = int(version.split(".", 1)[0])
+    known = [row for row in driver_branches() if row.branch <= branch]
+    return known[-1].cuda if known else None
