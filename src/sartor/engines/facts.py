@@ -55,7 +55,10 @@ class BuildFact(Fact, frozen=True):
 
 
 class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One engine; ``build`` is in order of preference, the best first."""
+    """One engine; ``build`` is in order of preference, the best first.
+
+    ``rank`` orders the engines among each other on one accelerator; 1 is asked first.
+    """
 
     name: str
     aliases: list[str]
@@ -63,6 +66,7 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     homepage: str
     licence: str
     default_context: int
+    rank: dict[str, int]
     default_gpu_memory_fraction: float
     start_timeout_seconds: float
     build: list[BuildFact]
