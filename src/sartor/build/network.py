@@ -55,7 +55,9 @@ def _pip_files(environ: Mapping[str, str]) -> list[Path]:
         return []
     home = Path(environ.get("HOME", "/nonexistent"))
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    files = [Path(d) / "pip/pip.conf" for d in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":")]
+    files = [
+        Path(d) / "pip/pip.conf" for d in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":")
+    ]
     files += [Path("/etc/pip.conf"), home / ".pip/pip.conf", config / "pip/pip.conf"]
     return [*files, Path(named)] if named else files
 
@@ -122,7 +124,9 @@ def default_index() -> str | None:
     """The user's own index, where one is configured; None means the clients' default."""
     for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
         if os.environ.get(variable):
-            return os.environ[variable].rpartition("=")[2] if "=http" in os.environ[variable] else (
-                os.environ[variable]
+            return (
+                os.environ[variable].rpartition("=")[2]
+                if "=http" in os.environ[variable]
+                else (os.environ[variable])
             )
     return pip_settings().get("index-url")

@@ -15,12 +15,12 @@ from sartor.facts import Fact, folder
 class BuildFact(Fact, frozen=True):
     """One way to get an engine onto a machine.
 
-    ``native`` and ``ptx`` are the compute capabilities whose machine code, and whose PTX, the makers
-    declare; ``driver_min`` is for the build to start at all, ``driver_cuda_for_ptx`` the CUDA version
-    a driver must support to compile its PTX. ``indexes`` are ids in `indexes.toml`, used for
-    ``index_packages`` alone. ``leave_out`` are dependencies declared and not wanted. ``compilers``
-    must be there to build, ``compilers_wanted`` for what the engine compiles at run time.
-    ``on_request`` builds are taken only when asked for by name.
+    ``native`` and ``ptx`` are the compute capabilities whose machine code, and whose PTX, the
+    makers declare; ``driver_min`` is for the build to start at all, ``driver_cuda_for_ptx`` the
+    CUDA version a driver must support to compile its PTX. ``indexes`` are ids in `indexes.toml`,
+    used for ``index_packages`` alone. ``leave_out`` are dependencies declared and not wanted.
+    ``compilers`` must be there to build, ``compilers_wanted`` for what the engine compiles at run
+    time. ``on_request`` builds are taken only when asked for by name.
     """
 
     id: str

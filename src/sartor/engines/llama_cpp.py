@@ -21,6 +21,11 @@ def xllamacpp(python: Path, run: Path, settings: ServeSettings) -> Command:
 def llama_cpp_python(python: Path, run: Path, settings: ServeSettings) -> Command:
     """The Python server of llama-cpp-python, over a library compiled on this machine."""
     return Command(
-        argv=[str(python), "-u", script("llama_cpp_python_server.py"), settings_file(run, settings)],
+        argv=[
+            str(python),
+            "-u",
+            script("llama_cpp_python_server.py"),
+            settings_file(run, settings),
+        ],
         environment=visible_gpus(settings),
     )

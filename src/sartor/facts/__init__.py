@@ -49,8 +49,8 @@ class ArchFact(Fact, frozen=True):
     """One compute capability: the toolkits that can compile for it and the drivers that know it.
 
     No ``max_toolkit``: the newest still can. No ``last_driver_branch``: the newest still does, or
-    the driver comes with the board (``tegra``). ``family`` is the suffix form whose cubins it shares
-    (``120f``), ``also_known_as`` the number that older toolkits gave it.
+    the driver comes with the board (``tegra``). ``family`` is the suffix form whose cubins it
+    shares (``120f``), ``also_known_as`` the number that older toolkits gave it.
     """
 
     compute_capability: str
@@ -112,7 +112,7 @@ def folder() -> Traversable:
     return resources.files("sartor.facts")
 
 
-def read_table(file: str, key: str, kind: type[Row]) -> tuple[Row, ...]:
+def read_table(file: str, key: str, row_type: type[Row]) -> tuple[Row, ...]:
     """The rows ``[[key]]`` of ``file``; raises `msgspec.ValidationError` naming the file.
 
     A ``source`` that is a key of the file's ``[sources]`` table stands for the text there.
@@ -122,7 +122,7 @@ def read_table(file: str, key: str, kind: type[Row]) -> tuple[Row, ...]:
     for row in content[key]:
         row["source"] = sources.get(row["source"], row["source"])
     try:
-        return msgspec.convert(tuple(content[key]), tuple[kind, ...])
+        return tuple(msgspec.convert(row, row_type) for row in content[key])
     except msgspec.ValidationError as error:
         raise msgspec.ValidationError(f"{file}, [[{key}]]: {error}") from error
 

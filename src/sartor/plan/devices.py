@@ -60,7 +60,7 @@ def coverage(build: BuildFact, device: Device, driver_cuda: str | None) -> Cover
     if Version(driver_cuda) < Version(wanted):
         return Coverage(
             "missing",
-            f"only PTX {ptx}, which needs a driver for CUDA {wanted}; this one supports {driver_cuda}",
+            f"only PTX {ptx}, for drivers of CUDA {wanted} or newer; this one is for {driver_cuda}",
         )
     return Coverage("jit", f"PTX {ptx} is compiled by the driver at first use")
 

@@ -109,7 +109,7 @@ class Stack(msgspec.Struct, frozen=True):
 
 
 class Fit(msgspec.Struct, frozen=True):
-    """Where the model goes: the devices (none: main memory), the context, and the memory in bytes."""
+    """Where the model goes: the devices (none: main memory), the context, the memory."""
 
     context: int
     devices: list[Device] = []

@@ -120,7 +120,7 @@ def indexes_to_ask(host: Host, request: Request, model: Model | None) -> list[In
 
 
 def _rank(case: Case) -> tuple[bool, int, int]:
-    """Candidates on a GPU first, then by the engine's rank there, then in the order of the facts."""
+    """On a GPU first, then by the engine's rank there, then in the order of the facts."""
     position = case.engine.build.index(case.build)
     accelerator = case.build.accelerator
     return (accelerator != "cuda", case.engine.rank[accelerator], position)
@@ -180,9 +180,8 @@ def _because(chosen: Judged) -> list[str]:
             reasons.append(f"{decision.rule}: not checked, {decision.why}")
         elif decision.rule in shown or "supplied" in decision.found:
             reasons.append(f"{decision.rule}: wanted {decision.wanted}; found {decision.found}")
-    if case.build.accelerator == "cpu" and not case.host.gpus:
-        if not case.host.undriven_gpus:
-            reasons.append("no NVIDIA GPU was found, so the engine runs on the CPU")
+    if case.build.accelerator == "cpu" and not (case.host.gpus or case.host.undriven_gpus):
+        reasons.append("no NVIDIA GPU was found, so the engine runs on the CPU")
     return reasons
 
 
@@ -194,11 +193,13 @@ def _warnings(chosen: Judged, judged: list[Judged]) -> list[str]:
             g.name or g.device_id for g in case.host.undriven_gpus
         ]
         warnings.append(f"the GPU is not used ({', '.join(names)}); the engine runs on the CPU")
-        for other in judged:
-            if other.case.build.accelerator == "cuda":
-                warnings.append(f"{_label(other)}: {_first_reason(other)}")
-    idle = [g for g in case.host.undriven_gpus if case.build.accelerator == "cuda"]
-    warnings += [f"{g.name or g.device_id} at {g.pci_address} is not used: {g.why}" for g in idle]
+        rivals = [j for j in judged if j.case.build.accelerator == "cuda"]
+        warnings += [f"{_label(j)}: {_first_reason(j)}" for j in rivals]
+    elif case.build.accelerator == "cuda":
+        warnings += [
+            f"{gpu.name or gpu.device_id} at {gpu.pci_address} is not used: {gpu.why}"
+            for gpu in case.host.undriven_gpus
+        ]
     trained = case.model.context_length if case.model else None
     if case.request.context and trained and case.request.context > trained:
         warnings.append(

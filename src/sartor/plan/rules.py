@@ -10,13 +10,14 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from sartor import facts
+from sartor.engines.facts import BuildFact, EngineFacts
+from sartor.host.model import Host
+from sartor.models.model import Model
 from sartor.plan.devices import Coverage, compilable, coverage, devices
 from sartor.plan.model import Accepted, Decision, IndexUse, Rejected, Request, Unchecked
 
 if TYPE_CHECKING:
-    from sartor.engines.facts import BuildFact, EngineFacts
-    from sartor.host.model import Host, Tool
-    from sartor.models.model import Model
+    from sartor.host.model import Tool
     from sartor.plan.model import Device
 
 GIB = 1 << 30
@@ -205,7 +206,9 @@ def _compiled(case: Case, device: Device) -> Coverage:
         case True:
             return Coverage("native", f"nvcc {version} compiles for {device.compute_capability}")
         case False:
-            return Coverage("missing", f"nvcc {version} cannot compile for {device.compute_capability}")
+            return Coverage(
+                "missing", f"nvcc {version} cannot compile for {device.compute_capability}"
+            )
         case None:
             return Coverage("unknown", "the compute capability is not in the facts")
 
@@ -220,7 +223,9 @@ def compute_capability(case: Case) -> Decision | None:
     if case.build.accelerator != "cuda" or not devices(case.host):
         return None
     native = ", ".join(case.build.native) or "what nvcc can compile"
-    wanted = f"machine code for {native}" + (f"; PTX {', '.join(case.build.ptx)}" if case.build.ptx else "")
+    wanted = f"machine code for {native}" + (
+        f"; PTX {', '.join(case.build.ptx)}" if case.build.ptx else ""
+    )
     verdicts = device_verdicts(case)
     found = "; ".join(f"{d.name} ({d.compute_capability}): {v.because}" for d, v in verdicts)
     kinds = {v.verdict for _, v in verdicts}
@@ -264,7 +269,9 @@ def system_libraries(case: Case) -> Decision | None:
     lost = [n for n in missing_libraries(case) if not _suppliable(n)]
     if lost:
         found = f"missing: {', '.join(lost)}"
-        return Rejected("system-libraries", wanted, found, case.declared, install_hint(lost, case.host))
+        return Rejected(
+            "system-libraries", wanted, found, case.declared, install_hint(lost, case.host)
+        )
     supplied = missing_libraries(case)
     found = f"{', '.join(supplied)} missing, supplied from a wheel" if supplied else "all there"
     return Accepted("system-libraries", wanted, found, case.declared)
@@ -285,7 +292,12 @@ def install_hint(sonames: list[str], host: Host) -> str:
     family = (host.system.distribution or "").split(" ", 1)[0].lower()
     rows = [row for row in facts.libraries() if row.soname in sonames]
     names = [row.packages.get(family) or row.packages.get("debian", row.soname) for row in rows]
-    tool = {"fedora": "dnf install", "rhel": "dnf install", "arch": "pacman -S", "alpine": "apk add"}
+    tool = {
+        "fedora": "dnf install",
+        "rhel": "dnf install",
+        "arch": "pacman -S",
+        "alpine": "apk add",
+    }
     return f"as root: `{tool.get(family, 'apt install')} {' '.join(names)}`"
 
 
@@ -298,7 +310,9 @@ def index(case: Case) -> Decision | None:
     lost = [s for s in states if s is not None and s.state == "not reached"]
     if lost and not case.build.index_optional:
         found = "; ".join(f"{s.url}: {s.why}" for s in lost)
-        return Rejected("index", wanted, found, "asked just now", "see the network or proxy settings")
+        return Rejected(
+            "index", wanted, found, "asked just now", "see the network or proxy settings"
+        )
     if lost:
         found = "not reached; the user's own index and folders are asked instead"
         return Accepted("index", wanted, found, "asked just now")
