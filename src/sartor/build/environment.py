@@ -15,12 +15,12 @@ import sys
 from typing import TYPE_CHECKING
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from sartor import __version__
 from sartor.build.model import Environment
 from sartor.build.uv import run_uv
 from sartor.errors import IndexUnreachableError, SartorError
+from sartor.locks import waiting_lock
 from sartor.paths import (
     Places,
     disk_full,
@@ -69,12 +69,7 @@ def ensure(stack: Stack, places: Places, reporter: Reporter) -> tuple[Environmen
     if found:
         return found, True
     make_folder(places.environments)
-    lock = FileLock(places.environments / f".{key}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        reporter.note("another `sartor` is building this environment; waiting for it")
-        lock.acquire()
+    lock = waiting_lock(places.environments / f".{key}.lock", reporter, "building this environment")
     try:
         found = find(places, key)
         return (found, True) if found else (_build(stack, key, places, reporter), False)

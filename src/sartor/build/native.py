@@ -10,11 +10,10 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from sartor.build.network import default_index
 from sartor.build.uv import run_uv
 from sartor.errors import BuildError, CompilerMissingError, IndexRefusedError, IndexUnreachableError
+from sartor.locks import waiting_lock
 from sartor.paths import Places, explain_os_errors, make_folder
 from sartor.plan.rules import COMPILER_HINT
 
@@ -37,7 +36,7 @@ def build_wheel(stack: Stack, places: Places, log: Path, reporter: Reporter) -> 
     """
     key = wheel_key(stack, compiler_version())
     folder = make_folder(places.wheels / key)
-    with FileLock(places.wheels / f".{key}.lock"):
+    with waiting_lock(places.wheels / f".{key}.lock", reporter, "compiling this"):
         done = sorted(folder.glob("*.whl"))
         if done:
             reporter.note(f"compiled before: {done[0].name}")

@@ -183,7 +183,7 @@ def explain(output: str, status: int, log: Path, what: str) -> SartorError:
             f"{what}: the package index could not be reached",
             found=found,
             hint="check the network and the proxy (HTTPS_PROXY), or name a mirror "
-            "(UV_DEFAULT_INDEX, or index-url in pip.conf); what was downloaded before is kept and used",
+            "(UV_DEFAULT_INDEX, or index-url in pip.conf); what was downloaded before is kept",
             log=str(log),
         )
     if "no solution found" in low or "not found in the package registry" in low:
