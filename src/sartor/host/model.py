@@ -56,7 +56,8 @@ class Driver(msgspec.Struct, frozen=True):
     """The NVIDIA driver. ``cuda`` is the highest CUDA version it supports, as ``major.minor``.
 
     ``source`` says who answered: ``nvml``, ``nvidia-smi``, ``/proc/driver/nvidia/version``, or
-    ``described``; ``cuda_source`` is ``driver`` (asked) or ``facts`` (looked up by branch).
+    ``described``; ``cuda_source`` is ``driver`` (asked), ``facts`` (looked up by branch) or
+    ``described``. ``kernel_module`` is ``open`` or ``proprietary``.
     """
 
     version: str | None = None

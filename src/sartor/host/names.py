@@ -1,0 +1,74 @@
+"""The names of GPUs: as people write them, as NVML reports them, as the facts know them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sartor import facts
+from sartor.errors import closest
+
+if TYPE_CHECKING:
+    from sartor.facts import GpuFact
+
+BRAND = "nvidia"
+
+
+def slug(text: str) -> str:
+    """``text`` in the spelling of the facts' ids: ``NVIDIA RTX_5090`` is ``rtx-5090``.
+
+    Lower case; every run of anything but letters and digits is one hyphen; a leading ``nvidia``
+    goes unless it is all there is. Idempotent.
+    """
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    while len(words) > 1 and words[0] == BRAND:
+        words.pop(0)
+    return "-".join(words)
+
+
+def spellings(row: GpuFact) -> list[str]:
+    """Every slug that means this product."""
+    return [row.id, *row.aliases, slug(row.name)]
+
+
+def gpu_fact(name: str, memory_bytes: int | None = None) -> GpuFact | None:
+    """The facts' row for a name; None where there is none.
+
+    A name exactly as NVML reports it comes first; several products may share one (memory sizes,
+    laptop parts): the one nearest to ``memory_bytes``, else the first. Then ids and aliases, then
+    the same without regard to hyphens (``rtx5090``).
+    """
+    exact = [row for row in facts.gpus() if row.name == name]
+    if exact:
+        return nearest_by_memory(exact, memory_bytes)
+    wanted = slug(name)
+    return by_spelling(wanted) or by_letters(wanted)
+
+
+def nearest_by_memory(rows: list[GpuFact], memory_bytes: int | None) -> GpuFact:
+    """The row whose memory comes nearest to ``memory_bytes``; the first where that is unknown."""
+    if memory_bytes is None:
+        return rows[0]
+    gib = memory_bytes / 2**30
+    return min(rows, key=lambda row: abs(row.memory_gb - gib))
+
+
+def by_spelling(wanted: str) -> GpuFact | None:
+    """The row with this id or alias; failing that, with this name."""
+    rows = facts.gpus()
+    by_id = (row for row in rows if wanted in {row.id, *row.aliases})
+    by_name = (row for row in rows if slug(row.name) == wanted)
+    return next(by_id, None) or next(by_name, None)
+
+
+def by_letters(wanted: str) -> GpuFact | None:
+    """The row one of whose spellings has the same letters and digits."""
+    letters = wanted.replace("-", "")
+    rows = facts.gpus()
+    return next((r for r in rows if letters in {s.replace("-", "") for s in spellings(r)}), None)
+
+
+def closest_gpus(name: str) -> list[str]:
+    """The ids that ``name`` was probably meant to be, best first."""
+    by_spelling = {s: row.id for row in reversed(facts.gpus()) for s in spellings(row)}
+    return list(dict.fromkeys(by_spelling[s] for s in closest(slug(name), by_spelling, most=6)))[:3]
