@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+
 
 def local_gguf(path: Path, reference: str, name: str | None = None) -> Model:
     """The model in the GGUF file at ``path`` and, where that is one part of a split, in all parts.
@@ -181,12 +183,14 @@ def _architecture(config: Mapping[str, object]) -> str | None:
 
 
 def _quantization(reading: FolderReading) -> str | None:
-    """The declared method, such as ``fp8`` or ``awq``, else the dtype that most bytes are of."""
+    """The declared method, such as ``fp8`` or ``awq``, else the dtype of most bytes."""
     declared = reading.config.get("quantization_config")
     method = declared.get("quant_method") if isinstance(declared, dict) else None
     if isinstance(method, str):
         return method
-    return max(reading.dtype_bytes, key=reading.dtype_bytes.__getitem__, default=None)
+    most = max(reading.dtype_bytes, key=reading.dtype_bytes.__getitem__, default=None)
+    named = reading.config.get("dtype") or reading.config.get("torch_dtype")
+    return most or _DTYPES.get(str(named))
 
 
 def config_kv_bytes(config: Mapping[str, object]) -> int | None:

@@ -10,6 +10,7 @@ import msgspec
 from sartor.errors import ModelNotFoundError, closest
 from sartor.models.choice import choices, choose
 from sartor.models.demo import NAME, demo_gguf, demo_safetensors
+from sartor.models.hub_reference import parse_hub_reference
 from sartor.models.local import local_folder, local_gguf
 from sartor.models.model import ModelFile
 from sartor.models.sniff import HEAD_BYTES, seems_to_be
@@ -31,8 +32,9 @@ def resolve(
     """The model that ``reference`` means: None or ``demo``, a file, a folder, or a hub name.
 
     What exists on this machine goes before a hub name. ``form`` is the format that the engine
-    wants where there is a choice (the demo model; a repository that holds both). Raises
-    `ModelNotFoundError`, `ModelInvalidError`.
+    wants where there is a choice (the demo model; a repository that holds both). A model on the
+    hub is looked up and not fetched: its ``path`` is None (see `fetched`). Raises
+    `ModelNotFoundError`, `ModelInvalidError`, and for a hub name what `hub.look_up` does.
     """
     if reference is None or reference == DEMO:
         return resolve_demo(places, reporter, form or "gguf")
@@ -42,7 +44,26 @@ def resolve(
             return resolve_folder(path.absolute(), reference)
         if path.exists():
             return resolve_file(path.absolute(), reference)
-    raise not_found(reference, path)
+    if looks_like_path(reference) or parse_hub_reference(reference) is None:
+        raise not_found(reference, path)
+    from sartor.models.hub import look_up
+
+    return look_up(reference, reporter, form)
+
+
+def fetched(model: Model, reporter: Reporter) -> Model:
+    """``model`` with a ``path``: as it is where it has one, else fetched from the hub."""
+    if model.path is not None:
+        return model
+    from sartor.models.hub import fetch
+
+    return fetch(model, reporter)
+
+
+def looks_like_path(reference: str) -> bool:
+    """Whether ``reference`` can only be meant as a path, though nothing is there."""
+    folder, slash, _ = reference.partition("/")
+    return reference.startswith(("/", ".", "~")) or (bool(slash) and Path(folder).is_dir())
 
 
 def resolve_demo(places: Places, reporter: Reporter, form: Format = "gguf") -> Model:
