@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -82,7 +83,12 @@ def find_host(description: str | None, places: Places, capture: str | None = Non
     from sartor.host.detect import detect
     from sartor.host.machine import RealMachine
 
-    return detect(RealMachine(), places)
+    machine = RealMachine()
+    if capture is None:
+        return detect(machine, places)
+    from sartor.host.record import record
+
+    return record(machine, places, Path(capture))
 
 
 def look_up(reference: str | None, places: Places, reporter: Reporter) -> Model | None:
@@ -160,7 +166,7 @@ def served(
     end. Two that want the same at once wait for each other.
     """
     from sartor.serve import runs
-    from sartor.serve.start import run_key, start
+    from sartor.serve.start import ask_again, run_key, start
 
     key = run_key(environment, model, planned.fit, asked)
     make_folder(places.runs, mode=0o700)
@@ -175,7 +181,10 @@ def served(
                 reporter.note(remark)
             endpoint = _answering(planned, server, model, reporter)
         else:
-            endpoint = msgspec.structs.replace(endpoint, reused=True)
+            with _stage(reporter, "ask", "a server that runs already") as words:
+                answer = ask_again(endpoint)
+                words.append(f"{answer.completion_tokens} tokens came back")
+            endpoint = msgspec.structs.replace(endpoint, reused=True, answer=answer)
         lock.release()
         yield endpoint, server
 

@@ -95,7 +95,7 @@ def _show(error: SartorError, *, as_json: bool) -> int:
     return error.exit_code
 
 
-def _raise_terminated(number: int, frame: FrameType | None) -> None:
+def _raise_terminated(number: int, _frame: FrameType | None) -> None:
     raise InterruptedBySignal(
         f"ended by {signal.Signals(number).name}; what was half done is removed"
     )

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stage",
         choices=("up", "build", "verify", "serve"),
         default="serve",
-        help="which log: of the server (serve), of the whole line (up), of uv and compilers (build)",
+        help="whose log: the server's (serve), the whole line's (up), uv's and compilers' (build)",
     )
     parser.add_argument("--lines", "-n", type=int, default=40, help="how many lines (default: 40)")
     parser.add_argument("--follow", "-f", action="store_true", help="go on as the log grows")

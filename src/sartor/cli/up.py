@@ -55,10 +55,11 @@ def run(options: argparse.Namespace) -> int:
             print_lines(*plan_lines(planned))
             print_lines(*(explain_lines(planned) if options.explain else []))
         return 0
-    with up(asked, serving, places, Both(terminal, new_log(places, "up"))) as (endpoint, server):
+    with up(asked, serving, places, Both(terminal, new_log(places, "up"))) as (found, server):
+        endpoint = found
         if server and options.detach:
             server.detach()
-            endpoint = server.publish(endpoint)
+            endpoint = server.publish(found)
         if options.json:
             print_document(endpoint)
         else:

@@ -107,15 +107,20 @@ def judge(case: Case) -> Judged:
 
 
 def indexes_to_ask(host: Host, request: Request, model: Model | None) -> list[IndexUse]:
-    """The makers' own indexes that stand between a candidate and being chosen."""
+    """The makers' own indexes that stand between a candidate and being chosen.
+
+    Candidates that rank behind one that fits without such an index are left alone.
+    """
     request = normalise(request)
     rows = {row.id: row for row in facts.indexes()}
     wanted: dict[str, IndexUse] = {}
-    for engine in engines():
-        for build in engine.build:
-            case = Case(host, engine, build, model, request, {})
-            if build.indexes and not judge(case).candidate.rejections:
-                wanted |= {i: _index_use(case, rows[i].url, i) for i in build.indexes}
+    cases = [Case(host, e, b, model, request, {}) for e in engines() for b in e.build]
+    for case in sorted(cases, key=_rank):
+        if judge(case).candidate.rejections:
+            continue
+        wanted |= {i: _index_use(case, rows[i].url, i) for i in case.build.indexes}
+        if case.build.index_optional or not case.build.indexes:
+            break
     return list(wanted.values())
 
 

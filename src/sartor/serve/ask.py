@@ -8,6 +8,8 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import msgspec
+
 from sartor.errors import ServerTimeoutError
 from sartor.serve.model import Answer
 
@@ -84,25 +86,29 @@ def first_question(url: str, key: str | None, model: str, seconds: float, log: s
     )
 
 
+class _Message(msgspec.Struct, frozen=True):
+    content: str | None = None
+    reasoning_content: str | None = None
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    message: _Message = _Message()
+    text: str | None = None
+
+
+class _Usage(msgspec.Struct, frozen=True):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    choices: list[_Choice] = []
+    usage: _Usage = _Usage()
+
+
 def _answer(value: dict[str, object], seconds: float) -> Answer:
-    import msgspec
-
-    class Message(msgspec.Struct):
-        content: str | None = None
-
-    class Choice(msgspec.Struct):
-        message: Message = Message()
-        text: str | None = None
-
-    class Usage(msgspec.Struct):
-        prompt_tokens: int = 0
-        completion_tokens: int = 0
-
-    class Reply(msgspec.Struct):
-        choices: list[Choice] = []
-        usage: Usage = Usage()
-
-    reply = msgspec.convert(value, Reply)
-    text = next((c.message.content or c.text or "" for c in reply.choices), "")
+    reply = msgspec.convert(value, _Reply)
+    said = [c.message.content or c.text or c.message.reasoning_content for c in reply.choices]
+    text = next((s for s in said if s), "")
     usage = reply.usage
     return Answer(QUESTION, text.strip(), usage.prompt_tokens, usage.completion_tokens, seconds)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 KEPT_LOGS = 20
+ASK_SECONDS = 600
 
 
 class ServeRequest(msgspec.Struct, frozen=True):
@@ -147,9 +148,8 @@ class Server:
 
     def ask(self) -> Answer:
         """Ask the first question; raises what stands in the way."""
-        seconds = engine_facts(self.run.engine).start_timeout_seconds
         try:
-            return first_question(self.url, self.key, self.run.model, seconds, self.run.log)
+            return first_question(self.url, self.key, self.run.model, ASK_SECONDS, self.run.log)
         except ServerTimeoutError:
             self.raise_if_dead()
             raise
@@ -300,3 +300,10 @@ def last_lines(path: str, count: int = 8) -> list[str]:
     except OSError:
         return []
     return [line for line in text.splitlines() if line.strip()][-count:]
+
+
+def ask_again(endpoint: Endpoint) -> Answer:
+    """Ask a server that runs already; raises `ServerTimeoutError` where it does not answer."""
+    file = endpoint.api_key_file
+    key = Path(file).read_text("utf-8").strip() if file else None
+    return first_question(endpoint.url, key, endpoint.model, ASK_SECONDS, endpoint.log)
