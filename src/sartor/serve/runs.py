@@ -172,6 +172,11 @@ def _of(folder: Path) -> str | None:
     return found.state if found else None
 
 
+def promised_ports(places: Places) -> dict[int, str]:
+    """The ports of runs that listen or soon will, each with the run's id."""
+    return {s.port: s.id for s in states(places) if s.state in {"starting", "running"}}
+
+
 def clean_lost(places: Places) -> list[str]:
     """End and remove what killed supervisors left behind; returns the ids of those runs."""
     lost = [s for s in states(places) if s.state in {"lost", "ended"}]

@@ -21,13 +21,16 @@ from sartor.build.environment import environment_variables
 from sartor.engines.facts import engine as engine_facts
 from sartor.engines.launch import ServeSettings, launcher
 from sartor.errors import ServerDiedError, ServerTimeoutError
+from sartor.locks import waiting_lock
 from sartor.paths import Places, make_folder, write_atomically
+from sartor.reporter import Silent
 from sartor.serve import runs
 from sartor.serve.address import choose_port, write_key
 from sartor.serve.ask import first_question, ready
 from sartor.serve.model import Answer, Endpoint, Exit, Processes, Run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from sartor.build.model import Environment
@@ -179,16 +182,25 @@ def start(
 
     Raises `PortInUseError`. The server is not ready yet: see `Server.wait_until_ready`.
     """
-    port, remark = choose_port(asked.host, asked.port)
+    key = run_key(environment, model, fit, asked)
+    # Two at once must not choose the same port: the record, once written, promises it to this run.
+    with waiting_lock(places.runs / ".ports.lock", Silent(), "choosing a port"):
+        port, remark = choose_port(asked.host, asked.port, runs.promised_ports(places))
+        with _new_folder(environment, places) as folder:
+            key_file = write_key(folder, asked.api_key, asked.host)
+            settings = _settings(environment, model, fit, (asked.host, port), key_file)
+            run = _record(environment, settings, key, folder, places)
+            write_atomically(folder / runs.RECORD, msgspec.json.encode(run))
+            return _supervised(run, folder), remark
+
+
+@contextlib.contextmanager
+def _new_folder(environment: Environment, places: Places) -> Iterator[Path]:
+    """A folder for a new run, which is removed where the block fails."""
     identity = f"{environment.stack.engine}-{secrets.token_hex(3)}"
     folder = make_folder(places.runs / identity, mode=0o700)
     try:
-        key_file = write_key(folder, asked.api_key, asked.host)
-        settings = _settings(environment, model, fit, (asked.host, port), key_file)
-        key = run_key(environment, model, fit, asked)
-        run = _record(environment, settings, key, folder, places)
-        write_atomically(folder / runs.RECORD, msgspec.json.encode(run))
-        return _supervised(run, folder), remark
+        yield folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
