@@ -49,7 +49,7 @@ as_ada() { # as_ada LOG COMMAND: runs as the user with an empty environment; set
     return $status
 }
 
-main_cold=null main_warm=null tests=null
+main_cold=None main_warm=None tests=None
 if [ "$what" != tests ]; then
     as_ada up-cold "./sartor up --detach"; main_cold=$seconds
     as_ada stop "./sartor stop"
