@@ -80,7 +80,7 @@ def make_folder(path: Path, mode: int = 0o777) -> Path:
 
 @contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turn the system's "no space" and "not permitted" below ``path`` into errors with a way out."""
+    """Turn "no space" and "not permitted" below ``path`` into errors with a way out."""
     try:
         yield
     except OSError as error:
@@ -96,15 +96,15 @@ def explain_os_errors(path: Path) -> Iterator[None]:
 
 
 def disk_full(path: Path, needed_bytes: int | None = None, log: str | None = None) -> DiskFullError:
-    """The error for a full file system that holds ``path``, with what is free and what is needed."""
+    """The error for a full file system: the one that holds ``path``."""
     found = [f"{human_bytes(free_bytes(path))} free for `{path}`"]
     if needed_bytes is not None:
         found.append(f"{human_bytes(needed_bytes)} needed")
     return DiskFullError(
         f"no space left on the file system that holds `{path}`",
         found=found,
-        hint="free some space, or set SARTOR_HOME (environments, models made here) and UV_CACHE_DIR "
-        "(downloads) to folders on a larger file system; what was downloaded so far is kept",
+        hint="free some space, or set SARTOR_HOME (environments) and UV_CACHE_DIR (downloads) "
+        "to folders on a larger file system; what was downloaded so far is kept",
         log=log,
     )
 

@@ -23,6 +23,9 @@ class Reporter(Protocol):
     def note(self, text: str) -> None:
         """Something worth knowing that changes nothing."""
 
+    def detail(self, text: str) -> None:
+        """What belongs into a log and on no screen: whole documents, versions, arguments."""
+
     def warn(self, text: str) -> None:
         """Something that the user should act on, though the work goes on."""
 

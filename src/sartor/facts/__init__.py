@@ -48,34 +48,41 @@ class GpuFact(Fact, frozen=True):
 class ArchFact(Fact, frozen=True):
     """One compute capability: the toolkits that can compile for it and the drivers that know it.
 
-    ``family`` is the suffix form whose cubins it shares (``120f``); ``tegra`` marks Jetson parts.
+    No ``max_toolkit``: the newest still can. No ``last_driver_branch``: the newest still does, or
+    the driver comes with the board (``tegra``). ``family`` is the suffix form whose cubins it
+    shares (``120f``), ``also_known_as`` the number that older toolkits gave it.
     """
 
     compute_capability: str
     architecture: str
-    toolkit_min: str | None = None
-    toolkit_last: str | None = None
-    driver_last_branch: int | None = None
+    min_toolkit: str
+    tegra: bool
+    max_toolkit: str | None = None
+    last_driver_branch: int | None = None
     family: str | None = None
-    tegra: bool = False
+    also_known_as: str | None = None
 
 
 class ToolkitFact(Fact, frozen=True):
-    """One CUDA toolkit: its own driver, the oldest its major runs on, the PTX ISA it writes."""
+    """One CUDA toolkit: its own driver, the oldest its major runs on, the PTX ISA it writes.
+
+    ``public`` is False for a version that drivers report and that had no toolkit of its own.
+    """
 
     version: str
-    driver_linux_min: str
-    minor_compat_driver_min: str | None = None
-    ptx_isa: str | None = None
+    minor_compat_driver_min: str
+    ptx_isa: str
+    driver_linux_min: str | None = None
+    public: bool = True
 
 
 class DriverBranchFact(Fact, frozen=True):
     """One driver branch and the highest CUDA version that it supports."""
 
     branch: int
-    cuda: str
-    kind: str | None = None
-    first_version: str | None = None
+    cuda_max: str
+    kind: Literal["LTS", "production", "new feature", "developer"] | None = None
+    first_linux: str | None = None
 
 
 class LibraryFact(Fact, frozen=True):
@@ -105,11 +112,17 @@ def folder() -> Traversable:
     return resources.files("sartor.facts")
 
 
-def read_table(file: str, key: str, kind: type[Row]) -> tuple[Row, ...]:
-    """The rows ``[[key]]`` of ``file``; raises `msgspec.ValidationError` naming the file."""
+def read_table(file: str, key: str, row_type: type[Row]) -> tuple[Row, ...]:
+    """The rows ``[[key]]`` of ``file``; raises `msgspec.ValidationError` naming the file.
+
+    A ``source`` that is a key of the file's ``[sources]`` table stands for the text there.
+    """
     content: dict[str, Any] = tomllib.loads((folder() / file).read_text("utf-8"))
+    sources: dict[str, str] = content.get("sources", {})
+    for row in content[key]:
+        row["source"] = sources.get(row["source"], row["source"])
     try:
-        return msgspec.convert(tuple(content[key]), tuple[kind, ...])
+        return tuple(msgspec.convert(row, row_type) for row in content[key])
     except msgspec.ValidationError as error:
         raise msgspec.ValidationError(f"{file}, [[{key}]]: {error}") from error
 
@@ -157,4 +170,4 @@ def cuda_of_driver(version: str) -> str | None:
     """
     branch = int(version.split(".", 1)[0])
     known = [row for row in driver_branches() if row.branch <= branch]
-    return known[-1].cuda if known else None
+    return known[-1].cuda_max if known else None

@@ -1,0 +1,208 @@
+"""Making an environment for a stack: lock, install beside, rename.
+
+A folder under ``environments/`` with a record in it is finished; anything else there is what a
+killed run left, and is removed. Downloads survive in uv's cache and locks under ``locks/``, so a
+second try starts from them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sartor import __version__
+from sartor.build.model import Environment
+from sartor.build.uv import run_uv
+from sartor.errors import IndexUnreachableError, SartorError
+from sartor.locks import waiting_lock
+from sartor.paths import (
+    Places,
+    disk_full,
+    explain_os_errors,
+    free_bytes,
+    make_folder,
+    write_atomically,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sartor.plan.model import Stack
+    from sartor.reporter import Reporter
+
+RECORD = "sartor-environment.json"
+
+
+def environment_key(stack: Stack) -> str:
+    """16 hexadecimal digits that stand for everything in the stack that makes a difference.
+
+    The state of an index and the room on the disk do not.
+    """
+    plain = msgspec.structs.replace(stack, indexes=[], label="", disk_mb=0)
+    return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:16]
+
+
+def find(places: Places, key: str) -> Environment | None:
+    """The finished environment of that key, if it is there and its interpreter still is."""
+    record = places.environments / key / RECORD
+    try:
+        environment = msgspec.json.decode(record.read_bytes(), type=Environment)
+    except (OSError, msgspec.DecodeError):
+        return None
+    usable = environment.path == str(record.parent) and environment.python.exists()
+    return environment if usable else None
+
+
+def ensure(stack: Stack, places: Places, reporter: Reporter) -> tuple[Environment, bool]:
+    """The environment for ``stack``, and whether it was there already.
+
+    Two at a time wait for each other. Raises the errors of `sartor.errors` numbered 20 to 27.
+    """
+    key = environment_key(stack)
+    found = find(places, key)
+    if found:
+        return found, True
+    make_folder(places.environments)
+    lock = waiting_lock(places.environments / f".{key}.lock", reporter, "building this environment")
+    try:
+        found = find(places, key)
+        return (found, True) if found else (_build(stack, key, places, reporter), False)
+    finally:
+        lock.release()
+
+
+def _build(stack: Stack, key: str, places: Places, reporter: Reporter) -> Environment:
+    staging = places.environments / f".{key}.building"
+    final = places.environments / key
+    for leftover in (staging, final):
+        shutil.rmtree(leftover, ignore_errors=True)
+    needed = int(stack.disk_mb * 1e6)
+    if free_bytes(places.environments) < needed:
+        raise disk_full(places.environments, needed)
+    log = places.logs / f"build-{key}.log"
+    make_folder(log.parent)
+    log.unlink(missing_ok=True)
+    try:
+        lock = _locked(stack, key, places, log, reporter)
+        _install(stack, lock, staging, log, reporter)
+        supplied = _supply(stack, staging, log, reporter)
+        environment = Environment(
+            key=key,
+            path=str(final),
+            stack=stack,
+            packages=installed(staging),
+            lock=str(lock),
+            built_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            sartor=__version__,
+            library_path=str(final / supplied) if supplied else None,
+        )
+        with explain_os_errors(staging):
+            write_atomically(staging / RECORD, msgspec.json.encode(environment))
+            staging.rename(final)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return environment
+
+
+def _locked(stack: Stack, key: str, places: Places, log: Path, reporter: Reporter) -> Path:
+    """The stack's pylock.toml: versions and hashes, resolved once."""
+    lock = places.locks / f"pylock.{key}.toml"
+    if lock.exists() and stack.how == "wheel":
+        return lock
+    requirements = list(stack.requirements)
+    if stack.how == "source":
+        from sartor.build.native import build_wheel
+
+        wheel = build_wheel(stack, places, log, reporter)
+        name, _, _ = requirements[0].partition("==")
+        requirements[0] = f"{name} @ {wheel.as_uri()}"
+    make_folder(places.locks)
+    partial = places.locks / f".{key}.partial"
+    make_folder(partial)
+    try:
+        _resolve(stack, requirements, partial, log, reporter)
+        (partial / "pylock.toml").replace(lock)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return lock
+
+
+def _resolve(
+    stack: Stack, requirements: list[str], folder: Path, log: Path, reporter: Reporter
+) -> None:
+    """Ask uv for one consistent set; without a network, from its cache alone."""
+    asked, left_out = folder / "requirements.in", folder / "overrides.txt"
+    write_atomically(asked, "".join(f"{r}\n" for r in requirements))
+    write_atomically(
+        left_out, "".join(f'{name}; sys_platform == "never"\n' for name in stack.leave_out)
+    )
+    arguments = ["pip", "compile", str(asked), "--output-file", str(folder / "pylock.toml")]
+    arguments += ["--format", "pylock.toml", "--overrides", str(left_out), *_interpreter(stack)]
+    if stack.how == "wheel":
+        arguments += ["--only-binary", ":all:"]
+    for index in stack.indexes:
+        if index.state == "reached":
+            arguments += ["--index", f"{index.id}={index.url}"]
+    if stack.indexes:
+        arguments += ["--index-strategy", "unsafe-best-match"]
+    _online_or_from_cache(arguments, log, reporter, "resolving")
+
+
+def _online_or_from_cache(arguments: list[str], log: Path, reporter: Reporter, what: str) -> None:
+    try:
+        run_uv(arguments, log, reporter, what=what)
+    except IndexUnreachableError as unreachable:
+        try:
+            run_uv([*arguments, "--offline"], log, reporter, what=what)
+        except SartorError:
+            raise unreachable from None
+        reporter.warn(
+            "the package index could not be reached; the local cache had all that is needed"
+        )
+
+
+def _interpreter(stack: Stack) -> list[str]:
+    """uv's arguments for the planned interpreter; this one where the plan names none."""
+    return ["--python", stack.python.path or sys.executable]
+
+
+def _install(stack: Stack, lock: Path, staging: Path, log: Path, reporter: Reporter) -> None:
+    venv = ["venv", "--quiet", "--relocatable", "--no-project", *_interpreter(stack), str(staging)]
+    run_uv(venv, log, reporter, what="making the environment")
+    python = str(staging / "bin" / "python")
+    sync = ["pip", "sync", str(lock), "--python", python, "--preview-features", "pylock"]
+    _online_or_from_cache(sync, log, reporter, "downloading")
+
+
+def _supply(stack: Stack, staging: Path, log: Path, reporter: Reporter) -> str | None:
+    """Put the missing system libraries into the environment; returns their folder's name in it."""
+    if not stack.supply:
+        return None
+    from sartor.build.libraries import supply
+
+    supply(stack.supply, staging, _interpreter(stack), log, reporter)
+    return "lib/supplied"
+
+
+def installed(environment: Path) -> dict[str, str]:
+    """Project → version, from the ``.dist-info`` folders of an environment."""
+    found = {}
+    for folder in environment.glob("lib/python*/site-packages/*.dist-info"):
+        name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
+        found[name.replace("_", "-").lower()] = version
+    return dict(sorted(found.items()))
+
+
+def environment_variables(environment: Environment) -> dict[str, str]:
+    """The variables to start a program of the environment with, over the user's own."""
+    ours = environment.variables()
+    if "LD_LIBRARY_PATH" in ours and os.environ.get("LD_LIBRARY_PATH"):
+        ours["LD_LIBRARY_PATH"] += ":" + os.environ["LD_LIBRARY_PATH"]
+    return ours

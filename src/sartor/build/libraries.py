@@ -1,0 +1,48 @@
+"""System libraries that are missing and that nobody may install here: taken from a wheel."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from sartor import facts
+from sartor.build.uv import run_uv
+from sartor.errors import SystemLibraryMissingError
+from sartor.paths import explain_os_errors, make_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sartor.reporter import Reporter
+
+
+def supply(
+    sonames: list[str], environment: Path, interpreter: list[str], log: Path, reporter: Reporter
+) -> None:
+    """Put each library into ``lib/supplied`` of ``environment``, under its own soname.
+
+    The copy comes from the wheel that `facts/libraries.toml` names, through uv, and so from the
+    user's own index. Raises `SystemLibraryMissingError` where the wheel does not hold it.
+    """
+    folder = make_folder(environment / "lib" / "supplied")
+    rows = {row.soname: row for row in facts.libraries()}
+    for soname in sonames:
+        row = rows[soname]
+        reporter.note(f"`{soname}` is missing on this machine; taking it from `{row.wheel}`")
+        unpacked = environment / ".unpacked"
+        try:
+            arguments = ["pip", "install", "--no-deps", "--only-binary", ":all:", *interpreter]
+            arguments += ["--target", str(unpacked), str(row.wheel)]
+            run_uv(arguments, log, reporter, what=f"fetching {soname}")
+            matches = sorted(unpacked.glob(row.member or ""))
+            if not matches:
+                raise SystemLibraryMissingError(
+                    f"`{soname}` is missing and `{row.wheel}` does not hold it",
+                    found=[f"looked for {row.member}"],
+                    hint=f"install the package {row.packages.get('debian', soname)} as root",
+                    log=str(log),
+                )
+            with explain_os_errors(folder):
+                shutil.copyfile(matches[0], folder / soname)
+        finally:
+            shutil.rmtree(unpacked, ignore_errors=True)

@@ -1,0 +1,166 @@
+"""Compiling an engine here, for this processor: once for each (source, flags, ISA, compiler)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from sartor.build.network import default_index
+from sartor.build.uv import run_uv
+from sartor.errors import BuildError, CompilerMissingError, IndexRefusedError, IndexUnreachableError
+from sartor.locks import waiting_lock
+from sartor.paths import Places, explain_os_errors, make_folder
+from sartor.plan.rules import COMPILER_HINT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pypi_simple import DistributionPackage
+
+    from sartor.plan.model import Stack
+    from sartor.reporter import Reporter
+
+_UNIT = re.compile(r"^\[(\d+)/(\d+)\]|^\[\s*(\d+)%\]")
+
+
+def build_wheel(stack: Stack, places: Places, log: Path, reporter: Reporter) -> Path:
+    """The wheel of the stack's source package, compiled for this machine or found in the cache.
+
+    Raises `CompilerMissingError`, `BuildError` (the log has the compiler's words), and what
+    fetching the source raises.
+    """
+    key = wheel_key(stack, compiler_version())
+    folder = make_folder(places.wheels / key)
+    with waiting_lock(places.wheels / f".{key}.lock", reporter, "compiling this"):
+        done = sorted(folder.glob("*.whl"))
+        if done:
+            reporter.note(f"compiled before: {done[0].name}")
+            return done[0]
+        source = fetch_source(stack, places, reporter)
+        return _compile(stack, source, folder, log, reporter)
+
+
+def wheel_key(stack: Stack, compiler: str) -> str:
+    """16 hexadecimal digits for (source hash, flags, ISA, compiler, architecture)."""
+    parts = [stack.source_sha256, *stack.cmake_args, stack.isa, compiler, stack.architecture]
+    return hashlib.sha256("\n".join(str(p) for p in parts).encode()).hexdigest()[:16]
+
+
+def compiler_version() -> str:
+    """What the C++ compiler says of itself; raises `CompilerMissingError` where there is none."""
+    program = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    program = program or shutil.which("clang++")
+    if program is None:
+        raise CompilerMissingError("there is no C++ compiler on this machine", hint=COMPILER_HINT)
+    done = subprocess.run([*program.split(), "--version"], capture_output=True, check=False)
+    return done.stdout.decode("utf-8", "replace").splitlines()[0] if done.stdout else program
+
+
+def _compile(stack: Stack, source: Path, folder: Path, log: Path, reporter: Reporter) -> Path:
+    partial = folder.with_name(f".{folder.name}.building")
+    shutil.rmtree(partial, ignore_errors=True)
+
+    def count(line: str) -> None:
+        match = _UNIT.match(line)
+        if match and match[1]:
+            reporter.progress("compiling", int(match[1]), int(match[2]), "units")
+        elif match:
+            reporter.progress("compiling", int(match[3]), 100, "%")
+
+    variables = {"CMAKE_ARGS": " ".join(stack.cmake_args), "TMPDIR": str(make_folder(partial))}
+    arguments = ["build", "--wheel", "--no-config", "--out-dir", str(partial / "out")]
+    arguments += ["--python", stack.python.path or "python3", str(source)]
+    try:
+        try:
+            run_uv(arguments, log, reporter, what="compiling", environment=variables, on_line=count)
+        except BuildError as error:
+            lines = [x for x in log.read_text("utf-8", "replace").splitlines() if "rror" in x]
+            raise BuildError(
+                "compiling failed",
+                found=lines[-6:] or error.found,
+                hint="the log has the compiler's own words; the published build needs no compiler",
+                log=str(log),
+            ) from error
+        wheel = next((partial / "out").glob("*.whl"))
+        with explain_os_errors(folder):
+            return wheel.replace(folder / wheel.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def fetch_source(stack: Stack, places: Places, reporter: Reporter) -> Path:
+    """The stack's source package from the user's index, checked against its known SHA-256.
+
+    Kept under ``sources/``; an interrupted download leaves nothing behind.
+    """
+    project, version, wanted = stack.source_project, stack.version, stack.source_sha256
+    folder = make_folder(places.root / "sources")
+    target = folder / f"{project}-{version}.tar.gz"
+    if target.exists() and _sha256(target) == wanted:
+        return target
+    partial = folder / f".{target.name}.partial"
+    try:
+        _download(str(project), version, partial, reporter)
+        found = _sha256(partial)
+        if found != wanted:
+            raise BuildError(
+                f"the source package of {project} {version} is not the one that Sartor knows",
+                found=[f"wanted sha256 {wanted}", f"found sha256 {found}"],
+                hint="the index or a proxy serves other bytes; nothing of it was used",
+            )
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def _download(project: str, version: str, target: Path, reporter: Reporter) -> None:
+    import requests
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT, PyPISimple
+
+    index = default_index() or PYPI_SIMPLE_ENDPOINT
+    try:
+        with PyPISimple(index) as client:
+            package = _source_package(client.get_project_page(project).packages, version)
+            answer = client.s.get(package.url, stream=True, timeout=60)
+            answer.raise_for_status()
+            total = int(answer.headers.get("Content-Length", 0)) or None
+            with explain_os_errors(target), target.open("wb") as file:
+                done = 0
+                for chunk in answer.iter_content(1 << 16):
+                    done += file.write(chunk)
+                    reporter.progress("downloading source", done, total, "B")
+    except requests.HTTPError as error:
+        status = error.response.status_code if error.response is not None else "an error"
+        raise IndexRefusedError(
+            f"fetching the source of {project}: the package index answered {status}",
+            hint="check the index in your pip or uv configuration",
+        ) from error
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise IndexUnreachableError(
+            f"fetching the source of {project}: the package index could not be reached",
+            hint="check the network and the proxy (HTTPS_PROXY); the published build may be cached",
+        ) from error
+
+
+def _source_package(packages: list[DistributionPackage], version: str) -> DistributionPackage:
+    for package in packages:
+        if package.version == version and package.package_type == "sdist":
+            return package
+    raise BuildError(
+        f"the index has no source package of version {version}",
+        hint="a mirror that carries wheels only looks like this; name another index",
+    )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,101 @@
+"""The command line: a module for each command, one parser, one place where errors are shown."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from sartor import __version__
+from sartor.errors import InterruptedBySignal, SartorError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+COMMANDS = {
+    "up": "from this machine to an answering endpoint: detect, plan, build, verify, serve",
+    "detect": "show what this machine is: GPUs, driver, CPU, memory, tools",
+    "status": "show what runs, since when, on which port",
+    "logs": "show the log of a server or of a build",
+    "stop": "stop servers and clean up what killed ones left",
+    "schema": "print the JSON Schemas of all documents",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its complaints raised as `UsageError`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of exiting, so that ``--json`` holds for errors too."""
+        raise UsageError(message, hint=f"`{self.prog} --help` shows what there is")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; each command's module adds its own arguments."""
+    top = Parser(prog="sartor", description=(__doc__ or "").partition("\n")[0], add_help=True)
+    top.description = "Gives a machine the inference stack that is proved to fit it."
+    top.add_argument("--version", "-V", action="store_true", help="print the version")
+    top.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for name, text in COMMANDS.items():
+        sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        sub.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+        importlib.import_module(f"sartor.cli.{name}").add_arguments(sub)
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Parse, run one command, show what it raises; returns the exit status."""
+    as_json = "--json" in arguments
+    previous = signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        return _dispatch(parser().parse_args(arguments))
+    except SartorError as error:
+        return _show(error, as_json=as_json)
+    except KeyboardInterrupt:
+        return _show(
+            InterruptedBySignal("interrupted; what was half done is removed"), as_json=as_json
+        )
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _dispatch(options: argparse.Namespace) -> int:
+    if options.version:
+        from sartor.report.document import print_document, print_lines
+        from sartor.schemas import VersionDocument
+
+        if options.json:
+            python = ".".join(map(str, sys.version_info[:3]))
+            print_document(VersionDocument(__version__, python))
+        else:
+            print_lines(f"sartor {__version__}")
+        return 0
+    if options.command is None:
+        parser().print_help(sys.stderr)
+        return 2
+    module = importlib.import_module(f"sartor.cli.{options.command}")
+    return int(module.run(options))
+
+
+def _show(error: SartorError, *, as_json: bool) -> int:
+    from sartor.report.document import print_document
+    from sartor.report.terminal import Terminal
+
+    if as_json:
+        print_document(error.document())
+    Terminal().error(error)
+    return error.exit_code
+
+
+def _raise_terminated(number: int, _frame: FrameType | None) -> None:
+    raise InterruptedBySignal(
+        f"ended by {signal.Signals(number).name}; what was half done is removed"
+    )

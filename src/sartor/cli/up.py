@@ -1,0 +1,149 @@
+"""`sartor up`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sartor.line import UpRequest
+    from sartor.reporter import Reporter
+    from sartor.serve.start import Server, ServeRequest
+
+
+_ARGUMENTS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (
+        ("--model", "-m"),
+        {
+            "metavar": "MODEL",
+            "help": "a GGUF file, a safetensors folder, or org/name on the model hub "
+            "(org/name:Q4_K_M for one quantisation); default: a tiny demo model",
+        },
+    ),
+    (
+        ("--engine", "-e"),
+        {"metavar": "ENGINE", "help": "llama.cpp or vllm; default: chosen for model and machine"},
+    ),
+    (
+        ("--build",),
+        {"metavar": "BUILD", "help": "published (default), or native: compile for this machine"},
+    ),
+    (
+        ("--host",),
+        {
+            "metavar": "HOST",
+            "help": "plan for a described machine (`rtx-5090, driver=575.57, cpu=zen5`, a TOML or "
+            "JSON file, - for stdin) and stop before building",
+        },
+    ),
+    (
+        ("--python",),
+        {"metavar": "VERSION", "help": "the environment's Python, for example 3.12"},
+    ),
+    (
+        ("--context",),
+        {"type": int, "metavar": "TOKENS", "help": "the context length to serve"},
+    ),
+    (
+        ("--listen",),
+        {
+            "metavar": "ADDRESS",
+            "default": "127.0.0.1",
+            "help": "default: 127.0.0.1; any address that others can reach needs an API key, and "
+            "one is made",
+        },
+    ),
+    (("--port",), {"type": int, "help": "default: the first free one from 8000"}),
+    (
+        ("--api-key-file",),
+        {
+            "metavar": "FILE",
+            "help": "a file that holds the API key to ask for (or set SARTOR_API_KEY)",
+        },
+    ),
+    (
+        ("--detach", "-d"),
+        {"action": "store_true", "help": "return once it answers; `sartor stop` ends it"},
+    ),
+    (("--dry-run",), {"action": "store_true", "help": "plan, and stop before building"}),
+    (
+        ("--explain",),
+        {"action": "store_true", "help": "with a plan: every candidate with its decisions"},
+    ),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    add = parser.add_argument
+    for names, keywords in _ARGUMENTS:
+        add(*names, **keywords)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Bring the line up; in the foreground, serve until Ctrl-C."""
+    from sartor.build.network import trust_the_system
+    from sartor.line import make_plan, up
+    from sartor.paths import default_places
+    from sartor.report.document import print_document, print_lines
+    from sartor.report.endpoint import endpoint_lines
+    from sartor.report.logfile import Both, new_log
+    from sartor.report.plan import explain_lines, plan_lines
+    from sartor.report.terminal import Terminal
+
+    trust_the_system()
+    places, terminal = default_places(), Terminal()
+    asked, serving = up_request(options), serve_request(options)
+    if options.dry_run or options.host is not None:
+        _, _, planned = make_plan(asked, places, terminal)
+        if options.json:
+            print_document(planned)
+        else:
+            print_lines(*plan_lines(planned))
+            print_lines(*(explain_lines(planned) if options.explain else []))
+        return 0
+    with up(asked, serving, places, Both(terminal, new_log(places, "up"))) as (found, server):
+        endpoint = found
+        if server and options.detach:
+            server.detach()
+            endpoint = server.publish(found)
+        if options.json:
+            print_document(endpoint)
+        else:
+            print_lines(*endpoint_lines(endpoint))
+        if server and not options.detach:
+            serve_until_stopped(server, terminal)
+    return 0
+
+
+def serve_until_stopped(server: Server, reporter: Reporter) -> None:
+    """Wait for Ctrl-C or SIGTERM; raises `ServerDiedError` where the server ends by itself."""
+    from sartor.errors import InterruptedBySignal
+
+    try:
+        server.wait()
+    except (KeyboardInterrupt, InterruptedBySignal):
+        reporter.note("stopping")
+
+
+def up_request(options: argparse.Namespace) -> UpRequest:
+    """The options that say what is wanted."""
+    from sartor.errors import UsageError
+    from sartor.line import UpRequest
+    from sartor.plan.model import Request
+
+    if options.context is not None and options.context < 1:
+        raise UsageError("`--context` is a number of tokens, 1 or more")
+    want = Request(options.engine, options.build, options.context, options.python)
+    return UpRequest(want=want, model=options.model, host=options.host)
+
+
+def serve_request(options: argparse.Namespace) -> ServeRequest:
+    """The options that say where to serve."""
+    from sartor.serve.address import KEY_VARIABLE, listen_address, read_key
+    from sartor.serve.start import ServeRequest
+
+    key = read_key(options.api_key_file) if options.api_key_file else os.environ.get(KEY_VARIABLE)
+    return ServeRequest(listen_address(options.listen), options.port, key or None)

@@ -1,0 +1,100 @@
+"""What is declared about an engine and its builds: rows of `facts/engines/*.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from typing import Literal
+
+import msgspec
+
+from sartor.errors import UnknownEngineError, did_you_mean
+from sartor.facts import Fact, folder
+
+
+class BuildFact(Fact, frozen=True):
+    """One way to get an engine onto a machine.
+
+    ``native`` and ``ptx`` are the compute capabilities whose machine code, and whose PTX, the
+    makers declare; ``driver_min`` is for the build to start at all, ``driver_cuda_for_ptx`` the
+    CUDA version a driver must support to compile its PTX. ``indexes`` are ids in `indexes.toml`,
+    used for ``index_packages`` alone. ``leave_out`` are dependencies declared and not wanted.
+    ``compilers`` must be there to build, ``compilers_wanted`` for what the engine compiles at run
+    time. ``on_request`` builds are taken only when asked for by name.
+    """
+
+    id: str
+    label: str
+    how: Literal["wheel", "source"]
+    accelerator: Literal["cpu", "cuda"]
+    version: str
+    launcher: str
+    requirements: list[str]
+    modules: list[str]
+    disk_mb: int
+    on_request: bool = False
+    leave_out: list[str] = []
+    indexes: list[str] = []
+    index_packages: list[str] = []
+    index_optional: bool = False
+    source_project: str | None = None
+    source_sha256: str | None = None
+    cmake_args: list[str] = []
+    python: str | None = None
+    architectures: list[str] = []
+    glibc: str | None = None
+    cpu_features: dict[str, list[str]] = {}
+    libraries: list[str] = []
+    compilers: list[str] = []
+    compilers_wanted: list[str] = []
+    cuda: str | None = None
+    driver_min: str | None = None
+    driver_cuda_for_ptx: str | None = None
+    native: list[str] = []
+    ptx: list[str] = []
+
+
+class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One engine; ``build`` is in order of preference, the best first.
+
+    ``rank`` orders the engines among each other on one accelerator; 1 is asked first.
+    """
+
+    name: str
+    aliases: list[str]
+    formats: list[Literal["gguf", "safetensors"]]
+    homepage: str
+    licence: str
+    default_context: int
+    rank: dict[str, int]
+    default_gpu_memory_fraction: float
+    start_timeout_seconds: float
+    build: list[BuildFact]
+
+
+@cache
+def engines() -> tuple[EngineFacts, ...]:
+    """Every engine that can be served, by file name."""
+    files = sorted((folder() / "engines").iterdir(), key=lambda f: f.name)
+    return tuple(
+        msgspec.convert(tomllib.loads(file.read_text("utf-8")), EngineFacts)
+        for file in files
+        if file.name.endswith(".toml")
+    )
+
+
+def engine(name: str) -> EngineFacts:
+    """The engine of that name or alias; raises `UnknownEngineError` with the closest names."""
+    wanted = name.strip().lower()
+    known: dict[str, EngineFacts] = {}
+    for facts in engines():
+        known.update(dict.fromkeys([facts.name, *facts.aliases], facts))
+    if wanted in known:
+        return known[wanted]
+    names = ", ".join(f"`{facts.name}`" for facts in engines())
+    guess = did_you_mean(wanted, known)
+    raise UnknownEngineError(
+        f"`{name}` is not an engine that Sartor can serve",
+        found=[f"engines: {names}"],
+        hint=guess or "leave `--engine` out to have one chosen for the model and the machine",
+    )

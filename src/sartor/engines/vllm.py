@@ -1,0 +1,32 @@
+"""vLLM, on NVIDIA GPUs and on the CPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sartor.engines.launch import Command, ServeSettings, visible_gpus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def vllm(python: Path, run: Path, settings: ServeSettings) -> Command:
+    """vLLM's own OpenAI-compatible server; its key goes through ``VLLM_API_KEY``."""
+    argv = [str(python), "-u", "-m", "vllm.entrypoints.openai.api_server"]
+    argv += ["--model", settings.model_path, "--served-model-name", settings.model_name]
+    argv += ["--host", settings.host, "--port", str(settings.port)]
+    argv += ["--max-model-len", str(settings.context), "--allowed-origins", "[]"]
+    environment = visible_gpus(settings) | {
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_CACHE_ROOT": str(run.parent.parent / "cache" / "vllm"),
+    }
+    if settings.accelerator == "cpu":
+        argv += ["--dtype", "bfloat16", "--enforce-eager"]
+        gib = max(1, (settings.kv_cache_bytes or 0) >> 30)
+        environment["VLLM_CPU_KVCACHE_SPACE"] = str(gib)
+    else:
+        argv += ["--gpu-memory-utilization", str(settings.gpu_memory_fraction)]
+        if len(settings.gpus) > 1:
+            argv += ["--tensor-parallel-size", str(len(settings.gpus))]
+    return Command(argv=argv, environment=environment, key_variable="VLLM_API_KEY")

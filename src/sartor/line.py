@@ -1,0 +1,219 @@
+"""The whole line: detect, plan, build, verify, serve. `sartor up` is this module and its talk."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sartor.locks import waiting_lock
+from sartor.paths import make_folder
+from sartor.plan.model import Request
+from sartor.serve.ask import QUESTION
+from sartor.serve.model import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sartor.build.model import Environment
+    from sartor.host.model import Host
+    from sartor.models.model import Model
+    from sartor.paths import Places
+    from sartor.plan.model import Plan
+    from sartor.reporter import Reporter
+    from sartor.serve.start import Server, ServeRequest
+
+
+class UpRequest(msgspec.Struct, frozen=True):
+    """What `sartor up` was asked for. ``host`` is a description; None means this machine.
+
+    ``model`` is what the user typed; None means the demo model.
+    """
+
+    want: Request = Request()
+    model: str | None = None
+    host: str | None = None
+
+
+@contextmanager
+def _stage(reporter: Reporter, name: str, detail: str = "") -> Iterator[list[str]]:
+    """One stage: what is appended to the yielded list becomes its closing words."""
+    reporter.stage(name, detail)
+    began = time.perf_counter()
+    words: list[str] = []
+    yield words
+    reporter.done(name, "; ".join(words), time.perf_counter() - began)
+
+
+def make_plan(
+    asked: UpRequest, places: Places, reporter: Reporter
+) -> tuple[Host, Model | None, Plan]:
+    """Detect (or read the description), look the model up, and plan. Nothing is built.
+
+    The model is None for the demo model, which is made once the engine's format is known.
+    """
+    from sartor.build.indexes import ask_indexes
+    from sartor.host.summary import summary
+    from sartor.plan.planner import indexes_to_ask, plan
+
+    with _stage(reporter, "detect") as words:
+        host = find_host(asked.host, places)
+        words.append(summary(host))
+        reporter.detail(msgspec.json.encode(host).decode())
+    with _stage(reporter, "plan") as words:
+        model = look_up(asked.model, places, reporter)
+        indexes = ask_indexes(indexes_to_ask(host, asked.want, model))
+        planned = plan(host, asked.want, model, indexes)
+        words.append(planned.stack.label)
+        reporter.detail(msgspec.json.encode(planned).decode())
+    for text in planned.warnings:
+        reporter.warn(text)
+    return host, model, planned
+
+
+def find_host(description: str | None, places: Places, capture: str | None = None) -> Host:
+    """The described host, or this machine; what was read of it goes raw into ``capture``."""
+    if description is not None:
+        from sartor.host.describe import parse_host
+
+        return parse_host(description)
+    from sartor.host.detect import detect
+    from sartor.host.machine import RealMachine
+
+    machine = RealMachine()
+    if capture is None:
+        return detect(machine, places)
+    from sartor.host.record import record
+
+    return record(machine, places, Path(capture))
+
+
+def look_up(reference: str | None, places: Places, reporter: Reporter) -> Model | None:
+    """The model as far as it can be known without fetching weights; None for the demo model."""
+    from sartor.models.resolve import DEMO, resolve
+
+    return None if reference in {None, DEMO} else resolve(reference, places, reporter)
+
+
+def prepare(planned: Plan, places: Places, reporter: Reporter) -> Environment:
+    """Build the planned environment, or find it, and verify it."""
+    from sartor.build.environment import ensure
+    from sartor.verify.loads import verify
+
+    with _stage(reporter, "build") as words:
+        environment, reused = ensure(planned.stack, places, reporter)
+        what = "environment reused" if reused else f"{len(environment.packages)} packages installed"
+        words.append(f"{what} in {environment.path}")
+    with _stage(reporter, "verify") as words:
+        report = verify(environment, places, reporter)
+        words.append(f"grade {report.grade}; kernels: not checked")
+    return environment
+
+
+def at_hand(planned: Plan, model: Model | None, places: Places, reporter: Reporter) -> Model:
+    """The model on this machine: the demo model made, one from the hub fetched."""
+    from sartor.engines.facts import engine
+    from sartor.models.hub import fetch
+    from sartor.models.resolve import resolve_demo
+
+    with _stage(reporter, "model") as words:
+        if model is None:
+            form = engine(planned.stack.engine).formats[0]
+            model = resolve_demo(places, reporter, form)
+            words.append(f"demo model with random weights: its text means nothing ({model.path})")
+        elif model.path is None:
+            model = fetch(model, reporter)
+            words.append(f"{model.reference} in {model.path}")
+        else:
+            words.append(str(model.path))
+    return model
+
+
+@contextmanager
+def up(
+    asked: UpRequest, serving: ServeRequest, places: Places, reporter: Reporter
+) -> Iterator[tuple[Endpoint, Server | None]]:
+    """The whole line on this machine: an endpoint that answers, and the server if it is new.
+
+    The server ends with the block unless it was detached. What killed runs left is cleaned first.
+    """
+    from sartor.serve.runs import clean_lost
+
+    for name in clean_lost(places):
+        reporter.note(f"cleaned up {name}, which had ended or was killed")
+    _, model, planned = make_plan(asked, places, reporter)
+    environment = prepare(planned, places, reporter)
+    model = at_hand(planned, model, places, reporter)
+    with served(planned, environment, model, serving, places, reporter) as result:
+        yield result
+
+
+@contextmanager
+def served(
+    planned: Plan,
+    environment: Environment,
+    model: Model,
+    asked: ServeRequest,
+    places: Places,
+    reporter: Reporter,
+) -> Iterator[tuple[Endpoint, Server | None]]:
+    """Serve the model and ask it one question; the server ends with the block unless detached.
+
+    Where the same server runs already its endpoint is returned, and no `Server`: it is not ours to
+    end. Two that want the same at once wait for each other.
+    """
+    from sartor.serve import runs
+    from sartor.serve.start import ask_again, run_key, start
+
+    key = run_key(environment, model, planned.fit, asked)
+    make_folder(places.runs, mode=0o700)
+    with ExitStack() as stack:
+        lock = waiting_lock(places.runs / f".{key}.lock", reporter, "starting the same server")
+        stack.callback(lock.release)
+        endpoint, server = runs.endpoint(places, key), None
+        if endpoint is None:
+            server, remark = start(environment, model, planned.fit, asked, places)
+            stack.enter_context(server)
+            if remark:
+                reporter.note(remark)
+            endpoint = _answering(planned, server, model, reporter)
+        else:
+            with _stage(reporter, "ask", "a server that runs already") as words:
+                answer = ask_again(endpoint)
+                words.append(f"{answer.completion_tokens} tokens came back")
+            endpoint = msgspec.structs.replace(endpoint, reused=True, answer=answer)
+        lock.release()
+        yield endpoint, server
+
+
+def _answering(planned: Plan, server: Server, model: Model, reporter: Reporter) -> Endpoint:
+    with _stage(reporter, "serve", model.name) as words:
+        server.wait_until_ready(model, reporter)
+        words.append(f"{server.run.engine} listens on {server.run.host}, port {server.run.port}")
+    with _stage(reporter, "ask", QUESTION) as words:
+        answer = server.ask()
+        words.append(f"{answer.completion_tokens} tokens came back")
+    run = server.run
+    endpoint = Endpoint(
+        id=run.id,
+        url=server.url,
+        engine=run.engine,
+        version=run.version,
+        build=run.build,
+        model=run.model,
+        environment=run.environment,
+        because=planned.because,
+        log=run.log,
+        pid=server.pid,
+        started_at=run.started_at,
+        demo=model.demo,
+        warnings=planned.warnings,
+        not_checked=planned.not_checked,
+        api_key_file=run.api_key_file,
+        answer=answer,
+    )
+    server.publish(endpoint)
+    return endpoint

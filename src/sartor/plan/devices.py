@@ -1,0 +1,76 @@
+"""The devices of a host as CUDA sees them, and what a build is declared to do on each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from packaging.version import Version
+
+from sartor import facts
+from sartor.plan.model import Device
+
+if TYPE_CHECKING:
+    from sartor.engines.facts import BuildFact
+    from sartor.host.model import Gpu, Host
+
+
+def devices(host: Host) -> list[Device]:
+    """Every whole GPU and MIG instance, largest memory first."""
+    found = [device for gpu in host.gpus for device in _of_gpu(gpu, host)]
+    return sorted(found, key=lambda d: -(d.memory_bytes or 0))
+
+
+def _of_gpu(gpu: Gpu, host: Host) -> list[Device]:
+    if gpu.mig is not None:
+        return [
+            Device(m.uuid or m.name, m.name, gpu.compute_capability, m.memory_bytes)
+            for m in gpu.mig
+        ]
+    name = gpu.uuid or ("" if gpu.index is None else str(gpu.index))
+    memory = host.memory.available_bytes if gpu.unified_memory else gpu.memory_bytes
+    return [Device(name, gpu.name, gpu.compute_capability, memory or gpu.memory_bytes)]
+
+
+class Coverage:
+    """What a build holds for one device: ``native``, ``jit``, ``missing`` or ``unknown``."""
+
+    def __init__(self, verdict: str, because: str) -> None:
+        self.verdict = verdict
+        self.because = because
+
+
+def coverage(build: BuildFact, device: Device, driver_cuda: str | None) -> Coverage:
+    """What the makers declare that ``build`` does on ``device`` under that driver.
+
+    Plain PTX serves any newer or equal device where the driver's CUDA is at least the one that
+    introduced its ISA (measured on an H200).
+    """
+    capability = device.compute_capability
+    if capability is None:
+        return Coverage("unknown", "its compute capability is not known")
+    if capability in build.native:
+        return Coverage("native", f"machine code is declared for {capability}")
+    older = [p for p in build.ptx if Version(p) <= Version(capability)]
+    if not older:
+        return Coverage("missing", f"nothing is declared for {capability}")
+    ptx = max(older, key=Version)
+    wanted = build.driver_cuda_for_ptx
+    if wanted is None or driver_cuda is None:
+        return Coverage("unknown", f"only PTX {ptx}, and the driver's CUDA version is not known")
+    if Version(driver_cuda) < Version(wanted):
+        return Coverage(
+            "missing",
+            f"only PTX {ptx}, for drivers of CUDA {wanted} or newer; this one is for {driver_cuda}",
+        )
+    return Coverage("jit", f"PTX {ptx} is compiled by the driver at first use")
+
+
+def compilable(device: Device, toolkit: str) -> bool | None:
+    """Whether a CUDA toolkit (``12.8``) can compile for the device; None where not known."""
+    rows = [a for a in facts.archs() if a.compute_capability == device.compute_capability]
+    if not rows:
+        return None
+    newest = rows[0].max_toolkit
+    return Version(rows[0].min_toolkit) <= Version(toolkit) and (
+        newest is None or Version(toolkit) <= Version(newest)
+    )

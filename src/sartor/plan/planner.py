@@ -1,0 +1,261 @@
+"""From host, facts and request to a `Plan`. Pure: nothing here touches the world."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sartor import facts
+from sartor.engines.facts import engine as engine_facts
+from sartor.engines.facts import engines
+from sartor.errors import (
+    CompilerMissingError,
+    ModelTooLargeError,
+    NothingFitsError,
+    SartorError,
+    SystemLibraryMissingError,
+    UsageError,
+    did_you_mean,
+)
+from sartor.host.summary import summary
+from sartor.plan.memory import fit
+from sartor.plan.model import (
+    Candidate,
+    Decision,
+    Fit,
+    IndexUse,
+    Plan,
+    Python,
+    Rejected,
+    Request,
+    Stack,
+    Unchecked,
+)
+from sartor.plan.rules import RULES, Case, choose_python, missing_libraries
+
+if TYPE_CHECKING:
+    from sartor.host.model import Host
+    from sartor.models.model import Model
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A case with everything that was decided about it."""
+
+    case: Case
+    candidate: Candidate
+    fit: Fit
+
+
+def normalise(request: Request) -> Request:
+    """The request with the engine's canonical name and a build that exists.
+
+    Raises `UnknownEngineError`, or `UsageError` for a build that nobody offers.
+    """
+    if request.engine:
+        request = msgspec.structs.replace(request, engine=engine_facts(request.engine).name)
+    known = {"published", "native"} | {b.id for e in engines() for b in e.build}
+    if request.build and request.build not in known:
+        raise UsageError(
+            f"`{request.build}` is not a build that Sartor knows",
+            found=[f"builds: {', '.join(sorted(known))}"],
+            hint=did_you_mean(request.build, known),
+        )
+    return request
+
+
+def plan(
+    host: Host,
+    request: Request,
+    model: Model | None = None,
+    indexes: dict[str, IndexUse] | None = None,
+) -> Plan:
+    """The stack for ``host``, why it, and what was decided about every other candidate.
+
+    ``model`` is None for the demo model. ``indexes`` are the makers' own indexes that were asked.
+    Raises the error of the rule that stood in the way where no candidate is left.
+    """
+    request = normalise(request)
+    judged = [
+        judge(Case(host, e, b, model, request, indexes or {})) for e in engines() for b in e.build
+    ]
+    judged.sort(key=lambda j: _rank(j.case))
+    fitting = [j for j in judged if not j.candidate.rejections]
+    if not fitting:
+        raise why_nothing_fits(judged, request)
+    chosen = fitting[0]
+    return Plan(
+        host=summary(host),
+        model=model.reference if model else None,
+        stack=_stack(chosen.case),
+        fit=chosen.fit,
+        because=_because(chosen),
+        warnings=_warnings(chosen, judged),
+        candidates=[j.candidate for j in judged],
+        not_checked=[f"{d.rule}: {d.why}" for d in chosen.candidate.unchecked],
+    )
+
+
+def judge(case: Case) -> Judged:
+    """Put one candidate before every rule, and the model into its memory."""
+    decisions: list[Decision] = [d for d in (rule(case) for rule in RULES) if d is not None]
+    place, memory = fit(case)
+    if memory is not None:
+        decisions.append(memory)
+    candidate = Candidate(case.engine.name, case.build.id, case.build.label, decisions)
+    return Judged(case, candidate, place)
+
+
+def indexes_to_ask(host: Host, request: Request, model: Model | None) -> list[IndexUse]:
+    """The makers' own indexes that stand between a candidate and being chosen.
+
+    Candidates that rank behind one that fits without such an index are left alone.
+    """
+    request = normalise(request)
+    rows = {row.id: row for row in facts.indexes()}
+    wanted: dict[str, IndexUse] = {}
+    cases = [Case(host, e, b, model, request, {}) for e in engines() for b in e.build]
+    for case in sorted(cases, key=_rank):
+        if judge(case).candidate.rejections:
+            continue
+        wanted |= {i: _index_use(case, rows[i].url, i) for i in case.build.indexes}
+        if case.build.index_optional or not case.build.indexes:
+            break
+    return list(wanted.values())
+
+
+def _rank(case: Case) -> tuple[bool, int, int]:
+    """On a GPU first, then by the engine's rank there, then in the order of the facts."""
+    position = case.engine.build.index(case.build)
+    accelerator = case.build.accelerator
+    return (accelerator != "cuda", case.engine.rank[accelerator], position)
+
+
+def _stack(case: Case) -> Stack:
+    build, host = case.build, case.host
+    python = choose_python(case)
+    rows = {row.id: row for row in facts.indexes()}
+    isa = None
+    if build.how == "source" and host.cpu:
+        isa = f"{host.cpu.name}:{','.join(sorted(host.cpu.features))}"
+    return Stack(
+        engine=case.engine.name,
+        build=build.id,
+        label=build.label,
+        how=build.how,
+        version=build.version,
+        accelerator=build.accelerator,
+        launcher=build.launcher,
+        requirements=build.requirements,
+        modules=build.modules,
+        python=Python(python.path if python else None, python.version if python else None),
+        architecture=host.architecture,
+        disk_mb=build.disk_mb,
+        leave_out=build.leave_out,
+        indexes=[case.indexes.get(i) or _index_use(case, rows[i].url, i) for i in build.indexes],
+        supply=missing_libraries(case),
+        source_project=build.source_project,
+        source_sha256=build.source_sha256,
+        cmake_args=[*build.cmake_args, *_cuda_arguments(case)],
+        isa=isa,
+    )
+
+
+def _cuda_arguments(case: Case) -> list[str]:
+    """What tells CMake which GPUs to compile for, and with which nvcc."""
+    if case.build.how != "source" or case.build.accelerator != "cuda":
+        return []
+    capabilities = sorted({d.compute_capability or "" for d in fit(case)[0].devices} - {""})
+    numbers = ";".join(f"{c.replace('.', '')}-real" for c in capabilities)
+    nvcc = [t.path for t in case.host.cuda_toolkits][:1]
+    return [f"-DCMAKE_CUDA_ARCHITECTURES={numbers}", *(f"-DCMAKE_CUDA_COMPILER={p}" for p in nvcc)]
+
+
+def _index_use(case: Case, url: str, name: str) -> IndexUse:
+    build = case.build
+    return IndexUse(name, url, build.index_packages, optional=build.index_optional)
+
+
+def _because(chosen: Judged) -> list[str]:
+    case = chosen.case
+    reasons = [f"{case.engine.name}: {case.build.label}"]
+    shown = {"asked-for", "model-format", "cpu-isa", "compute-capability", "driver", "memory"}
+    for decision in chosen.candidate.decisions:
+        if isinstance(decision, Unchecked):
+            reasons.append(f"{decision.rule}: not checked, {decision.why}")
+        elif decision.rule in shown or "supplied" in decision.found:
+            reasons.append(f"{decision.rule}: wanted {decision.wanted}; found {decision.found}")
+    if case.build.accelerator == "cpu" and not (case.host.gpus or case.host.undriven_gpus):
+        reasons.append("no NVIDIA GPU was found, so the engine runs on the CPU")
+    return reasons
+
+
+def _warnings(chosen: Judged, judged: list[Judged]) -> list[str]:
+    """What a person should hear even though the plan stands: above all, a GPU left idle."""
+    case, warnings = chosen.case, []
+    if case.build.accelerator == "cpu" and (case.host.gpus or case.host.undriven_gpus):
+        names = [g.name for g in case.host.gpus] + [
+            g.name or g.device_id for g in case.host.undriven_gpus
+        ]
+        warnings.append(f"the GPU is not used ({', '.join(names)}); the engine runs on the CPU")
+        rivals = [j for j in judged if j.case.build.accelerator == "cuda"]
+        warnings += [f"{_label(j)}: {_first_reason(j)}" for j in rivals]
+    elif case.build.accelerator == "cuda":
+        warnings += [
+            f"{gpu.name or gpu.device_id} at {gpu.pci_address} is not used: {gpu.why}"
+            for gpu in case.host.undriven_gpus
+        ]
+    trained = case.model.context_length if case.model else None
+    if case.request.context and trained and case.request.context > trained:
+        warnings.append(
+            f"the context is {chosen.fit.context} tokens: the model was trained for no more"
+        )
+    return warnings
+
+
+def _label(judged: Judged) -> str:
+    return f"{judged.case.engine.name} ({judged.case.build.id})"
+
+
+def _first_reason(judged: Judged) -> str:
+    rejection = judged.candidate.rejections[0]
+    hint = f" ({rejection.hint})" if rejection.hint else ""
+    return f"{rejection.rule}: wanted {rejection.wanted}; found {rejection.found}{hint}"
+
+
+_OWN_ERRORS: dict[str, type[SartorError]] = {
+    "memory": ModelTooLargeError,
+    "compiler": CompilerMissingError,
+    "system-libraries": SystemLibraryMissingError,
+}
+
+
+def why_nothing_fits(judged: list[Judged], request: Request) -> SartorError:
+    """The error for a request that no candidate meets: the nearest misses first.
+
+    Candidates that the user ruled out by name are not listed; where one rule alone stands between
+    the best candidate and a plan, the error is that rule's own.
+    """
+    asked = [j for j in judged if not _ruled_out_by_request(j)]
+    nearest = sorted(asked or judged, key=lambda j: len(j.candidate.rejections))
+    best = nearest[0].candidate.rejections
+    found = [f"{_label(j)}: {_first_reason(j)}" for j in nearest]
+    kind = _OWN_ERRORS.get(best[0].rule, NothingFitsError) if len(best) == 1 else NothingFitsError
+    what = f"{request.engine or 'an engine'}" + (f" ({request.build})" if request.build else "")
+    messages = {
+        ModelTooLargeError: f"the model does not fit: it needs {best[0].wanted} at least, "
+        f"and there is {best[0].found}",
+        CompilerMissingError: f"building from source needs {best[0].wanted}: {best[0].found}",
+        SystemLibraryMissingError: f"{what} needs system libraries: {best[0].found}",
+    }
+    message = messages.get(kind, f"no build of {what} fits this host")
+    hints = [r.hint for r in best if r.hint]
+    return kind(message, found=found, hint=hints[0] if hints else None)
+
+
+def _ruled_out_by_request(judged: Judged) -> bool:
+    rules = {r.rule for r in judged.candidate.rejections}
+    return "asked-for" in rules or "model-format" in rules
+
+
+__all__ = ["Rejected", "indexes_to_ask", "normalise", "plan"]

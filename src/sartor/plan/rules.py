@@ -1,0 +1,354 @@
+"""The rules: each looks at one thing and returns a decision with what it wanted and found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from sartor import facts
+from sartor.engines.facts import BuildFact, EngineFacts
+from sartor.host.model import Host
+from sartor.models.model import Model
+from sartor.plan.devices import Coverage, compilable, coverage, devices
+from sartor.plan.model import Accepted, Decision, IndexUse, Rejected, Request, Unchecked
+
+if TYPE_CHECKING:
+    from sartor.host.model import Tool
+    from sartor.plan.model import Device
+
+GIB = 1 << 30
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One candidate in front of the rules. ``indexes`` holds those that were asked, by id."""
+
+    host: Host
+    engine: EngineFacts
+    build: BuildFact
+    model: Model | None
+    request: Request
+    indexes: dict[str, IndexUse]
+
+    @property
+    def declared(self) -> str:
+        """The source of the build's declared facts."""
+        return f"declared: {self.build.source} ({self.build.checked_on})"
+
+
+Rule = Callable[[Case], Decision | None]
+"""A rule returns None where it has nothing to say about a candidate of that kind."""
+
+
+def asked_for(case: Case) -> Decision | None:
+    """The engine and build that the user named, and no build that is made on request only."""
+    request, build = case.request, case.build
+    if request.engine and request.engine != case.engine.name:
+        return Rejected("asked-for", f"engine {request.engine}", case.engine.name, "the request")
+    if request.build is None and not build.on_request:
+        return None
+    kind = "native" if build.how == "source" else "published"
+    if request.build in {build.id, kind}:
+        return Accepted("asked-for", f"build {request.build}", build.id, "the request")
+    wanted = f"build {request.build}" if request.build else "a published build"
+    hint = f"ask for it with `--build {kind}`" if build.on_request else None
+    return Rejected("asked-for", wanted, build.id, "the request", hint)
+
+
+def model_format(case: Case) -> Decision | None:
+    """The engine reads the model's format."""
+    if case.model is None:
+        return None
+    formats = " or ".join(case.engine.formats)
+    evidence = f"facts of {case.engine.name}; the model's own header"
+    if case.model.format in case.engine.formats:
+        return Accepted("model-format", formats, case.model.format, evidence)
+    return Rejected("model-format", formats, case.model.format, evidence)
+
+
+def architecture(case: Case) -> Decision | None:
+    """The build is published, or known to compile, for the machine's architecture."""
+    wanted = " or ".join(case.build.architectures)
+    found = case.host.architecture
+    if found is None:
+        return Unchecked("architecture", wanted, "the host's architecture is not known")
+    decide = Accepted if found in case.build.architectures else Rejected
+    return decide("architecture", wanted, found, case.declared)
+
+
+def glibc(case: Case) -> Decision | None:
+    """The C library is as new as the wheel's tag asks for."""
+    if case.build.glibc is None:
+        return None
+    wanted, found = f"glibc {case.build.glibc} or newer", case.host.glibc
+    if found is None:
+        return Unchecked("glibc", wanted, "the host's glibc is not known")
+    decide = Accepted if Version(found) >= Version(case.build.glibc) else Rejected
+    return decide("glibc", wanted, f"glibc {found}", case.declared)
+
+
+def python(case: Case) -> Decision | None:
+    """There is an interpreter of a version that the build supports."""
+    wanted = f"Python {case.build.python or 'of any version'}"
+    if case.request.python:
+        wanted += f", asked for: {case.request.python}"
+    tools = [t for t in case.host.pythons if t.version]
+    if not tools:
+        return Unchecked("python", wanted, "the host's Pythons are not known")
+    found = ", ".join(dict.fromkeys(str(t.version) for t in tools))
+    if choose_python(case) is None:
+        hint = "install one of these versions; uv can fetch one: `uv python install 3.12`"
+        return Rejected("python", wanted, found, case.declared, hint)
+    return Accepted("python", wanted, found, case.declared)
+
+
+def choose_python(case: Case) -> Tool | None:
+    """The first interpreter of the host that the build supports and the request allows."""
+    supported = SpecifierSet(case.build.python or "")
+    asked = case.request.python
+    for tool in case.host.pythons:
+        if tool.version is None or not supported.contains(tool.version, prereleases=True):
+            continue
+        if asked is None or f"{tool.version}.".startswith(f"{asked}."):
+            return tool
+    return None
+
+
+def cpu_isa(case: Case) -> Decision | None:
+    """The processor has the instructions that were compiled in."""
+    needed = case.build.cpu_features.get(case.host.architecture or "", [])
+    if not needed:
+        return None
+    wanted = ", ".join(needed)
+    if case.host.cpu is None or not case.host.cpu.features:
+        return Unchecked("cpu-isa", wanted, "the host's CPU features are not known")
+    missing = [f for f in needed if f not in case.host.cpu.features]
+    found = f"{case.host.cpu.name} without {', '.join(missing)}" if missing else "all of them"
+    if missing:
+        hint = "`--build native` compiles for exactly this CPU"
+        return Rejected("cpu-isa", wanted, found, case.declared, hint)
+    return Accepted("cpu-isa", wanted, found, case.declared)
+
+
+def gpu_present(case: Case) -> Decision | None:
+    """A CUDA build needs a GPU that the driver answers for."""
+    if case.build.accelerator != "cuda":
+        return None
+    wanted, evidence = "an NVIDIA GPU that the driver answers for", "the host"
+    names = [d.name for d in devices(case.host)]
+    if names:
+        return Accepted("gpu", wanted, ", ".join(names), evidence)
+    if case.host.gpus:
+        found = "MIG is on and no instance has been made"
+        hint = "make one with `nvidia-smi mig -cgi … -C`, or switch MIG off"
+        return Rejected("gpu", wanted, found, evidence, hint)
+    if case.host.undriven_gpus:
+        gpu = case.host.undriven_gpus[0]
+        found = f"{gpu.name or gpu.device_id} at {gpu.pci_address}: {gpu.why or 'no driver'}"
+        return Rejected("gpu", wanted, found, evidence, "install or load the NVIDIA driver")
+    return Rejected("gpu", wanted, "none", evidence)
+
+
+def driver(case: Case) -> Decision | None:
+    """The driver is new enough for the CUDA runtime that the build carries."""
+    if case.build.accelerator != "cuda" or case.build.driver_min is None:
+        return None
+    wanted = f"driver {case.build.driver_min} or newer (CUDA {case.build.cuda})"
+    version = case.host.driver.version if case.host.driver else None
+    if version is None:
+        return Unchecked("driver", wanted, "the driver's version is not known")
+    if Version(version) >= Version(case.build.driver_min):
+        return Accepted("driver", wanted, version, case.declared)
+    branch = case.build.driver_min.split(".", 1)[0]
+    hint = f"a driver of branch {branch} or newer would unlock it"
+    return Rejected("driver", wanted, version, case.declared, hint)
+
+
+def gpu_driver_range(case: Case) -> Decision | None:
+    """The driver's branch still, or already, knows the GPUs."""
+    version = case.host.driver.version if case.host.driver else None
+    if case.build.accelerator != "cuda" or version is None:
+        return None
+    branch = int(version.split(".", 1)[0])
+    bad = []
+    for device in devices(case.host):
+        rows = [a for a in facts.archs() if a.compute_capability == device.compute_capability]
+        last = rows[0].last_driver_branch if rows else None
+        if last is not None and branch > last:
+            bad.append(f"{device.name}: {last} is the last branch that supports it")
+    wanted, evidence = "a driver branch that supports the GPU", "facts/archs.toml"
+    if bad and len(bad) == len(devices(case.host)):
+        return Rejected("gpu-driver-range", wanted, "; ".join(bad), evidence, "install that branch")
+    return Accepted("gpu-driver-range", wanted, "; ".join(bad) or f"branch {branch}", evidence)
+
+
+def device_verdicts(case: Case) -> list[tuple[Device, Coverage]]:
+    """Every device of the host with what the build is declared to hold for it."""
+    cuda = case.host.driver.cuda if case.host.driver else None
+    found = []
+    for device in devices(case.host):
+        if case.build.how == "source":
+            found.append((device, _compiled(case, device)))
+        else:
+            found.append((device, coverage(case.build, device, cuda)))
+    return found
+
+
+def _compiled(case: Case, device: Device) -> Coverage:
+    toolkits = [t for t in case.host.cuda_toolkits if t.version]
+    if not toolkits:
+        return Coverage("missing", "no nvcc was found")
+    version = ".".join(str(toolkits[0].version).split(".")[:2])
+    match compilable(device, version):
+        case True:
+            return Coverage("native", f"nvcc {version} compiles for {device.compute_capability}")
+        case False:
+            return Coverage(
+                "missing", f"nvcc {version} cannot compile for {device.compute_capability}"
+            )
+        case None:
+            return Coverage("unknown", "the compute capability is not in the facts")
+
+
+def usable_devices(case: Case) -> list[Device]:
+    """The devices that the build can be expected to run on."""
+    return [d for d, verdict in device_verdicts(case) if verdict.verdict != "missing"]
+
+
+def compute_capability(case: Case) -> Decision | None:
+    """The build is declared to hold code for at least one of the GPUs."""
+    if case.build.accelerator != "cuda" or not devices(case.host):
+        return None
+    native = ", ".join(case.build.native) or "what nvcc can compile"
+    wanted = f"machine code for {native}" + (
+        f"; PTX {', '.join(case.build.ptx)}" if case.build.ptx else ""
+    )
+    verdicts = device_verdicts(case)
+    found = "; ".join(f"{d.name} ({d.compute_capability}): {v.because}" for d, v in verdicts)
+    kinds = {v.verdict for _, v in verdicts}
+    if kinds == {"missing"}:
+        return Rejected("compute-capability", wanted, found, case.declared)
+    if kinds <= {"missing", "unknown"}:
+        return Unchecked("compute-capability", wanted, found)
+    return Accepted("compute-capability", wanted, found, case.declared)
+
+
+def compiler(case: Case) -> Decision | None:
+    """A build from source finds its compilers."""
+    needed = case.build.compilers
+    if not needed:
+        return None
+    wanted = ", ".join(needed)
+    if case.host.described and not case.host.compilers:
+        return Unchecked("compiler", wanted, "the host's compilers are not known")
+    have = {t.name for t in case.host.compilers} | ({"nvcc"} if case.host.cuda_toolkits else set())
+    alike = {"cc": {"cc", "gcc", "clang"}, "c++": {"c++", "g++", "clang++"}, "nvcc": {"nvcc"}}
+    missing = [name for name in needed if not alike[name] & have]
+    if missing:
+        return Rejected("compiler", wanted, f"no {', '.join(missing)}", "the host", COMPILER_HINT)
+    return Accepted("compiler", wanted, "there", "the host")
+
+
+COMPILER_HINT = (
+    "install a C and C++ compiler (Debian, Ubuntu: `apt install build-essential`; Fedora: "
+    "`dnf install gcc-c++`), or take the published build by leaving `--build native` out"
+)
+
+
+def system_libraries(case: Case) -> Decision | None:
+    """Every system library that the build needs is there, or can be supplied from a wheel."""
+    needed = case.build.libraries
+    if not needed:
+        return None
+    wanted = ", ".join(needed)
+    if not any(name in case.host.libraries for name in needed):
+        return Unchecked("system-libraries", wanted, "the host's libraries were not looked for")
+    lost = [n for n in missing_libraries(case) if not _suppliable(n)]
+    if lost:
+        found = f"missing: {', '.join(lost)}"
+        return Rejected(
+            "system-libraries", wanted, found, case.declared, install_hint(lost, case.host)
+        )
+    supplied = missing_libraries(case)
+    found = f"{', '.join(supplied)} missing, supplied from a wheel" if supplied else "all there"
+    return Accepted("system-libraries", wanted, found, case.declared)
+
+
+def missing_libraries(case: Case) -> list[str]:
+    """The needed system libraries that were looked for and are not there."""
+    known = case.host.libraries
+    return [name for name in case.build.libraries if name in known and known[name] is None]
+
+
+def _suppliable(soname: str) -> bool:
+    return any(row.soname == soname and row.wheel for row in facts.libraries())
+
+
+def install_hint(sonames: list[str], host: Host) -> str:
+    """The words that install the system packages of these libraries on that distribution."""
+    family = (host.system.distribution or "").split(" ", 1)[0].lower()
+    rows = [row for row in facts.libraries() if row.soname in sonames]
+    names = [row.packages.get(family) or row.packages.get("debian", row.soname) for row in rows]
+    tool = {
+        "fedora": "dnf install",
+        "rhel": "dnf install",
+        "arch": "pacman -S",
+        "alpine": "apk add",
+    }
+    return f"as root: `{tool.get(family, 'apt install')} {' '.join(names)}`"
+
+
+def index(case: Case) -> Decision | None:
+    """The makers' own index that holds the build answers."""
+    if not case.build.indexes:
+        return None
+    wanted = ", ".join(case.build.indexes)
+    states = [case.indexes.get(name) for name in case.build.indexes]
+    lost = [s for s in states if s is not None and s.state == "not reached"]
+    if lost and not case.build.index_optional:
+        found = "; ".join(f"{s.url}: {s.why}" for s in lost)
+        return Rejected(
+            "index", wanted, found, "asked just now", "see the network or proxy settings"
+        )
+    if lost:
+        found = "not reached; the user's own index and folders are asked instead"
+        return Accepted("index", wanted, found, "asked just now")
+    if any(s is None for s in states):
+        return Unchecked("index", wanted, "the index was not asked")
+    return Accepted("index", wanted, "reached", "asked just now")
+
+
+def disk(case: Case) -> Decision | None:
+    """There is room for the environment."""
+    wanted = f"{case.build.disk_mb} MB for the environment"
+    places = [d for d in case.host.disks if d.purpose == "data"]
+    if not places:
+        return Unchecked("disk", wanted, "the room on the host's disk is not known")
+    free = places[0].free_bytes
+    found = f"{free / 1e6:.0f} MB free for {places[0].path}"
+    if free >= case.build.disk_mb * 1e6:
+        return Accepted("disk", wanted, found, case.declared)
+    hint = "free some space, or set SARTOR_HOME to a folder on a larger file system"
+    return Rejected("disk", wanted, found, case.declared, hint)
+
+
+RULES: tuple[Rule, ...] = (
+    asked_for,
+    model_format,
+    architecture,
+    glibc,
+    python,
+    cpu_isa,
+    gpu_present,
+    driver,
+    gpu_driver_range,
+    compute_capability,
+    compiler,
+    system_libraries,
+    index,
+    disk,
+)
+"""In the order in which they are shown. Memory is decided in `plan.memory`, for all candidates."""

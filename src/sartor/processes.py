@@ -1,0 +1,66 @@
+"""Programs that must not outlive the work they were started for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def bounded(process: subprocess.Popen[bytes], grace_seconds: float = 5) -> Iterator[None]:
+    """End ``process`` and its whole group when the block is left, however it is left.
+
+    The process must have been started with ``start_new_session=True``.
+    """
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            end_group(process.pid, grace_seconds, process)
+        else:
+            signal_group(process.pid, signal.SIGKILL)
+
+
+def signal_group(group: int, number: signal.Signals) -> bool:
+    """Send a signal to a process group; False where no such group is left."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def end_group(
+    group: int, grace_seconds: float, process: subprocess.Popen[bytes] | None = None
+) -> None:
+    """SIGTERM to the group, SIGKILL to what is left of it after ``grace_seconds``."""
+    if not signal_group(group, signal.SIGTERM):
+        return
+    deadline = time.monotonic() + grace_seconds
+    while time.monotonic() < deadline:
+        if process is not None:
+            process.poll()
+        if not group_alive(group):
+            return
+        time.sleep(0.02)
+    signal_group(group, signal.SIGKILL)
+    if process is not None:
+        process.wait()
+
+
+def group_alive(group: int) -> bool:
+    """Whether any process of the group is left (zombies count until they are reaped)."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

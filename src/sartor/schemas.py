@@ -1,0 +1,64 @@
+"""Every document that ``--json`` can print, and its JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sartor.errors import ErrorDocument, UsageError, did_you_mean
+from sartor.host.model import Host
+from sartor.plan.model import Plan
+from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
+
+
+class VersionDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.version/1"):
+    """What `sartor --version --json` prints."""
+
+    version: str
+    python: str
+
+
+class SchemaDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.schema/1"):
+    """What `sartor schema` prints: the JSON Schema (2020-12) of each document, by its name."""
+
+    schemas: dict[str, dict[str, Any]]
+
+
+DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
+    Endpoint,
+    ErrorDocument,
+    Host,
+    LogsDocument,
+    Plan,
+    SchemaDocument,
+    StatusDocument,
+    StopDocument,
+    VersionDocument,
+)
+
+
+def document_name(document: type[msgspec.Struct]) -> str:
+    """The name and version that stand in the document's ``schema`` member."""
+    return str(document.__struct_config__.tag)
+
+
+def schemas(name: str | None = None) -> SchemaDocument:
+    """The schema of one document, or of all; raises `UsageError` for an unknown name.
+
+    A name may be given without its version.
+    """
+    known = {document_name(d): d for d in DOCUMENTS}
+    chosen = {n: d for n, d in known.items() if name in {None, n, n.partition("/")[0]}}
+    if not chosen:
+        raise UsageError(
+            f"there is no document `{name}`",
+            found=[f"documents: {', '.join(known)}"],
+            hint=did_you_mean(str(name), known),
+        )
+    return SchemaDocument({n: _schema(d) for n, d in chosen.items()})
+
+
+def _schema(document: type[msgspec.Struct]) -> dict[str, Any]:
+    generated = msgspec.json.schema(document)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **generated}

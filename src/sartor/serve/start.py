@@ -1,0 +1,309 @@
+"""Starting a server, waiting until it answers, and letting it go again."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from sartor.build.environment import environment_variables
+from sartor.engines.facts import engine as engine_facts
+from sartor.engines.launch import ServeSettings, launcher
+from sartor.errors import ServerDiedError, ServerTimeoutError
+from sartor.paths import Places, make_folder, write_atomically
+from sartor.serve import runs
+from sartor.serve.address import choose_port, write_key
+from sartor.serve.ask import first_question, ready
+from sartor.serve.model import Answer, Endpoint, Exit, Processes, Run
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from sartor.build.model import Environment
+    from sartor.models.model import Model
+    from sartor.plan.model import Fit
+    from sartor.reporter import Reporter
+
+KEPT_LOGS = 20
+ASK_SECONDS = 600
+
+
+class ServeRequest(msgspec.Struct, frozen=True):
+    """Where and how to serve. ``api_key`` is the user's own, None to have one made if needed."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    api_key: str | None = None
+
+
+def run_key(environment: Environment, model: Model, fit: Fit, asked: ServeRequest) -> str:
+    """Stands for everything that makes two servers the same to a user."""
+    parts = [environment.key, model.path, fit.context, [d.id for d in fit.devices]]
+    parts += [asked.host, asked.port, asked.api_key]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+
+
+class Server:
+    """A server that was started here: use it as a context manager, and it ends with the block.
+
+    The pipe to its supervisor is what ties it to this process: it closes when this process goes,
+    however it goes. `detach` lets the server live on.
+    """
+
+    def __init__(self, run: Run, folder: Path, supervisor: subprocess.Popen[bytes], pipe: int):
+        self.run = run
+        self.folder = folder
+        self._supervisor = supervisor
+        self._pipe = pipe
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pipe < 0:
+            return
+        os.close(self._pipe)
+        self._pipe = -1
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._supervisor.wait(timeout=30)
+        if not (self.folder / runs.EXIT).exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def url(self) -> str:
+        """The base address for clients on this machine."""
+        return runs.url_of(self.run)
+
+    @property
+    def key(self) -> str | None:
+        """The API key of the run."""
+        file = self.run.api_key_file
+        return Path(file).read_text("utf-8").strip() if file else None
+
+    def detach(self) -> None:
+        """Let the server go on when this process ends."""
+        os.write(self._pipe, b"d")
+        os.close(self._pipe)
+        self._pipe = -1
+
+    def wait_until_ready(self, model: Model, reporter: Reporter) -> None:
+        """Wait until the server lists its models.
+
+        Raises `ServerDiedError` or `ServerTimeoutError`, with the log's last lines.
+        """
+        limit = engine_facts(self.run.engine).start_timeout_seconds
+        began = time.monotonic()
+        pause = 0.01
+        while not ready(self.url, self.key):
+            self.raise_if_dead()
+            if time.monotonic() - began > limit:
+                raise ServerTimeoutError(
+                    f"{self.run.engine} was not ready after {limit:.0f} s",
+                    found=last_lines(self.run.log),
+                    hint="the log shows what it was doing; a slow disk or a first compilation "
+                    "can take longer than this",
+                    log=self.run.log,
+                )
+            self._report_loading(model, reporter)
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.5)
+
+    def publish(self, endpoint: Endpoint) -> Endpoint:
+        """Let other `sartor` processes see that, and where, this server answers."""
+        endpoint = msgspec.structs.replace(endpoint, detached=self._pipe < 0)
+        write_atomically(self.folder / runs.ENDPOINT, msgspec.json.encode(endpoint))
+        return endpoint
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        processes = runs.read(self.folder / runs.PROCESSES, Processes)
+        return processes.server.pid if processes else self._supervisor.pid
+
+    def _report_loading(self, model: Model, reporter: Reporter) -> None:
+        import psutil
+
+        processes = runs.read(self.folder / runs.PROCESSES, Processes)
+        if processes and model.size_bytes:
+            with contextlib.suppress(psutil.Error):
+                resident = psutil.Process(processes.server.pid).memory_info().rss
+                done = min(resident, model.size_bytes)
+                reporter.progress("loading the model", done, model.size_bytes, "B")
+
+    def ask(self) -> Answer:
+        """Ask the first question; raises what stands in the way."""
+        try:
+            return first_question(self.url, self.key, self.run.model, ASK_SECONDS, self.run.log)
+        except ServerTimeoutError:
+            self.raise_if_dead()
+            raise
+
+    def raise_if_dead(self) -> None:
+        """Raise `ServerDiedError` where the server has ended by itself."""
+        ended = runs.read(self.folder / runs.EXIT, Exit)
+        if ended is not None:
+            raise died(self.run, ended.status)
+        if self._supervisor.poll() is not None:
+            raise died(self.run, self._supervisor.returncode)
+
+    def wait(self) -> None:
+        """Block until the server ends by itself, and raise `ServerDiedError` then.
+
+        A `sartor stop` from elsewhere ends the wait without an error.
+        """
+        self._supervisor.wait()
+        if (self.folder / runs.EXIT).exists():
+            self.raise_if_dead()
+
+
+def start(
+    environment: Environment, model: Model, fit: Fit, asked: ServeRequest, places: Places
+) -> tuple[Server, str | None]:
+    """Start a server under a supervisor; returns it, and a remark on the port if there is one.
+
+    Raises `PortInUseError`. The server is not ready yet: see `Server.wait_until_ready`.
+    """
+    port, remark = choose_port(asked.host, asked.port)
+    identity = f"{environment.stack.engine}-{secrets.token_hex(3)}"
+    folder = make_folder(places.runs / identity, mode=0o700)
+    try:
+        key_file = write_key(folder, asked.api_key, asked.host)
+        settings = _settings(environment, model, fit, (asked.host, port), key_file)
+        key = run_key(environment, model, fit, asked)
+        run = _record(environment, settings, key, folder, places)
+        write_atomically(folder / runs.RECORD, msgspec.json.encode(run))
+        return _supervised(run, folder), remark
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _settings(
+    environment: Environment, model: Model, fit: Fit, address: tuple[str, int], key: Path | None
+) -> ServeSettings:
+    stack = environment.stack
+    return ServeSettings(
+        model_path=str(model.path),
+        model_name=model.name,
+        host=address[0],
+        port=address[1],
+        context=fit.context,
+        accelerator=stack.accelerator,
+        gpus=[d.id for d in fit.devices if d.id],
+        gpu_memory_fraction=engine_facts(stack.engine).default_gpu_memory_fraction,
+        kv_cache_bytes=(model.kv_bytes_per_token or 0) * fit.context * 4,
+        api_key_file=str(key) if key else None,
+    )
+
+
+def _record(
+    environment: Environment, settings: ServeSettings, key: str, folder: Path, places: Places
+) -> Run:
+    stack, key_file = environment.stack, settings.api_key_file
+    command = launcher(stack.launcher)(environment.python, folder, settings)
+    return Run(
+        id=folder.name,
+        key=key,
+        engine=stack.engine,
+        build=stack.build,
+        version=stack.version,
+        model=settings.model_name,
+        environment=environment.path,
+        host=settings.host,
+        port=settings.port,
+        argv=command.argv,
+        variables=command.environment | environment_variables(environment),
+        log=str(_log_file(places, folder.name)),
+        started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        key_variable=command.key_variable if key_file else None,
+        api_key_file=key_file,
+    )
+
+
+def _log_file(places: Places, name: str) -> Path:
+    """A new log, for the user's eyes alone; the oldest beyond `KEPT_LOGS` are removed."""
+    make_folder(places.logs)
+    old = sorted(places.logs.glob("serve-*.log"), key=lambda p: p.stat().st_mtime)
+    for path in old[: -KEPT_LOGS or None]:
+        path.unlink(missing_ok=True)
+    log = places.logs / f"serve-{name}.log"
+    log.touch(mode=0o600)
+    return log
+
+
+def _supervised(run: Run, folder: Path) -> Server:
+    reading, writing = os.pipe()
+    try:
+        with Path(run.log).open("ab") as log:
+            supervisor = subprocess.Popen(
+                [sys.executable, "-m", "sartor.serve.supervisor", str(folder), str(reading)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(reading,),
+                start_new_session=True,
+            )
+    except BaseException:
+        os.close(writing)
+        raise
+    finally:
+        os.close(reading)
+    return Server(run, folder, supervisor, writing)
+
+
+def died(run: Run, status: int) -> ServerDiedError:
+    """The error for a server that ended by itself, with what its end usually means."""
+    lines = last_lines(run.log)
+    text = "\n".join(lines)
+    how, hint = f"with status {status}", "the log has the engine's own words"
+    if status < 0:
+        how = f"by {signal.Signals(-status).name}"
+    if status == -signal.SIGKILL:
+        hint = (
+            "SIGKILL usually comes from the kernel when memory runs out (see `dmesg`): take a "
+            "smaller model or quantisation, or lower `--context`"
+        )
+    elif status == -signal.SIGILL:
+        hint = "the CPU lacks an instruction that was compiled in: `--build native` avoids it"
+    elif "out of memory" in text.lower():
+        hint = "the GPU's memory ran out: lower `--context`, or take a smaller model"
+    return ServerDiedError(
+        f"{run.engine} ended {how} while it was to serve `{run.model}`",
+        found=lines,
+        hint=hint,
+        log=run.log,
+    )
+
+
+def last_lines(path: str, count: int = 8) -> list[str]:
+    """The last lines of a log that say anything."""
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-count:]
+
+
+def ask_again(endpoint: Endpoint) -> Answer:
+    """Ask a server that runs already; raises `ServerTimeoutError` where it does not answer."""
+    file = endpoint.api_key_file
+    key = Path(file).read_text("utf-8").strip() if file else None
+    return first_question(endpoint.url, key, endpoint.model, ASK_SECONDS, endpoint.log)

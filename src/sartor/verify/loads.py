@@ -1,0 +1,153 @@
+"""The first two grades: *resolves* and *loads*. Each check runs in a child process with a limit."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sartor.build.environment import environment_variables
+from sartor.build.uv import run_uv
+from sartor.errors import SartorError, VerifyError
+from sartor.paths import Places, write_atomically
+from sartor.processes import bounded
+from sartor.reporter import Silent
+from sartor.verify.model import Failed, NotTried, Outcome, Passed, Report
+
+if TYPE_CHECKING:
+    from sartor.build.model import Environment
+    from sartor.reporter import Reporter
+
+IMPORT_SECONDS = 300
+
+
+def verify(environment: Environment, places: Places, reporter: Reporter) -> Report:
+    """Prove ``environment`` as far as *loads*, or return the proof that is there already.
+
+    Raises `VerifyError` where a check fails; the report is kept only where none does.
+    """
+    record = Path(environment.path) / "sartor-report.json"
+    try:
+        return msgspec.json.decode(record.read_bytes(), type=Report)
+    except (OSError, msgspec.DecodeError):
+        pass
+    report = check(environment, places, reporter)
+    if report.failures:
+        first = report.failures[0]
+        raise VerifyError(
+            f"the environment does not pass `{first.check}`",
+            found=[*first.detail.splitlines()[-8:], *(f.check for f in report.failures[1:])],
+            hint=first.hint
+            or "remove the environment's folder and run the same command again; "
+            f"it is {environment.path}",
+        )
+    write_atomically(record, msgspec.json.encode(report))
+    return report
+
+
+def check(environment: Environment, places: Places, reporter: Reporter) -> Report:
+    """Make every check and report them all, those that failed too."""
+    outcomes: list[Outcome] = [_resolves(environment, places)]
+    for count, module in enumerate(environment.stack.modules, 1):
+        outcomes.append(_imports(environment, module))
+        reporter.progress("verifying", count, len(environment.stack.modules), "modules")
+    outcomes += _devices(environment)
+    failed = any(isinstance(o, Failed) for o in outcomes)
+    resolves = isinstance(outcomes[0], Passed)
+    return Report(
+        environment=environment.path,
+        grade="loads" if not failed else "resolves" if resolves else None,
+        outcomes=outcomes,
+        made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _resolves(environment: Environment, places: Places) -> Outcome:
+    """Every installed package's own requirements are met, but for those left out on purpose."""
+    name = "resolves: installed packages agree"
+    log = places.logs / f"verify-{environment.key}.log"
+    arguments = ["pip", "check", "--python", str(environment.python)]
+    try:
+        run_uv(arguments, log, Silent(), what="checking the installed packages")
+    except SartorError as error:
+        lines = [line for line in error.found if "require" in line or "not installed" in line]
+        left_out = environment.stack.leave_out
+        unmet = [x for x in lines if not any(f"`{name}" in x for name in left_out)]
+        if unmet or not lines:
+            return Failed(name, "\n".join(unmet or error.found))
+    return Passed(name, f"{len(environment.packages)} packages")
+
+
+def _imports(environment: Environment, module: str) -> Outcome:
+    name = f"loads: import {module}"
+    code = f"import {module} as m, sys; print(getattr(m, '__version__', ''))"
+    status, output = run_python(environment, code, IMPORT_SECONDS)
+    if status == 0:
+        return Passed(name, output.strip().splitlines()[-1] if output.strip() else "imported")
+    return Failed(name, f"{output}\n{_how_it_ended(status)}".strip(), _hint(output, status))
+
+
+def _devices(environment: Environment) -> list[Outcome]:
+    """Whether the framework sees the GPU. Nothing is launched: that is a grade of its own."""
+    launches = NotTried("launches", "kernels are not launched at this grade")
+    if environment.stack.accelerator == "cpu":
+        return [launches]
+    name = "loads: the framework sees the GPU"
+    code = {
+        "vllm": "import torch; torch.cuda.init(); print(torch.cuda.get_device_name(0))",
+        "xllamacpp": "import xllamacpp as x; d = [i['name'] for i in x.get_device_info()];"
+        "print(d); raise SystemExit(not any('CUDA' in n for n in d))",
+        "llama_cpp_python": "import llama_cpp as m; raise SystemExit("
+        "not m.llama_supports_gpu_offload())",
+    }[environment.stack.launcher]
+    status, output = run_python(environment, code, IMPORT_SECONDS)
+    if status == 0:
+        return [Passed(name, output.strip()), launches]
+    return [Failed(name, f"{output}\n{_how_it_ended(status)}".strip()), launches]
+
+
+def run_python(environment: Environment, code: str, seconds: float) -> tuple[int, str]:
+    """Run ``code`` with the environment's interpreter: its status and the end of its output.
+
+    A negative status is the number of the signal that ended it; a hang ends with SIGKILL.
+    """
+    argv = [str(environment.python), "-I", "-c", code]
+    variables = {**os.environ, **environment_variables(environment)}
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=variables,
+            start_new_session=True,
+        )
+        try:
+            with bounded(process):
+                status = process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            status = -signal.SIGKILL
+        output.seek(max(0, output.tell() - 8192))
+        return status, output.read().decode("utf-8", "replace")
+
+
+def _how_it_ended(status: int) -> str:
+    if status < 0:
+        return f"ended by {signal.Signals(-status).name}"
+    return f"ended with status {status}"
+
+
+def _hint(output: str, status: int) -> str | None:
+    """What to do about the failures that people meet most."""
+    if "cannot open shared object file" in output:
+        library = output.rpartition("cannot open shared object file")[0].split()[-1].strip(":")
+        return f"the system library `{library}` is missing: install the package that holds it"
+    if status == -signal.SIGILL:
+        return "the CPU lacks an instruction that was compiled in: `--build native` avoids it"
+    return None
