@@ -66,11 +66,8 @@ def find_uv():
     say("fetching uv with pip (once)")
     partial = ROOT / ".venv-uv.partial"
     shutil.rmtree(str(partial), ignore_errors=True)
-    pin = [
-        line
-        for line in (ROOT / "requirements" / "run.txt").read_text().splitlines()
-        if line.startswith("uv==")
-    ][0].split()[0]
+    pins = (ROOT / "requirements" / "run.txt").read_text().splitlines()
+    pin = next(line.split()[0] for line in pins if line.startswith("uv=="))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     try:
         call([*pip, "install", "--quiet", "--no-deps", "--target", str(partial), pin])
