@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,13 +16,7 @@ from sartor.host.machine import RealMachine
 from sartor.paths import Places
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sartor.host.model import Host
-
-LIMIT_SECONDS = 2.0
-"""Far above what detection should take (0.35 s), so that a busy machine does not fail the test."""
-
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
@@ -120,8 +113,3 @@ def test_compilers_have_the_version_they_were_said_to_have(host: Host) -> None:
         assert tool.version is not None
         assert tool.version in output_of(tool.path, "--version")
 
-
-def test_detection_is_quick(tmp_path: Path) -> None:
-    start = time.perf_counter()
-    detect(RealMachine(), Places(tmp_path))
-    assert time.perf_counter() - start < LIMIT_SECONDS
