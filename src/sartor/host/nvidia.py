@@ -451,8 +451,11 @@ def library_version(machine: Machine, refusals: Refusals) -> str:
 
 
 def is_mismatch(refusals: Refusals) -> bool:
-    """Whether NVML says that the loaded module and the installed library differ."""
-    return refusals.nvml is not None and "version mismatch" in refusals.nvml.why
+    """Whether a source says that the loaded module and the installed library differ.
+
+    NVML itself words it ``Driver/library version mismatch``, `pynvml` ``NVML/RM version mismatch``.
+    """
+    return "version mismatch" in refusals.text()
 
 
 # --- GPUs that nobody answers for ------------------------------------------------------------
