@@ -28,18 +28,17 @@ def ask_indexes(indexes: Iterable[IndexUse]) -> dict[str, IndexUse]:
 
 
 def _ask(index: IndexUse) -> IndexUse:
-    import httpx
+    import urllib.error
+    import urllib.request
 
-    from sartor.build.network import trust_the_system
-
-    trust_the_system()
     address = f"{index.url.rstrip('/')}/{index.packages[0]}/"
+    asking = urllib.request.Request(address, method="HEAD")
     try:
-        answer = httpx.head(address, timeout=SECONDS, follow_redirects=True)
-    except httpx.HTTPError as error:
-        why = f"{type(error).__name__}: {error}"
-        return msgspec.structs.replace(index, state="not reached", why=why)
-    if answer.is_success:
-        return msgspec.structs.replace(index, state="reached")
-    why = f"it answered {answer.status_code}"
+        with urllib.request.urlopen(asking, timeout=SECONDS):
+            return msgspec.structs.replace(index, state="reached")
+    except urllib.error.HTTPError as error:
+        why = f"it answered {error.code}"
+        error.close()
+    except (urllib.error.URLError, OSError) as error:
+        why = str(getattr(error, "reason", error))
     return msgspec.structs.replace(index, state="not reached", why=why)

@@ -104,8 +104,7 @@ def _on_terminal(
     argv: Sequence[str], env: Mapping[str, str], log: Path, lines: _Lines
 ) -> tuple[str, int]:
     make_folder(log.parent)
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 180, 0, 0))
+    ours, theirs = _terminal_or_pipe()
     try:
         with explain_os_errors(log), log.open("a", encoding="utf-8") as file:
             file.write(f"$ {' '.join(argv)}\n")
@@ -129,6 +128,16 @@ def _on_terminal(
         os.close(ours)
         if theirs >= 0:
             os.close(theirs)
+
+
+def _terminal_or_pipe() -> tuple[int, int]:
+    """A pseudo-terminal of a fixed size; a pipe where the system has none (a bare chroot)."""
+    try:
+        ours, theirs = pty.openpty()
+    except OSError:
+        return os.pipe()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 180, 0, 0))
+    return ours, theirs
 
 
 def _read(descriptor: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
@@ -13,24 +13,73 @@ if TYPE_CHECKING:
     from sartor.serve.start import Server, ServeRequest
 
 
+_ARGUMENTS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (
+        ("--model", "-m"),
+        {
+            "metavar": "MODEL",
+            "help": "a GGUF file, a safetensors folder, or org/name on the model hub "
+            "(org/name:Q4_K_M for one quantisation); default: a tiny demo model",
+        },
+    ),
+    (
+        ("--engine", "-e"),
+        {"metavar": "ENGINE", "help": "llama.cpp or vllm; default: chosen for model and machine"},
+    ),
+    (
+        ("--build",),
+        {"metavar": "BUILD", "help": "published (default), or native: compile for this machine"},
+    ),
+    (
+        ("--host",),
+        {
+            "metavar": "HOST",
+            "help": "plan for a described machine (`rtx-5090, driver=575.57, cpu=zen5`, a TOML or "
+            "JSON file, - for stdin) and stop before building",
+        },
+    ),
+    (
+        ("--python",),
+        {"metavar": "VERSION", "help": "the environment's Python, for example 3.12"},
+    ),
+    (
+        ("--context",),
+        {"type": int, "metavar": "TOKENS", "help": "the context length to serve"},
+    ),
+    (
+        ("--listen",),
+        {
+            "metavar": "ADDRESS",
+            "default": "127.0.0.1",
+            "help": "default: 127.0.0.1; any address that others can reach needs an API key, and "
+            "one is made",
+        },
+    ),
+    (("--port",), {"type": int, "help": "default: the first free one from 8000"}),
+    (
+        ("--api-key-file",),
+        {
+            "metavar": "FILE",
+            "help": "a file that holds the API key to ask for (or set SARTOR_API_KEY)",
+        },
+    ),
+    (
+        ("--detach", "-d"),
+        {"action": "store_true", "help": "return once it answers; `sartor stop` ends it"},
+    ),
+    (("--dry-run",), {"action": "store_true", "help": "plan, and stop before building"}),
+    (
+        ("--explain",),
+        {"action": "store_true", "help": "with a plan: every candidate with its decisions"},
+    ),
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     add = parser.add_argument
-    add("--model", "-m", metavar="MODEL", help="a GGUF file, a safetensors folder, or org/name on "
-        "the model hub (org/name:Q4_K_M for one quantisation); default: a tiny demo model")  # fmt: skip
-    add("--engine", "-e", metavar="ENGINE", help="llama.cpp or vllm; default: chosen")
-    add("--build", metavar="BUILD", help="published (default) or native: compile for this machine")
-    add("--host", metavar="HOST", help="plan for a described machine and stop before building")
-    add("--python", metavar="VERSION", help="the environment's Python, for example 3.12")
-    add("--context", type=int, metavar="TOKENS", help="the context length to serve")
-    add("--listen", metavar="ADDRESS", default="127.0.0.1", help="default: 127.0.0.1; any address "
-        "that others can reach needs an API key, and one is made")  # fmt: skip
-    add("--port", type=int, help="default: the first free one from 8000")
-    add("--api-key-file", metavar="FILE", help="a file with the API key to ask for (or the variable "
-        "SARTOR_API_KEY)")  # fmt: skip
-    add("--detach", "-d", action="store_true", help="return once it answers; `sartor stop` ends it")
-    add("--dry-run", action="store_true", help="plan, and stop before building")
-    add("--explain", action="store_true", help="show every candidate with its decisions")
+    for names, keywords in _ARGUMENTS:
+        add(*names, **keywords)
 
 
 def run(options: argparse.Namespace) -> int:

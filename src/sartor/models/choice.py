@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sartor.models.model import ModelFile
 from sartor.models.safetensors import SHARD, all_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sartor.models.model import ModelFile
 
 # Without a tag the first of these that is there is taken: quality for its size first, then what
 # every engine reads. Where none is there, the smallest file is.
@@ -88,7 +88,7 @@ def choose(among: list[Choice], tag: str | None) -> Choice | None:
 
 def _tagged(among: list[Choice], tag: str) -> Choice | None:
     exact = [choice for choice in among if choice.quant == tag]
-    inside = re.compile(rf"(?:^|[-._/]){re.escape(tag)}(?:[-._/]|$)")
+    inside = re.compile(rf"(?:^|[-./]){re.escape(tag)}(?:[-./]|$)")
     loose = [choice for choice in among if inside.search(choice.files[0].name.upper())]
     return next(iter(exact or loose), None)
 

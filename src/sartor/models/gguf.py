@@ -139,7 +139,7 @@ class GgufHeader(msgspec.Struct, frozen=True):
     @property
     def demanded_bytes(self) -> int | None:
         """How long the header demands the file to be; None where a tensor's type is unknown."""
-        end = 0 if self.tensors else -self.data_offset
+        end = 0
         for tensor in self.tensors:
             size = tensor.size_bytes
             if size is None:

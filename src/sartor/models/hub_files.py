@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 PAUSES = (0.5, 1.0, 2.0)
-CHUNK_BYTES = 1 << 20
+TELL_EVERY_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -121,16 +121,22 @@ class _Progress:
         self.reporter = reporter
         self.what = what
         self.before = present
+        self.told = 0
         self.total = present + sum(source.size_bytes for source in sources)
 
     def advance(self, done: int) -> None:
-        """The file that is being fetched has ``done`` bytes now."""
+        """The file that is being fetched has ``done`` bytes now; told once in a MiB."""
+        if abs(self.before + done - self.told) >= TELL_EVERY_BYTES:
+            self._tell(done)
+
+    def _tell(self, done: int) -> None:
+        self.told = self.before + done
         self.reporter.progress(self.what, self.before + done, self.total, "B")
 
     def finish(self, source: Source) -> None:
         """``source`` is in the cache."""
         self.before += source.size_bytes
-        self.advance(0)
+        self._tell(0)
 
 
 def _locate(repository: str, revision: str, file: ModelFile) -> Source:
@@ -229,7 +235,7 @@ def _stream(url: str, partial: Path, start: int, advance: Callable[[int], None])
     with request as response, partial.open("r+b") as file:
         hf_raise_for_status(response)
         _position(file, start if response.status_code == 206 else 0)
-        for chunk in response.iter_bytes(CHUNK_BYTES):
+        for chunk in response.iter_bytes():
             file.write(chunk)
             advance(file.tell())
 

@@ -117,14 +117,13 @@ def _head_size(header: GgufHeader, prefix: str | None) -> int | None:
 
 def _kv_heads(header: GgufHeader, prefix: str, blocks: int) -> list[int] | None:
     """The key/value heads of each layer, from one number or from an array."""
-    for key in (f"{prefix}.head_count_kv", f"{prefix}.head_count"):
-        number = header.integer(key)
-        if number is not None:
-            return [number] * blocks
-        items = header.items(key)
-        if items is not None and len(items) == blocks:
-            return [item for item in items if isinstance(item, int) and item >= 0]
-    return None
+    grouped = f"{prefix}.head_count_kv"
+    key = grouped if grouped in header.metadata else f"{prefix}.head_count"
+    number = header.integer(key)
+    items = header.items(key) if number is None else (number,) * blocks
+    if items is None or len(items) != blocks:
+        return None
+    return [item if isinstance(item, int) and item > 0 else 0 for item in items]
 
 
 def _full_layers(header: GgufHeader, key: str, blocks: int) -> list[bool] | None:

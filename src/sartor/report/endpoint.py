@@ -20,8 +20,8 @@ def endpoint_lines(endpoint: Endpoint) -> list[str]:
         lines += [
             f"  asked:    {answer.question}",
             f"  answered: {' '.join(answer.text.split())[:200]}",
-            f"            {answer.completion_tokens} tokens in {answer.seconds:.2f} s"
-            f" ({speed:.0f} tokens/s, the first request, prompt included)",
+            f"            {answer.completion_tokens} tokens in {answer.seconds:.2f} s",
+            f"            {speed:.0f} tokens/s: the first request, its prompt included",
         ]
     if endpoint.demo:
         lines.append("  the demo model's weights are random: its text means nothing")

@@ -1,0 +1,89 @@
+"""Write what the code already says into the documents: `python tools/make_docs.py [--check]`.
+
+docs/errors.md and docs/commands.md are generated whole. With ``--check`` nothing is written; the
+status is 1 where a file differs, and the command that mends it is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from sartor.cli import COMMANDS, parser
+from sartor.engines.facts import engines
+from sartor.errors import all_errors
+from sartor.schemas import DOCUMENTS, document_name
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def errors_page() -> str:
+    """One row for each error class."""
+    rows = [f"| {e.exit_code} | `{e.code}` | {e.summary} |" for e in all_errors()]
+    return "\n".join(
+        [
+            "# Errors",
+            "",
+            "Every expected error has a code, an exit status and a way out (`hint:`). With `--json`",
+            "it is one `sartor.error/1` document on stdout. Anything with a traceback is a defect.",
+            "",
+            "| exit status | code | when |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def commands_page() -> str:
+    """The help text of each command, the documents they print, and the engines."""
+    top = parser()
+    lines = ["# Commands", "", "```", top.format_help().rstrip(), "```", ""]
+    choices = next(a.choices for a in top._actions if isinstance(a.choices, dict))
+    for name in COMMANDS:
+        text = choices[name].format_help().rstrip()
+        lines += [f"## sartor {name}", "", "```", text, "```", ""]
+    lines += ["## Documents", "", "`sartor schema` prints the JSON Schema of each:", ""]
+    lines += [f"- `{document_name(d)}`: {(d.__doc__ or '').splitlines()[0]}" for d in DOCUMENTS]
+    lines += [
+        "",
+        "## Engines and their builds",
+        "",
+        "| engine | build | what it is |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {e.name} | `{b.id}` | {b.label} |" for e in engines() for b in e.build]
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"docs/errors.md": errors_page, "docs/commands.md": commands_page}
+
+
+def main() -> int:
+    """Write or compare every page."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--check", action="store_true")
+    check = options.parse_args().check
+    os.environ["COLUMNS"] = "100"
+    os.environ["NO_COLOR"] = "1"
+    differing = []
+    for name, page in PAGES.items():
+        path, wanted = ROOT / name, page()
+        if path.exists() and path.read_text("utf-8") == wanted:
+            continue
+        differing.append(name)
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted, "utf-8")
+            print(f"wrote {name}")
+    if check and differing:
+        print(f"these differ from the code: {', '.join(differing)}", file=sys.stderr)
+        print("to make them agree: python tools/make_docs.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Say which committed results are older than the code that they prove.
+
+Every JSON file below benchmarks/results names the commit it was made at and the paths it proves
+(``"commit"``, ``"proves"``). A result is stale where one of those paths changed since.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def changed_since(commit: str, paths: list[str]) -> list[str] | None:
+    """The paths that changed since ``commit``; None where git cannot say."""
+    argv = ["git", "-C", str(ROOT), "diff", "--name-only", commit, "HEAD", "--", *paths]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.stdout.split() if done.returncode == 0 else None
+
+
+def main() -> int:
+    """Print one line for each result; the status is 0: a stale result is no fault of a change."""
+    results = sorted(RESULTS.rglob("*.json"))
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        print(f"NOT CHECKED: whether the {len(results)} committed results are stale (no git here)")
+        return 0
+    for path in results:
+        result = json.loads(path.read_text("utf-8"))
+        name = path.relative_to(ROOT)
+        changed = changed_since(result["commit"], result["proves"])
+        if changed is None:
+            print(f"NOT CHECKED: {name}: its commit {result['commit'][:12]} is not in this clone")
+        elif changed:
+            print(f"STALE: {name} ({result['date']}): changed since: {', '.join(changed)}")
+        else:
+            print(f"fresh: {name} ({result['date']})")
+    for ring in ("heavy", "gpu"):
+        print(f"DID NOT RUN HERE: tests/{ring}, a ring that is run by hand (`./test {ring}`)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
