@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sartor.errors import PortInUseError, UsageError
 from sartor.paths import write_atomically
+from sartor.serve.runs import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,6 +134,6 @@ def write_key(folder: Path, given: str | None, address: str) -> Path | None:
     """The file that holds the run's key, mode 0600; None where no key is wanted or needed."""
     if not given and not needs_key(address):
         return None
-    path = folder / "api-key"
+    path = folder / KEY
     write_atomically(path, (given or secrets.token_urlsafe(32)) + "\n", mode=0o600)
     return path
