@@ -147,8 +147,17 @@ def up(
     _, model, planned = make_plan(asked, places, reporter)
     environment = prepare(planned, places, reporter)
     model = at_hand(planned, model, places, reporter)
+    planned = within_training(planned, model)
     with served(planned, environment, model, serving, places, reporter) as result:
         yield result
+
+
+def within_training(planned: Plan, model: Model) -> Plan:
+    """The plan with no longer a context than the model at hand was trained for."""
+    if model.context_length is None or planned.fit.context <= model.context_length:
+        return planned
+    fit = msgspec.structs.replace(planned.fit, context=model.context_length)
+    return msgspec.structs.replace(planned, fit=fit)
 
 
 @contextmanager

@@ -45,14 +45,21 @@ def end_group(
         return
     deadline = time.monotonic() + grace_seconds
     while time.monotonic() < deadline:
-        if process is not None:
-            process.poll()
+        if process is not None and process.poll() is not None:
+            _reap_adopted(group)
         if not group_alive(group):
             return
         time.sleep(0.02)
     signal_group(group, signal.SIGKILL)
     if process is not None:
         process.wait()
+
+
+def _reap_adopted(group: int) -> None:
+    """Collect the group's dead children that this process was given by their late parents."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-group, os.WNOHANG)[0]:
+            pass
 
 
 def group_alive(group: int) -> bool:

@@ -73,7 +73,7 @@ def _compile(stack: Stack, source: Path, folder: Path, log: Path, reporter: Repo
             reporter.progress("compiling", int(match[3]), 100, "%")
 
     variables = {"CMAKE_ARGS": " ".join(stack.cmake_args), "TMPDIR": str(make_folder(partial))}
-    arguments = ["build", "--wheel", "--no-config", "--out-dir", str(partial / "out")]
+    arguments = ["build", "--wheel", "--out-dir", str(partial / "out")]
     arguments += ["--python", stack.python.path or "python3", str(source)]
     try:
         try:

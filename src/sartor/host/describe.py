@@ -28,7 +28,7 @@ EXAMPLE = "rtx-5090, driver=575.57, cpu=zen5, ram=64G"
 NO_GPU = ("cpu-only", "no-gpu")
 GPU_KEYS = ("gpus", "gpu")
 MOST_GPUS = 64
-COUNT_BEFORE = re.compile(r"([0-9]{1,4})\s*x\s*(\D.*)", re.IGNORECASE | re.DOTALL)
+COUNT_BEFORE = re.compile(r"([0-9]{1,4})\s*x\s*(.+)", re.IGNORECASE | re.DOTALL)
 COUNT_AFTER = re.compile(r"(.*?)\s*\*\s*([0-9]{1,4})", re.DOTALL)
 
 
@@ -145,13 +145,18 @@ def with_part(gpu: StatedGpu, part: str, faults: Faults) -> StatedGpu:
     """The GPU with one ``:part`` of its word: a memory size, a MIG profile, or ``sm_120``."""
     low = part.lower()
     if mig := re.fullmatch(r"mig-(.+)", low):
-        return msgspec.structs.replace(gpu, mig=[*(gpu.mig or []), *mig[1].split("+")])
+        return msgspec.structs.replace(gpu, mig=[*(gpu.mig or []), *profiles(mig[1])])
     if sm := re.fullmatch(r"sm_?([0-9]{1,2})([0-9])[af]?", low):
         return msgspec.structs.replace(gpu, compute_capability=f"{sm[1]}.{sm[2]}")
     if re.match(r"[0-9]", low):
         return msgspec.structs.replace(gpu, memory=part)
     faults.add(gpu.where, f"`{part}` is neither a memory size, nor `mig-…`, nor `sm_…`")
     return gpu
+
+
+def profiles(text: str) -> list[str]:
+    """``1g.10gb+3g.40gb`` as two profiles; in ``1g.10gb+me`` the plus belongs to the name."""
+    return [name.strip() for name in re.split(r"\+\s*(?=[0-9])", text)]
 
 
 def is_known(gpu: StatedGpu, faults: Faults) -> bool:
@@ -279,7 +284,7 @@ def gpus_in_entry(where: str, entry: Mapping[str, object], faults: Faults) -> li
         name=texts.get("name") or "",
         memory=texts.get("memory"),
         compute_capability=texts.get("compute_capability"),
-        mig=mig.split("+") if mig else [] if "mig" in entry else None,
+        mig=profiles(mig) if mig else [] if "mig" in entry else None,
     )
     count = texts.get("count") or "1"
     if not count.isdecimal() or not 1 <= int(count[:4]) <= MOST_GPUS:

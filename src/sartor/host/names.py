@@ -36,13 +36,15 @@ def gpu_fact(name: str, memory_bytes: int | None = None) -> GpuFact | None:
 
     A name exactly as NVML reports it comes first; several products may share one (memory sizes,
     laptop parts): the one nearest to ``memory_bytes``, else the first. Then ids and aliases, then
-    the same without regard to hyphens (``rtx5090``).
+    the same without regard to hyphens (``rtx5090``). A size can pick the product, too: ``a100``
+    with 40 GiB is what ``a100-40gb`` means.
     """
     exact = [row for row in facts.gpus() if row.name == name]
     if exact:
         return nearest_by_memory(exact, memory_bytes)
     wanted = slug(name)
-    return by_spelling(wanted) or by_letters(wanted)
+    sized = f"{wanted}-{memory_bytes / 2**30:.0f}gb" if memory_bytes else wanted
+    return by_spelling(sized) or by_spelling(wanted) or by_letters(wanted)
 
 
 def nearest_by_memory(rows: list[GpuFact], memory_bytes: int | None) -> GpuFact:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VERSION_FILE: Final = "/proc/driver/nvidia/version"
 GPU_FOLDER = "/proc/driver/nvidia/gpus"
 CONTROL_DEVICE = "/dev/nvidiactl"
+CUDA_LIBRARY = "libcuda.so.1"
 SMI_PLACES = ("/usr/lib/wsl/lib/nvidia-smi", "/usr/local/nvidia/bin/nvidia-smi")
 SMI_FIELDS = "index,name,uuid,memory.total,pci.bus_id,driver_version"
 SMI_NEWER_FIELDS = "compute_cap,mig.mode.current"
@@ -65,6 +66,18 @@ class Kernel(msgspec.Struct, frozen=True):
     module: str | None = None
 
 
+class Trouble(msgspec.Struct, frozen=True):
+    """Why GPUs may go unanswered: the sources, the module, and the container around us.
+
+    ``device`` says whether this process has the driver's device node.
+    """
+
+    refusals: Refusals
+    kernel: Kernel
+    inside: str | None
+    device: bool
+
+
 class Nvidia(msgspec.Struct, frozen=True):
     """Everything about NVIDIA on one machine."""
 
@@ -85,14 +98,16 @@ def read_nvidia(machine: Machine, inside: str | None, system_memory: int | None)
     answer, refusals = ask_sources(machine, kernel)
     gpus = [complete(gpu, system_memory) for gpu in answer.gpus] if answer else []
     driver, driver_notes = driver_of(answer, kernel, refusals)
+    trouble = Trouble(refusals, kernel, inside, has_device(machine))
+    lost = answer.refused.get("gpus") if answer else None
     undriven = [
-        undriven_gpu(machine, gpu, explain(gpu, refusals, kernel, inside))
-        for gpu in unanswered(bus, gpus)
+        undriven_gpu(machine, gpu, explain(gpu, trouble, lost)) for gpu in unanswered(bus, gpus)
     ]
     notes = [
         *notes_on_gpus(gpus, answer.refused if answer else {}),
         *driver_notes,
         *missing_sources(machine, answer, refusals, kernel, bus),
+        *notes_on_names(undriven),
     ]
     return Nvidia(gpus, driver, undriven, notes)
 
@@ -277,8 +292,11 @@ def parse_kernel(text: str) -> Kernel:
 
 
 def from_proc(machine: Machine, kernel: Kernel) -> Answer | None:
-    """The GPUs the kernel module lists, where this process may use them."""
-    if kernel.version is None or isinstance(machine.resolve(CONTROL_DEVICE), Unread):
+    """The GPUs the kernel module lists, where CUDA can use them: with its library and device.
+
+    A container that was given ``NVIDIA_DRIVER_CAPABILITIES=compute`` has no NVML, for example.
+    """
+    if kernel.version is None or not has_device(machine) or not machine.library(CUDA_LIBRARY):
         return None
     names = machine.list_folder(GPU_FOLDER)
     if isinstance(names, Unread):
@@ -288,6 +306,11 @@ def from_proc(machine: Machine, kernel: Kernel) -> Answer | None:
     why = "only /proc/driver/nvidia answers, which does not say it"
     fields = [f"gpus[{n}].{field}" for n in range(len(gpus)) for field in ("memory_bytes", "index")]
     return Answer(VERSION_FILE, kernel.version, gpus=gpus, refused=dict.fromkeys(fields, why))
+
+
+def has_device(machine: Machine) -> bool:
+    """Whether the device node is there that every program on the GPU opens first."""
+    return not isinstance(machine.resolve(CONTROL_DEVICE), Unread)
 
 
 def gpu_of_information(text: str) -> Gpu:
@@ -343,7 +366,19 @@ def notes_on_gpus(gpus: list[Gpu], refused: dict[str, str]) -> list[NotChecked]:
             if getattr(gpu, field) is None:
                 what = f"gpus[{n}].{field}"
                 notes.append(NotChecked(what, refused.get(what, "the driver does not say it")))
+        for m, instance in enumerate(gpu.mig or []):
+            if instance.memory_bytes is None:
+                what = f"gpus[{n}].mig[{m}].memory_bytes"
+                notes.append(NotChecked(what, "the driver does not say it"))
     return notes
+
+
+def notes_on_names(gpus: list[UndrivenGpu]) -> list[NotChecked]:
+    """A note for every GPU on the bus that has no name here."""
+    why = "the system has no list of PCI names (pci.ids), or the GPU is not in it"
+    return [
+        NotChecked(f"undriven_gpus[{n}].name", why) for n, g in enumerate(gpus) if g.name is None
+    ]
 
 
 def driver_of(
@@ -378,7 +413,8 @@ def driver_notes(driver: Driver, refusals: Refusals) -> list[NotChecked]:
     if driver.version is None:
         notes.append(NotChecked("driver.version", refusals.text() or "the driver does not say"))
     if driver.cuda is None:
-        why = f"the facts know no CUDA version for driver {driver.version or '(unknown)'}"
+        version = driver.version
+        why = f"no driver branch of {version} is known" if version else "no source gives a version"
         notes.append(NotChecked("driver.cuda", why))
     return notes
 
@@ -390,18 +426,13 @@ def missing_sources(
     kernel: Kernel,
     bus: list[PciGpu] | Unread,
 ) -> list[NotChecked]:
-    """Notes on sources that should have answered; none for a machine without anything of NVIDIA."""
+    """Notes on sources that should have answered; none where no driver is installed at all."""
     notes = []
     if isinstance(bus, Unread):
         notes.append(NotChecked("undriven_gpus", f"the PCI bus cannot be read: {bus.why}"))
-    if answer is None and (bus_has_gpus(bus) or kernel.version or failed(refusals)):
+    if answer is None and (kernel.version or failed(refusals)):
         notes.append(NotChecked("gpus", refusals.text() + library_version(machine, refusals)))
     return notes
-
-
-def bus_has_gpus(bus: list[PciGpu] | Unread) -> bool:
-    """Whether an NVIDIA GPU is known to be there."""
-    return not isinstance(bus, Unread) and bool(bus)
 
 
 def failed(refusals: Refusals) -> bool:
@@ -420,8 +451,11 @@ def library_version(machine: Machine, refusals: Refusals) -> str:
 
 
 def is_mismatch(refusals: Refusals) -> bool:
-    """Whether NVML says that the loaded module and the installed library differ."""
-    return refusals.nvml is not None and "version mismatch" in refusals.nvml.why
+    """Whether a source says that the loaded module and the installed library differ.
+
+    NVML itself words it ``Driver/library version mismatch``, `pynvml` ``NVML/RM version mismatch``.
+    """
+    return "version mismatch" in refusals.text()
 
 
 # --- GPUs that nobody answers for ------------------------------------------------------------
@@ -441,11 +475,14 @@ def undriven_gpu(machine: Machine, gpu: PciGpu, why: str) -> UndrivenGpu:
     return UndrivenGpu(gpu.address, gpu.device_id, name, gpu.kernel_driver, why)
 
 
-def explain(gpu: PciGpu, refusals: Refusals, kernel: Kernel, inside: str | None) -> str:
-    """Why the NVIDIA driver does not answer for a GPU, and what would change that."""
+def explain(gpu: PciGpu, trouble: Trouble, lost: str | None) -> str:
+    """Why the NVIDIA driver does not answer for a GPU, and what would change that.
+
+    ``lost``: what the driver says about GPUs that it lists and cannot reach.
+    """
     match gpu.kernel_driver:
         case "nvidia":
-            return explain_driven(refusals, kernel, inside)
+            return lost or explain_driven(trouble)
         case None:
             return (
                 "no kernel driver is bound to it: the NVIDIA driver is not installed, is not"
@@ -462,18 +499,23 @@ def explain(gpu: PciGpu, refusals: Refusals, kernel: Kernel, inside: str | None)
             return f"the kernel driver `{other}` holds it"
 
 
-def explain_driven(refusals: Refusals, kernel: Kernel, inside: str | None) -> str:
+def explain_driven(trouble: Trouble) -> str:
     """Why a GPU that the NVIDIA kernel module holds cannot be used from here."""
-    if is_mismatch(refusals):
+    nvml = trouble.refusals.nvml
+    if is_mismatch(trouble.refusals):
         return (
-            f"the loaded kernel module ({kernel.version or 'version unknown'}) and the installed"
-            " driver libraries differ: restart, or reload the module"
+            f"the loaded kernel module ({trouble.kernel.version or 'version unknown'}) and the"
+            " installed driver libraries differ: restart, or reload the module"
         )
-    if refusals.nvml is not None and not refusals.nvml.missing:
-        return f"the driver does not answer: {refusals.nvml.why}"
-    if inside:
-        return f"the host's driver holds it, but it was not given to this container ({inside})"
-    if refusals.nvml is not None:
-        why = refusals.nvml.why
-        return f"its kernel module is loaded, but the driver's libraries are missing ({why})"
+    if nvml is not None and not nvml.missing:
+        return f"the driver does not answer: {nvml.why}"
+    if trouble.inside and not trouble.device:
+        return (
+            f"the machine's driver holds it, but this container ({trouble.inside}) was given no"
+            " GPU: start it with one, for example with `--gpus all`"
+        )
+    if nvml is not None:
+        return f"its kernel module is loaded, but the driver's libraries are missing ({nvml.why})"
+    if trouble.inside:
+        return f"the machine's driver holds it, but this container ({trouble.inside}) has others"
     return "the NVIDIA kernel module holds it, but the driver does not list it"

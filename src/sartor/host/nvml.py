@@ -24,13 +24,17 @@ Handle = ctypes.c_void_p
 class MemoryInfo(Protocol):
     """What ``nvmlDeviceGetMemoryInfo`` gives, in bytes."""
 
-    total: int
+    @property
+    def total(self) -> int:
+        """All of it, what the driver keeps for itself included."""
 
 
 class PciInfo(Protocol):
     """What ``nvmlDeviceGetPciInfo`` gives."""
 
-    busId: str  # noqa: N815
+    @property
+    def busId(self) -> str:  # noqa: N802
+        """``00000000:01:00.0``."""
 
 
 class Nvml(Protocol):

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 VERSION = r"[0-9]{1,4}(?:\.[0-9]{1,6}){0,3}"
 SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([KMGT])(?:i?B)?", re.IGNORECASE)
 POWERS = {"K": 10, "M": 20, "G": 30, "T": 40}
-MIG_PROFILE = re.compile(r"[0-9]{1,2}g\.([0-9]{1,4})gb(?:\+[\w.]+)?", re.IGNORECASE)
+MIG_PROFILE = re.compile(
+    r"(?:[0-9]{1,2}c\.)?[0-9]{1,2}g\.([0-9]{1,4})gb(?:\+[\w.]+)?", re.IGNORECASE
+)
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 COMPILERS = ("gcc", "g++", "clang", "clang++", "cc", "cmake", "ninja")
 GRACE = ("gh200", "gb200", "gb300")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sartor.paths import human_bytes
 
 if TYPE_CHECKING:
-    from sartor.host.model import Cpu, Driver, Gpu, Host, UndrivenGpu
+    from sartor.host.model import Cpu, Driver, Gpu, Host
 
 SEPARATOR = " · "
 
@@ -22,7 +22,7 @@ def summary(host: Host) -> str:
     memory = host.memory.total_bytes
     parts = [
         gpus_text(host),
-        undriven_text(host.undriven_gpus),
+        undriven_text(host),
         driver_text(host.driver),
         cpu_text(host.cpu, host.architecture),
         gibibytes(memory) if memory else None,
@@ -50,19 +50,19 @@ def gpu_text(gpu: Gpu) -> str:
     if gpu.memory_bytes:
         parts.append(f"{gibibytes(gpu.memory_bytes)}{' shared' if gpu.unified_memory else ''}")
     if gpu.mig is not None:
-        names = Counter(instance.name for instance in gpu.mig)
-        parts.append(
-            f"MIG {', '.join(f'{n}x {m}' for m, n in names.items()) or 'without instances'}"
-        )
+        instances = " + ".join(instance.name for instance in gpu.mig)
+        parts.append(f"MIG {instances or 'without instances'}")
     return " ".join(parts)
 
 
-def undriven_text(gpus: list[UndrivenGpu]) -> str | None:
+def undriven_text(host: Host) -> str | None:
     """How many GPUs on the bus cannot be used, and who holds them."""
+    gpus = host.undriven_gpus
     if not gpus:
         return None
-    holders = list(dict.fromkeys(gpu.kernel_driver or "no driver" for gpu in gpus))
-    return f"{len(gpus)} on the bus, not usable ({', '.join(holders)})"
+    drivers = dict.fromkeys(gpu.kernel_driver for gpu in gpus)
+    holders = ", ".join(f"held by {name}" if name else "without a driver" for name in drivers)
+    return f"{len(gpus)}{' more' if host.gpus else ''} on the PCI bus, not usable here ({holders})"
 
 
 def driver_text(driver: Driver | None) -> str | None:
@@ -81,6 +81,5 @@ def cpu_text(cpu: Cpu | None, architecture: str | None) -> str | None:
 
 
 def gibibytes(count: int) -> str:
-    """Bytes in whole units where they are many: ``128 GiB``, ``23.5 GiB``."""
-    gib = count / 2**30
-    return f"{gib:.0f} GiB" if gib >= 32 else human_bytes(count)
+    """Bytes as people read them, without a needless ``.0``: ``128 GiB``, ``23.5 GiB``."""
+    return human_bytes(count).replace(".0 ", " ")

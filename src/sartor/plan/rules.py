@@ -148,7 +148,7 @@ def gpu_present(case: Case) -> Decision | None:
     if case.host.undriven_gpus:
         gpu = case.host.undriven_gpus[0]
         found = f"{gpu.name or gpu.device_id} at {gpu.pci_address}: {gpu.why or 'no driver'}"
-        return Rejected("gpu", wanted, found, evidence, "install or load the NVIDIA driver")
+        return Rejected("gpu", wanted, found, evidence)
     return Rejected("gpu", wanted, "none", evidence)
 
 
