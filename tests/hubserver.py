@@ -189,6 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.entry.status = status
         self.send_response(status)
+        self.send_header("X-HF-Warning", "unauthenticated; this must not reach the terminal")
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()

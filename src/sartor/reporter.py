@@ -1,11 +1,9 @@
-"""How the library talks: a protocol with silent defaults, passed in by whoever calls."""
+"""How the library talks: a class with silent defaults, passed in by whoever calls."""
 
 from __future__ import annotations
 
-from typing import Protocol
 
-
-class Reporter(Protocol):
+class Reporter:
     """Receives what a long operation has to say. Every method does nothing by default.
 
     Implementations must not raise: a reporter that fails would take the work down with it.

@@ -79,7 +79,9 @@ def test_the_code_is_for_this_gpu_alone(endpoint: dict[str, Any]) -> None:
     if shutil.which("cuobjdump") is None:
         pytest.skip("DID NOT RUN: no cuobjdump on this machine")
     capability = sartor("detect")["gpus"][0]["compute_capability"].replace(".", "")
-    library = next(Path(endpoint["environment"]).glob("lib/python*/site-packages/llama_cpp/lib/*cuda*"))
+    library = next(
+        Path(endpoint["environment"]).glob("lib/python*/site-packages/llama_cpp/lib/*cuda*")
+    )
     listing = subprocess.run(
         ["cuobjdump", "--list-elf", str(library)], capture_output=True, text=True, check=True
     )

@@ -18,6 +18,7 @@ from sartor.paths import Places
 if TYPE_CHECKING:
     from sartor.host.model import Host
 
+
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
     return detect(RealMachine(), Places(tmp_path_factory.mktemp("sartor")))
@@ -112,4 +113,3 @@ def test_compilers_have_the_version_they_were_said_to_have(host: Host) -> None:
     for tool in host.compilers:
         assert tool.version is not None
         assert tool.version in output_of(tool.path, "--version")
-

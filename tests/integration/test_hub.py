@@ -282,3 +282,34 @@ def test_a_cache_that_cannot_be_written(client: Client) -> None:
     assert outcome.error is not None
     assert outcome.code() in {"not-writable", "disk-full"}
     assert "HF_HOME" in outcome.text()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("NOT CHECKED: a file system cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.needs_root
+def test_a_full_disk_is_said_before_the_download(hub: Hub, small_disk: Path) -> None:
+    outcome = Client(hub, small_disk)("org/tiny-GGUF:Q8_0")
+    assert outcome.code() == "disk-full"
+    assert "HF_HOME" in outcome.text()
+    assert not hub.bodies()
+
+
+def test_the_library_is_imported_only_for_a_hub_name(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; import sartor.models.hub\n"
+        "from sartor.models.resolve import resolve; from sartor.paths import Places\n"
+        "from sartor.reporter import Silent\n"
+        "resolve(None, Places(Path(sys.argv[1])), Silent())\n"
+        "print('huggingface_hub' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"

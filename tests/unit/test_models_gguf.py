@@ -236,6 +236,14 @@ def test_large_arrays_are_counted_and_not_kept() -> None:
     assert read(data, keep_items=2000).metadata == {"words": words, "numbers": numbers}
 
 
+def test_texts_larger_than_the_window_are_passed() -> None:
+    words = array(ValueType.STRING, ["a", "b" * (3 << 20), ""] * 3)
+    after = scalar(ValueType.UINT32, 7)
+    header = read(gguf_bytes({"words": words, "after": after}, []), keep_items=1)
+    assert header.metadata["words"].data == Array(ValueType.STRING, 9)
+    assert header.integer("after") == 7
+
+
 def test_a_hostile_file_costs_little_memory() -> None:
     many = start(keys=1) + key(9, struct.pack("<IQ", 8, 100_000)) + bytes(100_000 * 8)
     texts = start(keys=40) + b"".join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -288,6 +289,44 @@ def test_a_wrong_name_offers_the_closest(tmp_path: Path, places: Places) -> None
     with pytest.raises(ModelNotFoundError) as caught:
         resolve(str(tmp_path / "lama-3.gguf"), places, Silent())
     assert "llama-3.gguf" in (caught.value.hint or "")
+
+
+def test_a_folder_of_both_follows_the_engine(tmp_path: Path, places: Places) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "m-Q8_0.gguf").write_bytes(gguf())
+    assert resolve(str(tmp_path), places, Silent(), "safetensors").format == "gguf"
+    weights = safetensors_bytes({"a": ("BF16", (4,), bytes(8))})
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    assert resolve(str(tmp_path), places, Silent()).format == "gguf"
+    assert resolve(str(tmp_path), places, Silent(), "safetensors").format == "safetensors"
+
+
+def test_an_empty_folder_holds_no_model(tmp_path: Path, places: Places) -> None:
+    with pytest.raises(ModelNotFoundError, match="holds no model"):
+        resolve(str(tmp_path), places, Silent())
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, places: Places) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    with pytest.raises(ModelInvalidError, match="regular file"):
+        resolve(str(tmp_path / "pipe.gguf"), places, Silent())
+
+
+def test_a_link_to_nothing_says_so(tmp_path: Path, places: Places) -> None:
+    (tmp_path / "m.gguf").symlink_to(tmp_path / "gone")
+    with pytest.raises(ModelNotFoundError, match="is a link"):
+        resolve(str(tmp_path / "m.gguf"), places, Silent())
+
+
+def test_a_name_that_no_file_can_have(places: Places) -> None:
+    with pytest.raises(ModelInvalidError, match="cannot be read"):
+        resolve("x" * 5000, places, Silent())
+
+
+def test_a_vocabulary_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "v.gguf").write_bytes(gguf_bytes({}, []))
+    with pytest.raises(ModelInvalidError, match="no weights"):
+        local_gguf(tmp_path / "v.gguf", "v")
 
 
 @pytest.mark.parametrize("reference", ["x.gguf", "./org/name", "/nowhere/at/all", "word", ""])

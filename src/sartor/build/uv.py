@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 _BAR = re.compile(r"([\w.\-]+)\s+[-━ ]*\s*([\d.]+) ?([KMGT]?i?B)/([\d.]+) ?([KMGT]?i?B)")
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-_SPINNER = re.compile(r"^[⠀-⣿]|^\s*$|\[\d+/\d+\] Installing|^Resolving dependencies")
+_SPINNER = re.compile(r"^[⠀-⣿]|^\s*$|^[░█]+ \[\d+/\d+\]|^Resolving dependencies")
 
 LineHandler = "Callable[[str], None]"
 

@@ -52,7 +52,7 @@ def demo_gguf(places: Places, reporter: Reporter) -> Path:
     path = places.models / f"{NAME}-{demo_key()}.gguf"
     try:
         read_gguf(path)
-    except (FileNotFoundError, ModelInvalidError):
+    except (OSError, ModelInvalidError):
         _sweep(places.models)
         started = time.monotonic()
         write_gguf(path, demo_metadata(), _gguf_tensors())
@@ -65,7 +65,7 @@ def demo_safetensors(places: Places, reporter: Reporter) -> Path:
     folder = places.models / f"{NAME}-{demo_key()}"
     try:
         read_folder(folder)
-    except (FileNotFoundError, ModelInvalidError):
+    except (OSError, ModelInvalidError):
         _sweep(places.models)
         shutil.rmtree(folder, ignore_errors=True)
         started = time.monotonic()

@@ -41,6 +41,7 @@ MAX_STRINGS_WALKED = 1 << 22
 MAX_DIMENSIONS = 4
 MAX_ALIGNMENT = 1 << 20
 SMALL_ARRAY = 1024
+_WINDOW_BYTES = 1 << 20
 
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -240,6 +241,12 @@ class _Cursor:
         self.offset += count
         return data
 
+    def peek(self, most: int) -> bytes:
+        """Up to ``most`` bytes from here, without moving."""
+        data = self.stream.read(min(most, self.left))
+        self.stream.seek(self.offset)
+        return data
+
     def skip(self, count: int) -> None:
         self.need(count)
         self.offset = self.stream.seek(self.offset + count)
@@ -343,9 +350,33 @@ def _read_strings(cursor: _Cursor, count: int) -> tuple[Scalar, ...] | None:
         raise cursor.fault(f"its header holds more than {MAX_STRINGS_WALKED} texts in arrays")
     if count <= cursor.keep_items:
         return tuple(cursor.text(MAX_TEXT_BYTES) for _ in range(count))
-    for _ in range(count):
-        cursor.skip(cursor.u64())
+    _skip_strings(cursor, count)
     return None
+
+
+def _skip_strings(cursor: _Cursor, count: int) -> None:
+    """Pass ``count`` texts: a vocabulary has hundreds of thousands, so in windows."""
+    while count:
+        walked, length = _walk_strings(cursor.peek(_WINDOW_BYTES), count)
+        if walked:
+            cursor.skip(length)
+        else:
+            cursor.skip(cursor.u64())
+            walked = 1
+        count -= walked
+
+
+def _walk_strings(window: bytes, most: int) -> tuple[int, int]:
+    """How many texts, up to ``most``, lie whole at the start of ``window``, and their bytes."""
+    unpack, size = _U64.unpack_from, len(window)
+    walked = at = 0
+    while walked < most and at + 8 <= size:
+        end = at + 8 + unpack(window, at)[0]
+        if end > size:
+            break
+        at = end
+        walked += 1
+    return walked, at
 
 
 def _alignment(cursor: _Cursor, metadata: Mapping[str, Value]) -> int:

@@ -6,15 +6,24 @@ and are honoured by it. The library is imported only when a hub name is asked fo
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from sartor.errors import HubUnreachableError, ModelInvalidError, ModelNotFoundError, did_you_mean
+from sartor.errors import (
+    FolderNotWritableError,
+    HubUnreachableError,
+    ModelInvalidError,
+    ModelNotFoundError,
+    did_you_mean,
+)
 from sartor.models.choice import choices, choose, missing_parts, offered
 from sartor.models.hub_errors import explain_hub_errors, no_repository
-from sartor.models.hub_files import fetch_files, hub_cache
+from sartor.models.hub_files import Cache, fetch_files, hub_cache, is_whole
 from sartor.models.hub_reference import HubReference, parse_hub_reference
 from sartor.models.local import folder_model, local_folder, local_gguf
 from sartor.models.model import Format, Model, ModelFile
@@ -63,11 +72,11 @@ def look_up(reference: str, reporter: Reporter, form: Format | None = None) -> M
             listing = _ask(wanted.repository)
             selection = select(listing, wanted, form)
             return _described(listing, selection, reference, reporter)
-    except HubUnreachableError as error:
+    except HubUnreachableError:
         cached = look_up_cached(wanted, reference, form)
         if cached is None:
             raise
-        reporter.note(f"{error.message}; the copy in the hub's cache is used")
+        reporter.note(f"the hub was not reached; `{wanted.repository}` is taken from its cache")
         return cached
 
 
@@ -82,13 +91,20 @@ def fetch(model: Model, reporter: Reporter) -> Model:
     cache = hub_cache(model.repository)
     with explain_hub_errors(model.repository):
         paths = fetch_files(cache, model.revision, model.files, reporter)
-        write_atomically(cache.reference, model.revision)
+        _remember(cache, model.revision)
     snapshot = cache.snapshot(model.revision)
     first = paths[0] if model.format == "gguf" else snapshot
     local = _local(first, model.reference, model.repository)
     return msgspec.structs.replace(
         local, files=model.files, repository=model.repository, revision=model.revision
     )
+
+
+def _remember(cache: Cache, revision: str) -> None:
+    """Note ``revision`` as that of ``main``, for offline use; a cache may be read-only."""
+    if not is_whole(cache.reference, None) or cache.reference.read_text("utf-8") != revision:
+        with contextlib.suppress(FolderNotWritableError):
+            write_atomically(cache.reference, revision)
 
 
 def _local(path: Path, reference: str, name: str) -> Model:
@@ -100,6 +116,9 @@ def _local(path: Path, reference: str, name: str) -> Model:
 def _ask(repository: str) -> Listing:
     from huggingface_hub import HfApi
 
+    if "HF_HUB_VERBOSITY" not in os.environ:
+        # its warnings go to stderr; what goes wrong is in its exceptions
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     api = HfApi()
     info = api.model_info(repository, files_metadata=True)
     if info.gated:

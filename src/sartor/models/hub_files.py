@@ -2,7 +2,8 @@
 
 The hub's library gives up what it has when a download breaks off, and with it the gigabytes that
 were there. So the bytes are fetched here, into ``blobs/<etag>.incomplete`` of the cache, and the
-library then finds a finished blob and does the rest: snapshots, links, references.
+library then finds a finished blob and does the rest: snapshots and links. Files too large for
+plain HTTP are left to the library, which has another protocol for them.
 
 The layout of the cache is the documented one: ``models--org--name/{blobs,refs,snapshots}``.
 """
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 PAUSES = (0.5, 1.0, 2.0)
+LARGEST_OVER_HTTP_BYTES = 50 * 1000**3
 TELL_EVERY_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -173,6 +175,9 @@ def _check_room(cache: Cache, sources: list[Source]) -> None:
 
 
 def _fill_blob(cache: Cache, source: Source, progress: _Progress) -> None:
+    if source.size_bytes > LARGEST_OVER_HTTP_BYTES:
+        progress.reporter.note(f"`{source.name}` is left to the hub's library: it is very large")
+        return
     blob, partial = cache.blob(source.etag), cache.partial(source.etag)
     with _locked(cache.lock(source.etag), progress.reporter):
         if is_whole(blob, source.size_bytes):

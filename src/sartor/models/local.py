@@ -14,6 +14,7 @@ from sartor.models.safetensors import (
     check_present,
     read_folder,
 )
+from sartor.models.sniff import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,8 @@ def local_gguf(path: Path, reference: str, name: str | None = None) -> Model:
     """
     parts = split_parts(path)
     headers = [read_gguf(part) for part in parts]
+    if not any(header.tensors for header in headers):
+        raise invalid(str(path), 0, "it holds a vocabulary and no weights", "give the model itself")
     match = SHARD.fullmatch(path.name)
     return gguf_model(
         headers[0],

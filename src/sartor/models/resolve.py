@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sartor.errors import ModelNotFoundError, closest
+from sartor.errors import ModelInvalidError, ModelNotFoundError, closest
 from sartor.models.choice import choices, choose
 from sartor.models.demo import NAME, demo_gguf, demo_safetensors
 from sartor.models.hub_reference import parse_hub_reference
 from sartor.models.local import local_folder, local_gguf
 from sartor.models.model import ModelFile
 from sartor.models.sniff import HEAD_BYTES, seems_to_be
-from sartor.paths import explain_os_errors
 
 if TYPE_CHECKING:
     from sartor.models.model import Format, Model
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 DEMO = "demo"
 _SUFFIXES = (".gguf", ".safetensors")
 _LISTED = 10_000
+_GIVE = "give a GGUF file, a safetensors folder, or a hub name such as `org/name`"
 
 
 def resolve(
@@ -39,11 +39,16 @@ def resolve(
     if reference is None or reference == DEMO:
         return resolve_demo(places, reporter, form or "gguf")
     path = Path(reference).expanduser()
-    with explain_os_errors(path):
+    try:
         if path.is_dir():
-            return resolve_folder(path.absolute(), reference)
+            return resolve_folder(path.absolute(), reference, form)
         if path.exists():
             return resolve_file(path.absolute(), reference)
+    except OSError as error:
+        raise ModelInvalidError(
+            f"`{reference}` cannot be read ({error.strerror})",
+            hint="check the name, the permissions and the file system",
+        ) from error
     if looks_like_path(reference) or parse_hub_reference(reference) is None:
         raise not_found(reference, path)
     from sartor.models.hub import look_up
@@ -77,6 +82,8 @@ def resolve_demo(places: Places, reporter: Reporter, form: Format = "gguf") -> M
 
 def resolve_file(path: Path, reference: str) -> Model:
     """The model in the file at ``path``: GGUF, or safetensors with a ``config.json`` beside it."""
+    if not path.is_file():
+        raise ModelInvalidError(f"`{reference}` is not a regular file", hint=_GIVE)
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     is_safetensors = seems_to_be(head).name.endswith("safetensors file")
@@ -85,16 +92,22 @@ def resolve_file(path: Path, reference: str) -> Model:
     return local_gguf(path, reference)
 
 
-def resolve_folder(folder: Path, reference: str) -> Model:
-    """The model in ``folder``: a safetensors folder, else the GGUF file to prefer in it."""
+def resolve_folder(folder: Path, reference: str, form: Format | None = None) -> Model:
+    """The model in ``folder``: the GGUF file to prefer in it, or all of it as safetensors.
+
+    Where it holds both, ``form`` decides, and without it GGUF.
+    """
     files = [
         ModelFile(entry.name, entry.stat().st_size)
         for entry in folder.iterdir()
         if entry.name.endswith(_SUFFIXES)
     ]
     chosen = choose(choices(files), None)
-    if chosen and not (folder / "config.json").exists():
+    weights = any(file.name.endswith(".safetensors") for file in files)
+    if chosen and not (weights and form == "safetensors"):
         return local_gguf(folder / chosen.files[0].name, reference)
+    if not weights and not (folder / "config.json").exists():
+        raise ModelNotFoundError(f"the folder `{reference}` holds no model", hint=_GIVE)
     return local_folder(folder, reference)
 
 
@@ -105,7 +118,11 @@ def not_found(reference: str, path: Path) -> ModelNotFoundError:
         return ModelNotFoundError(
             f"there is no model `{reference}`",
             found=[f"the folder `{parent}` does not exist"],
-            hint="give a GGUF file, a safetensors folder, or a hub name such as `org/name`",
+            hint=_GIVE,
+        )
+    if path.is_symlink():
+        return ModelNotFoundError(
+            f"`{reference}` is a link to `{path.readlink()}`, which does not exist", hint=_GIVE
         )
     names = [entry.name for _, entry in zip(range(_LISTED), parent.iterdir(), strict=False)]
     near = closest(path.name, names)
@@ -113,7 +130,5 @@ def not_found(reference: str, path: Path) -> ModelNotFoundError:
     return ModelNotFoundError(
         f"there is no model `{reference}`",
         found=[f"`{parent}` holds no `{path.name}`"],
-        hint=f"did you mean {meant}?"
-        if near
-        else "give a GGUF file, a safetensors folder, or a hub name such as `org/name`",
+        hint=f"did you mean {meant}?" if near else _GIVE,
     )

@@ -150,8 +150,8 @@ class Server:
         if processes and model.size_bytes:
             with contextlib.suppress(psutil.Error):
                 resident = psutil.Process(processes.server.pid).memory_info().rss
-                done = min(resident, model.size_bytes)
-                reporter.progress("loading the model", done, model.size_bytes, "B")
+                if resident < model.size_bytes:
+                    reporter.progress("loading the model", resident, model.size_bytes, "B")
 
     def ask(self) -> Answer:
         """Ask the first question; raises what stands in the way."""
