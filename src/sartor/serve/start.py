@@ -158,6 +158,8 @@ class Server:
         try:
             return first_question(self.url, self.key, self.run.model, ASK_SECONDS, self.run.log)
         except ServerTimeoutError:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._supervisor.wait(timeout=5)  # a broken connection comes before the news
             self.raise_if_dead()
             raise
 
