@@ -90,7 +90,7 @@ class TestServing:
         assert done.document["id"] != lost["id"]
         assert not done.document["reused"]
         assert f"cleaned up {lost['id']}" in done.stderr
-        assert not psutil.pid_exists(lost["pid"])
+        assert lost["pid"] not in {p.pid for p in processes_of(sartor.home)}
         assert sartor.json("stop")["stopped"] == [done.document["id"]]
 
     def test_the_supervisor_is_killed_below_a_foreground_up(self, sartor: Sartor) -> None:
