@@ -180,8 +180,8 @@ def served(
     key = run_key(environment, model, planned.fit, asked)
     make_folder(places.runs, mode=0o700)
     with ExitStack() as stack:
-        lock = waiting_lock(places.runs / f".{key}.lock", reporter, "starting the same server")
-        stack.callback(lock.release)
+        path = places.runs / f".{key}.lock"
+        lock = stack.enter_context(waiting_lock(path, reporter, "starting the same server"))
         endpoint, server = runs.endpoint(places, key), None
         if endpoint is None:
             server, remark = start(environment, model, planned.fit, asked, places)

@@ -72,7 +72,10 @@ def make_folder(path: Path, mode: int = 0o777) -> Path:
     Raises `FolderNotWritableError` or `DiskFullError`, each with its way out.
     """
     with explain_os_errors(path):
-        path.mkdir(parents=True, exist_ok=True, mode=mode)
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=mode)
+        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+            raise not_writable(path, error) from error  # a file in its way, or /proc
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "not writable", str(path))
     return path
@@ -87,12 +90,17 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise disk_full(path) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise FolderNotWritableError(
-                f"`{error.filename or path}` cannot be written ({os.strerror(error.errno)})",
-                hint="set SARTOR_HOME to a folder that you can write, for example "
-                "`SARTOR_HOME=/var/tmp/sartor`",
-            ) from error
+            raise not_writable(path, error) from error
         raise
+
+
+def not_writable(path: Path, error: OSError) -> FolderNotWritableError:
+    """The error for a place that cannot be written."""
+    return FolderNotWritableError(
+        f"`{error.filename or path}` cannot be written ({error.strerror})",
+        hint="set SARTOR_HOME to a folder that you can write, for example "
+        "`SARTOR_HOME=/var/tmp/sartor`",
+    )
 
 
 def disk_full(path: Path, needed_bytes: int | None = None, log: str | None = None) -> DiskFullError:

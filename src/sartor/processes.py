@@ -55,6 +55,14 @@ def end_group(
         process.wait()
 
 
+def signal_name(number: int) -> str:
+    """The signal as people know it; real-time signals have no name in Python."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def _reap_adopted(group: int) -> None:
     """Collect the group's dead children that this process was given by their late parents."""
     with contextlib.suppress(ChildProcessError):

@@ -69,12 +69,10 @@ def ensure(stack: Stack, places: Places, reporter: Reporter) -> tuple[Environmen
     if found:
         return found, True
     make_folder(places.environments)
-    lock = waiting_lock(places.environments / f".{key}.lock", reporter, "building this environment")
-    try:
+    path = places.environments / f".{key}.lock"
+    with waiting_lock(path, reporter, "building this environment"):
         found = find(places, key)
         return (found, True) if found else (_build(stack, key, places, reporter), False)
-    finally:
-        lock.release()
 
 
 def _build(stack: Stack, key: str, places: Places, reporter: Reporter) -> Environment:

@@ -7,7 +7,7 @@ import importlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sartor import __version__
 from sartor.errors import InterruptedBySignal, SartorError, UsageError
@@ -27,7 +27,10 @@ COMMANDS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with its complaints raised as `UsageError`."""
+    """argparse, with its complaints raised as `UsageError` and options written out in full."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that ``--json`` holds for errors too."""
@@ -43,7 +46,12 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name, text in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        sub.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+        sub.add_argument(
+            "--json",
+            action="store_true",
+            default=argparse.SUPPRESS,  # its own default would undo a --json before the command
+            help="print one JSON document on stdout",
+        )
         importlib.import_module(f"sartor.cli.{name}").add_arguments(sub)
     return top
 

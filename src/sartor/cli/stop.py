@@ -25,9 +25,11 @@ def run(options: argparse.Namespace) -> int:
     from sartor.serve.model import StopDocument
 
     places, terminal = default_places(), Terminal()
+    named = runs.find(places, options.run) if options.run else None
     cleaned = runs.clean_lost(places)
-    named = options.run if options.run not in cleaned else None
-    chosen = runs.states(places) if options.all else runs.find(places, named)
+    if named is None:
+        named = runs.states(places) if options.all else runs.find(places, None)
+    chosen = [state for state in named if state.id not in cleaned]
     for state in chosen:
         runs.stop(places, state)
         terminal.note(f"stopped {state.id} ({state.model} on port {state.port})")

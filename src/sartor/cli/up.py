@@ -142,8 +142,8 @@ def up_request(options: argparse.Namespace) -> UpRequest:
 
 def serve_request(options: argparse.Namespace) -> ServeRequest:
     """The options that say where to serve."""
-    from sartor.serve.address import KEY_VARIABLE, listen_address, read_key
+    from sartor.serve.address import given_key, listen_address
     from sartor.serve.start import ServeRequest
 
-    key = read_key(options.api_key_file) if options.api_key_file else os.environ.get(KEY_VARIABLE)
-    return ServeRequest(listen_address(options.listen), options.port, key or None)
+    key = given_key(options.api_key_file, os.environ)
+    return ServeRequest(listen_address(options.listen), options.port, key)

@@ -21,16 +21,15 @@ from sartor.errors import (
 from sartor.host.summary import summary
 from sartor.plan.memory import fit
 from sartor.plan.model import (
+    Accepted,
     Candidate,
     Decision,
     Fit,
     IndexUse,
     Plan,
     Python,
-    Rejected,
     Request,
     Stack,
-    Unchecked,
 )
 from sartor.plan.rules import RULES, Case, choose_python, missing_libraries
 
@@ -181,12 +180,13 @@ def _because(chosen: Judged) -> list[str]:
     reasons = [f"{case.engine.name}: {case.build.label}"]
     shown = {"asked-for", "model-format", "cpu-isa", "compute-capability", "driver", "memory"}
     for decision in chosen.candidate.decisions:
-        if isinstance(decision, Unchecked):
-            reasons.append(f"{decision.rule}: not checked, {decision.why}")
-        elif decision.rule in shown or "supplied" in decision.found:
+        if isinstance(decision, Accepted) and (
+            decision.rule in shown or "supplied" in decision.found
+        ):
             reasons.append(f"{decision.rule}: wanted {decision.wanted}; found {decision.found}")
     if case.build.accelerator == "cpu" and not (case.host.gpus or case.host.undriven_gpus):
-        reasons.append("no NVIDIA GPU was found, so the engine runs on the CPU")
+        known = "stated" if case.host.described else "found"
+        reasons.append(f"no NVIDIA GPU is {known}, so the engine runs on the CPU")
     return reasons
 
 
@@ -237,7 +237,7 @@ def why_nothing_fits(judged: list[Judged], request: Request) -> SartorError:
     the best candidate and a plan, the error is that rule's own.
     """
     asked = [j for j in judged if not _ruled_out_by_request(j)]
-    nearest = sorted(asked or judged, key=lambda j: len(j.candidate.rejections))
+    nearest = sorted(asked or judged, key=_distance)
     best = nearest[0].candidate.rejections
     found = [f"{_label(j)}: {_first_reason(j)}" for j in nearest]
     kind = _OWN_ERRORS.get(best[0].rule, NothingFitsError) if len(best) == 1 else NothingFitsError
@@ -253,9 +253,12 @@ def why_nothing_fits(judged: list[Judged], request: Request) -> SartorError:
     return kind(message, found=found, hint=hints[0] if hints else None)
 
 
+def _distance(judged: Judged) -> tuple[bool, int]:
+    """How far a candidate is from being taken: one that wants another machine is farthest."""
+    rejections = judged.candidate.rejections
+    return any(r.rule in {"gpu", "architecture"} for r in rejections), len(rejections)
+
+
 def _ruled_out_by_request(judged: Judged) -> bool:
     rules = {r.rule for r in judged.candidate.rejections}
     return "asked-for" in rules or "model-format" in rules
-
-
-__all__ = ["Rejected", "indexes_to_ask", "normalise", "plan"]

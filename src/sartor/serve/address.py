@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
-import os
 import secrets
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sartor.errors import PortInUseError, UsageError
 from sartor.paths import write_atomically
+from sartor.serve.runs import KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEFAULT_PORT = 8000
 KEY_VARIABLE = "SARTOR_API_KEY"
@@ -35,22 +40,26 @@ def needs_key(address: str) -> bool:
     return not ipaddress.ip_address(address).is_loopback
 
 
-def choose_port(address: str, asked: int | None) -> tuple[int, str | None]:
+def choose_port(
+    address: str, asked: int | None, promised: Mapping[int, str]
+) -> tuple[int, str | None]:
     """A free port, and a remark where it is not the usual one.
 
-    Raises `PortInUseError` where ``asked`` is taken, with its holder where that can be seen.
+    ``promised`` are ports of runs that may not listen yet, with their names. Raises
+    `PortInUseError` where ``asked`` is taken, with its holder where that can be seen.
     """
     if asked is not None:
-        if not port_is_free(address, asked):
+        if asked in promised or not port_is_free(address, asked):
+            holder = [f"held by run {promised[asked]}"] if asked in promised else _holder(asked)
             raise PortInUseError(
                 f"port {asked} on {address} is in use",
-                found=_holder(asked),
+                found=holder,
                 hint="name another with `--port`, or leave it out to have a free one chosen; "
                 "`sartor status` shows the ports of Sartor's own servers",
             )
         return asked, None
     for port in range(DEFAULT_PORT, DEFAULT_PORT + 100):
-        if port_is_free(address, port):
+        if port not in promised and port_is_free(address, port):
             taken = None if port == DEFAULT_PORT else f"port {DEFAULT_PORT} is in use; took {port}"
             return port, taken
     raise PortInUseError(
@@ -60,18 +69,18 @@ def choose_port(address: str, asked: int | None) -> tuple[int, str | None]:
 
 
 def port_is_free(address: str, port: int) -> bool:
-    """Whether a server could bind the port now."""
+    """Whether a server could bind the port now; raises `UsageError` where none ever could."""
+    if not 1 <= port <= 65535:
+        raise UsageError(f"{port} is not a port", hint="ports are 1 to 65535")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
-    except OverflowError:
-        raise UsageError(f"{port} is not a port", hint="ports are 1 to 65535") from None
     except PermissionError:
         raise UsageError(f"port {port} is for root alone", hint="take a port above 1023") from None
     except OSError as error:
-        if error.errno == getattr(os, "EADDRNOTAVAIL", 99):
+        if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
             raise UsageError(
                 f"{address} is not an address of this machine",
                 hint="`ip address` lists them; 127.0.0.1 always works",
@@ -100,8 +109,24 @@ def read_key(path: str) -> str:
         key = Path(path).expanduser().read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the API key file `{path}` cannot be read: {error}") from error
-    if not key or len(key.split()) != 1:
-        raise UsageError(f"the API key file `{path}` must hold one word, the key")
+    return checked_key(key, f"the API key file `{path}`")
+
+
+def given_key(path: str | None, environ: Mapping[str, str]) -> str | None:
+    """The user's own key, from a file or from ``SARTOR_API_KEY``; None where none is given."""
+    if path:
+        return read_key(path)
+    key = environ.get(KEY_VARIABLE)
+    return checked_key(key, f"the variable {KEY_VARIABLE}") if key else None
+
+
+def checked_key(key: str, where: str) -> str:
+    """``key`` where a client can send it; raises `UsageError`, without the key, where none can."""
+    if not key or not all("!" <= letter <= "~" for letter in key):
+        raise UsageError(
+            f"{where} must hold one word, the key",
+            hint="a key is sent in an HTTP header: letters, digits and punctuation of ASCII",
+        )
     return key
 
 
@@ -109,6 +134,6 @@ def write_key(folder: Path, given: str | None, address: str) -> Path | None:
     """The file that holds the run's key, mode 0600; None where no key is wanted or needed."""
     if not given and not needs_key(address):
         return None
-    path = folder / "api-key"
+    path = folder / KEY
     write_atomically(path, (given or secrets.token_urlsafe(32)) + "\n", mode=0o600)
     return path

@@ -26,6 +26,8 @@ def find_log(places: Places, name: str | None, stage: str) -> Path:
     if stage == "serve" and (name is not None or len(known) == 1):
         kept = places.logs / f"serve-{name}.log"
         return kept if kept.exists() else Path(find(places, name)[-1].log)
+    if stage in {"build", "verify"} and name is not None:
+        return places.logs / f"{stage}-{Path(find(places, name)[-1].environment).name}.log"
     logs = sorted(places.logs.glob(f"{stage}-*.log"), key=lambda p: p.stat().st_mtime)
     if not logs:
         raise NoSuchRunError(f"there is no `{stage}` log yet", hint="`sartor up` writes them")
@@ -33,8 +35,12 @@ def find_log(places: Places, name: str | None, stage: str) -> Path:
 
 
 def tail(path: Path, count: int) -> list[str]:
-    """The last ``count`` lines."""
-    with path.open(encoding="utf-8", errors="replace") as file:
+    """The last ``count`` lines; raises `NoSuchRunError` where the log was removed."""
+    try:
+        file = path.open(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise NoSuchRunError(f"the log `{path}` is not there any more") from None
+    with file:
         return [line.rstrip("\n") for line in deque(file, maxlen=max(count, 0))]
 
 

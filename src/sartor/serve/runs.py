@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RECORD, PROCESSES, EXIT, ENDPOINT = "run.json", "processes.json", "exit.json", "endpoint.json"
+KEY = "api-key"
+
+YOUNG_SECONDS = 30
+"""How long a run may go without the record of its processes before it counts as left behind."""
 
 
 def read(path: Path, kind: type[T]) -> T | None:
@@ -47,10 +51,18 @@ def alive(process: Process) -> bool:
 def folders(places: Places) -> list[Path]:
     """The folders of all runs, oldest first."""
     try:
-        found = [p for p in places.runs.iterdir() if (p / RECORD).exists()]
+        found = [(_age(p / RECORD), p) for p in places.runs.iterdir()]
     except FileNotFoundError:
         return []
-    return sorted(found, key=lambda p: (p / RECORD).stat().st_mtime)
+    return [p for _, p in sorted(((age, p) for age, p in found if age is not None), reverse=True)]
+
+
+def _age(path: Path) -> float | None:
+    """Seconds since the file was written; None where there is none, or none any more."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return None
 
 
 def url_of(run: Run) -> str:
@@ -90,7 +102,7 @@ def _state(folder: Path, processes: Processes | None, ended: Exit | None) -> str
         return "ended"
     if processes is None:
         # The supervisor writes this file first; a folder without it is young, or was left behind.
-        return "starting" if time.time() - folder.stat().st_mtime < 30 else "lost"
+        return "starting" if (_age(folder / RECORD) or 0) < YOUNG_SECONDS else "lost"
     if not alive(processes.supervisor):
         return "lost"
     return "running" if (folder / ENDPOINT).exists() else "starting"
@@ -127,6 +139,22 @@ def find(places: Places, name: str | None) -> list[RunState]:
 def stop(places: Places, run: RunState, grace_seconds: float = 15) -> None:
     """End a run and everything that belongs to it: processes, port, folder. Its log is kept."""
     folder = places.runs / run.id
+    if run.state == "starting":
+        _wait_for_processes(folder)
+    remove(folder, grace_seconds)
+
+
+def _wait_for_processes(folder: Path, seconds: float = 5) -> None:
+    """Give a supervisor that is being started the time to say who it is."""
+    deadline = time.monotonic() + seconds
+    while (folder / RECORD).exists() and not (folder / PROCESSES).exists():
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
+
+
+def remove(folder: Path, grace_seconds: float = 15) -> None:
+    """End the processes that a run's folder names, and remove the folder."""
     processes = read(folder / PROCESSES, Processes)
     if processes and alive(processes.supervisor):
         import psutil
@@ -172,12 +200,26 @@ def _of(folder: Path) -> str | None:
     return found.state if found else None
 
 
+def promised_ports(places: Places) -> dict[int, str]:
+    """The ports of runs that listen or soon will, each with the run's id."""
+    return {s.port: s.id for s in states(places) if s.state in {"starting", "running"}}
+
+
 def clean_lost(places: Places) -> list[str]:
     """End and remove what killed supervisors left behind; returns the ids of those runs."""
-    lost = [s for s in states(places) if s.state in {"lost", "ended"}]
-    for run in lost:
-        stop(places, run)
-    return [s.id for s in lost]
+    lost = [s.id for s in states(places) if s.state in {"lost", "ended"}]
+    for name in [*lost, *_without_record(places)]:
+        remove(places.runs / name)
+    return lost
+
+
+def _without_record(places: Places) -> list[str]:
+    """Folders whose `sartor` was killed before it wrote what they are for."""
+    try:
+        found = [p for p in places.runs.iterdir() if p.is_dir() and not (p / RECORD).exists()]
+    except FileNotFoundError:
+        return []
+    return [p.name for p in found if (_age(p) or 0) > YOUNG_SECONDS]
 
 
 def process(pid: int) -> Process:

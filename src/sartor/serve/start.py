@@ -21,13 +21,17 @@ from sartor.build.environment import environment_variables
 from sartor.engines.facts import engine as engine_facts
 from sartor.engines.launch import ServeSettings, launcher
 from sartor.errors import ServerDiedError, ServerTimeoutError
+from sartor.locks import waiting_lock
 from sartor.paths import Places, make_folder, write_atomically
+from sartor.processes import signal_name
+from sartor.reporter import Silent
 from sartor.serve import runs
 from sartor.serve.address import choose_port, write_key
 from sartor.serve.ask import first_question, ready
 from sartor.serve.model import Answer, Endpoint, Exit, Processes, Run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from sartor.build.model import Environment
@@ -82,8 +86,7 @@ class Server:
         self._pipe = -1
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._supervisor.wait(timeout=30)
-        if not (self.folder / runs.EXIT).exists():
-            shutil.rmtree(self.folder, ignore_errors=True)
+        runs.remove(self.folder)  # a supervisor that was killed has left everything there
 
     @property
     def url(self) -> str:
@@ -97,8 +100,12 @@ class Server:
         return Path(file).read_text("utf-8").strip() if file else None
 
     def detach(self) -> None:
-        """Let the server go on when this process ends."""
-        os.write(self._pipe, b"d")
+        """Let the server go on when this process ends; raises `ServerDiedError` where it cannot."""
+        try:
+            os.write(self._pipe, b"d")
+        except BrokenPipeError:
+            self._supervisor.wait()
+            self.raise_if_dead()
         os.close(self._pipe)
         self._pipe = -1
 
@@ -159,16 +166,23 @@ class Server:
         ended = runs.read(self.folder / runs.EXIT, Exit)
         if ended is not None:
             raise died(self.run, ended.status)
-        if self._supervisor.poll() is not None:
-            raise died(self.run, self._supervisor.returncode)
+        status = self._supervisor.poll()
+        if status == 0:
+            raise ServerDiedError(
+                f"`{self.run.id}` was stopped from elsewhere before it answered",
+                hint="`sartor stop` does that; run the same command again",
+                log=self.run.log,
+            )
+        if status is not None:
+            raise died(self.run, status, f"the supervisor of {self.run.engine}")
 
     def wait(self) -> None:
         """Block until the server ends by itself, and raise `ServerDiedError` then.
 
         A `sartor stop` from elsewhere ends the wait without an error.
         """
-        self._supervisor.wait()
-        if (self.folder / runs.EXIT).exists():
+        status = self._supervisor.wait()
+        if status != 0 or (self.folder / runs.EXIT).exists():
             self.raise_if_dead()
 
 
@@ -179,16 +193,25 @@ def start(
 
     Raises `PortInUseError`. The server is not ready yet: see `Server.wait_until_ready`.
     """
-    port, remark = choose_port(asked.host, asked.port)
+    key = run_key(environment, model, fit, asked)
+    # Two at once must not choose the same port: the record, once written, promises it to this run.
+    with waiting_lock(places.runs / ".ports.lock", Silent(), "choosing a port"):
+        port, remark = choose_port(asked.host, asked.port, runs.promised_ports(places))
+        with _new_folder(environment, places) as folder:
+            key_file = write_key(folder, asked.api_key, asked.host)
+            settings = _settings(environment, model, fit, (asked.host, port), key_file)
+            run = _record(environment, settings, key, folder, places)
+            write_atomically(folder / runs.RECORD, msgspec.json.encode(run))
+            return _supervised(run, folder), remark
+
+
+@contextlib.contextmanager
+def _new_folder(environment: Environment, places: Places) -> Iterator[Path]:
+    """A folder for a new run, which is removed where the block fails."""
     identity = f"{environment.stack.engine}-{secrets.token_hex(3)}"
     folder = make_folder(places.runs / identity, mode=0o700)
     try:
-        key_file = write_key(folder, asked.api_key, asked.host)
-        settings = _settings(environment, model, fit, (asked.host, port), key_file)
-        key = run_key(environment, model, fit, asked)
-        run = _record(environment, settings, key, folder, places)
-        write_atomically(folder / runs.RECORD, msgspec.json.encode(run))
-        return _supervised(run, folder), remark
+        yield folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -237,9 +260,14 @@ def _record(
 
 
 def _log_file(places: Places, name: str) -> Path:
-    """A new log, for the user's eyes alone; the oldest beyond `KEPT_LOGS` are removed."""
+    """A new log, for the user's eyes alone; the oldest beyond `KEPT_LOGS` are removed.
+
+    Not those of servers that still write them.
+    """
     make_folder(places.logs)
-    old = sorted(places.logs.glob("serve-*.log"), key=lambda p: p.stat().st_mtime)
+    used = {state.log for state in runs.states(places)}
+    logs = [path for path in places.logs.glob("serve-*.log") if str(path) not in used]
+    old = sorted(logs, key=lambda p: p.stat().st_mtime)
     for path in old[: -KEPT_LOGS or None]:
         path.unlink(missing_ok=True)
     log = places.logs / f"serve-{name}.log"
@@ -252,7 +280,8 @@ def _supervised(run: Run, folder: Path) -> Server:
     try:
         with Path(run.log).open("ab") as log:
             supervisor = subprocess.Popen(
-                [sys.executable, "-m", "sartor.serve.supervisor", str(folder), str(reading)],
+                # -P: a `select.py` in the folder that the user stands in is none of its modules
+                [sys.executable, "-P", "-m", "sartor.serve.supervisor", str(folder), str(reading)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -267,13 +296,13 @@ def _supervised(run: Run, folder: Path) -> Server:
     return Server(run, folder, supervisor, writing)
 
 
-def died(run: Run, status: int) -> ServerDiedError:
+def died(run: Run, status: int, who: str | None = None) -> ServerDiedError:
     """The error for a server that ended by itself, with what its end usually means."""
     lines = last_lines(run.log)
     text = "\n".join(lines)
     how, hint = f"with status {status}", "the log has the engine's own words"
     if status < 0:
-        how = f"by {signal.Signals(-status).name}"
+        how = f"by {signal_name(-status)}"
     if status == -signal.SIGKILL:
         hint = (
             "SIGKILL usually comes from the kernel when memory runs out (see `dmesg`): take a "
@@ -284,7 +313,7 @@ def died(run: Run, status: int) -> ServerDiedError:
     elif "out of memory" in text.lower():
         hint = "the GPU's memory ran out: lower `--context`, or take a smaller model"
     return ServerDiedError(
-        f"{run.engine} ended {how} while it was to serve `{run.model}`",
+        f"{who or run.engine} ended {how} while it was to serve `{run.model}`",
         found=lines,
         hint=hint,
         log=run.log,

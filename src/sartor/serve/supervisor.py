@@ -23,7 +23,7 @@ import msgspec
 from sartor.paths import write_atomically
 from sartor.processes import end_group
 from sartor.serve.model import Exit, Processes, Run
-from sartor.serve.runs import EXIT, PROCESSES, RECORD, process, read
+from sartor.serve.runs import EXIT, KEY, PROCESSES, RECORD, process, read
 
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_SECONDS = 10
@@ -35,19 +35,21 @@ def main(arguments: list[str]) -> int:
     run = read(folder / RECORD, Run)
     if run is None:
         return 1
+    os.chdir(folder)  # the folder that it was started in can be removed or unmounted
     _adopt_orphans()
     wakeup = _signals_as_bytes()
     server = _start(run)
-    write_atomically(
-        folder / PROCESSES,
-        msgspec.json.encode(Processes(process(os.getpid()), process(server.pid))),
-    )
-    asked = _wait(server, lifeline, wakeup)
-    end_group(server.pid, GRACE_SECONDS, server)
-    _end_descendants()
+    try:
+        both = Processes(process(os.getpid()), process(server.pid))
+        write_atomically(folder / PROCESSES, msgspec.json.encode(both))
+        asked = _wait(server, lifeline, wakeup)
+    finally:
+        end_group(server.pid, GRACE_SECONDS, server)
+        _end_descendants()
     if asked:
         shutil.rmtree(folder, ignore_errors=True)
     else:
+        (folder / KEY).unlink(missing_ok=True)
         ended = Exit(status=server.wait(), at=time.time())
         write_atomically(folder / EXIT, msgspec.json.encode(ended))
     return 0
@@ -60,11 +62,11 @@ def _adopt_orphans() -> None:
 
 
 def _signals_as_bytes() -> int:
-    """A descriptor that becomes readable when SIGTERM, SIGINT or SIGHUP arrives."""
+    """A descriptor that gives the number of each signal: SIGTERM, SIGINT, SIGHUP or SIGCHLD."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
     return reading
 
@@ -86,18 +88,16 @@ def _start(run: Run) -> subprocess.Popen[bytes]:
 
 def _wait(server: subprocess.Popen[bytes], lifeline: int, wakeup: int) -> bool:
     """Wait for an end; True where it was asked for, False where the server ended by itself."""
-    ended = os.pidfd_open(server.pid)
-    watched = [lifeline, wakeup, ended]
-    while True:
+    watched = [lifeline, wakeup]
+    while server.poll() is None:
         ready, _, _ = select.select(watched, [], [])
-        if wakeup in ready:
+        if wakeup in ready and set(os.read(wakeup, 4096)) - {signal.SIGCHLD}:
             return True
-        if ended in ready:
-            return False
         if lifeline in ready:
             if not os.read(lifeline, 1):
                 return True
             watched.remove(lifeline)
+    return False
 
 
 def _end_descendants() -> None:

@@ -16,7 +16,7 @@ from sartor.build.environment import environment_variables
 from sartor.build.uv import run_uv
 from sartor.errors import SartorError, VerifyError
 from sartor.paths import Places, write_atomically
-from sartor.processes import bounded
+from sartor.processes import bounded, signal_name
 from sartor.reporter import Silent
 from sartor.verify.model import Failed, NotTried, Outcome, Passed, Report
 
@@ -139,7 +139,7 @@ def run_python(environment: Environment, code: str, seconds: float) -> tuple[int
 
 def _how_it_ended(status: int) -> str:
     if status < 0:
-        return f"ended by {signal.Signals(-status).name}"
+        return f"ended by {signal_name(-status)}"
     return f"ended with status {status}"
 
 

@@ -1,0 +1,51 @@
+"""A home with the environment built for all tests; after each the proof that nothing is left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sartor_cli import Sartor, isolated_variables, leftovers, user_variables, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def built_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SARTOR_HOME in which the demo model was served once."""
+    folder = tmp_path_factory.mktemp("shared")
+    sartor = Sartor(folder / "home", folder, user_variables())
+    sartor.run("up", "--detach", "--json").succeeded()
+    sartor.run("stop").succeeded()
+    return sartor.home
+
+
+@pytest.fixture
+def sartor(built_home: Path, tmp_path: Path) -> Iterator[Sartor]:
+    """`sartor` with everything built; nothing may be left when the test ends."""
+    yield from checked(Sartor(built_home, tmp_path, user_variables()))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Sartor]:
+    """`sartor` with an empty home and the tester's own package index."""
+    yield from checked(Sartor(tmp_path / "home", tmp_path, user_variables()))
+
+
+@pytest.fixture
+def isolated(tmp_path: Path) -> Iterator[Sartor]:
+    """`sartor` with an empty home, no package configuration at all and nothing in uv's cache."""
+    yield from checked(Sartor(tmp_path / "home", tmp_path, isolated_variables(tmp_path)))
+
+
+def checked(sartor: Sartor) -> Iterator[Sartor]:
+    """Yield it, and fail where the test leaves processes or files behind."""
+    try:
+        yield sartor
+        assert leftovers(sartor.home) == []
+    finally:
+        sartor.run("stop", "--all")
+        wait_until(lambda: not leftovers(sartor.home), 15)
