@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx
 import jsonschema
 import openai
 import psutil
@@ -221,7 +220,7 @@ def isolated_variables(folder: Path) -> dict[str, str]:
 def client(endpoint: Document, key: str = "none") -> Iterator[openai.OpenAI]:
     """The real client of this API, without retries and without proxies."""
     with (
-        httpx.Client(trust_env=False, timeout=60) as http,
+        openai.DefaultHttpxClient(trust_env=False, timeout=60) as http,
         openai.OpenAI(
             base_url=endpoint["url"], api_key=key, max_retries=0, http_client=http
         ) as opened,

@@ -113,7 +113,7 @@ class TestEndpoint:
         listening = {
             c.laddr.ip
             for c in psutil.net_connections("tcp")
-            if c.status == psutil.CONN_LISTEN and c.laddr.port == port_of(served)
+            if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port_of(served)
         }
         assert listening == {"127.0.0.1"}
         other = own_address()

@@ -29,8 +29,8 @@ COMMANDS = {
 class Parser(argparse.ArgumentParser):
     """argparse, with its complaints raised as `UsageError` and options written out in full."""
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings, allow_abbrev=False)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that ``--json`` holds for errors too."""

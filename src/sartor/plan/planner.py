@@ -179,11 +179,12 @@ def _because(chosen: Judged) -> list[str]:
     case = chosen.case
     reasons = [f"{case.engine.name}: {case.build.label}"]
     shown = {"asked-for", "model-format", "cpu-isa", "compute-capability", "driver", "memory"}
-    for decision in chosen.candidate.decisions:
-        if isinstance(decision, Accepted) and (
-            decision.rule in shown or "supplied" in decision.found
-        ):
-            reasons.append(f"{decision.rule}: wanted {decision.wanted}; found {decision.found}")
+    told = [d for d in chosen.candidate.decisions if isinstance(d, Accepted)]
+    reasons += [
+        f"{d.rule}: wanted {d.wanted}; found {d.found}"
+        for d in told
+        if d.rule in shown or "supplied" in d.found
+    ]
     if case.build.accelerator == "cpu" and not (case.host.gpus or case.host.undriven_gpus):
         known = "stated" if case.host.described else "found"
         reasons.append(f"no NVIDIA GPU is {known}, so the engine runs on the CPU")
