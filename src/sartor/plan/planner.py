@@ -31,6 +31,7 @@ from sartor.plan.model import (
     Request,
     Stack,
 )
+from sartor.plan.native import cmake_arguments, defects
 from sartor.plan.rules import RULES, Case, choose_python, missing_libraries
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def plan(
     return Plan(
         host=summary(host),
         model=model.reference if model else None,
-        stack=_stack(chosen.case),
+        stack=_stack(chosen),
         fit=chosen.fit,
         because=_because(chosen),
         warnings=_warnings(chosen, judged),
@@ -130,8 +131,8 @@ def _rank(case: Case) -> tuple[bool, int, int]:
     return (accelerator != "cuda", case.engine.rank[accelerator], position)
 
 
-def _stack(case: Case) -> Stack:
-    build, host = case.build, case.host
+def _stack(chosen: Judged) -> Stack:
+    case, build, host = chosen.case, chosen.case.build, chosen.case.host
     python = choose_python(case)
     rows = {row.id: row for row in facts.indexes()}
     isa = None
@@ -155,19 +156,9 @@ def _stack(case: Case) -> Stack:
         supply=missing_libraries(case),
         source_project=build.source_project,
         source_sha256=build.source_sha256,
-        cmake_args=[*build.cmake_args, *_cuda_arguments(case)],
+        cmake_args=cmake_arguments(case, chosen.fit.devices),
         isa=isa,
     )
-
-
-def _cuda_arguments(case: Case) -> list[str]:
-    """What tells CMake which GPUs to compile for, and with which nvcc."""
-    if case.build.how != "source" or case.build.accelerator != "cuda":
-        return []
-    capabilities = sorted({d.compute_capability or "" for d in fit(case)[0].devices} - {""})
-    numbers = ";".join(f"{c.replace('.', '')}-real" for c in capabilities)
-    nvcc = [t.path for t in case.host.cuda_toolkits][:1]
-    return [f"-DCMAKE_CUDA_ARCHITECTURES={numbers}", *(f"-DCMAKE_CUDA_COMPILER={p}" for p in nvcc)]
 
 
 def _index_use(case: Case, url: str, name: str) -> IndexUse:
@@ -205,6 +196,12 @@ def _warnings(chosen: Judged, judged: list[Judged]) -> list[str]:
         warnings += [
             f"{gpu.name or gpu.device_id} at {gpu.pci_address} is not used: {gpu.why}"
             for gpu in case.host.undriven_gpus
+        ]
+    if case.build.how == "source":
+        warnings += [
+            f"compiled without {', '.join(row.features)}: {row.compiler} {version} gets them wrong "
+            f"({row.symptom})"
+            for row, version in defects(case)
         ]
     trained = case.model.context_length if case.model else None
     if case.request.context and trained and case.request.context > trained:
