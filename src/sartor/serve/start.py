@@ -118,7 +118,7 @@ class Server:
         limit = engine_facts(self.run.engine).start_timeout_seconds
         began = time.monotonic()
         pause = 0.01
-        while not ready(self.url, self.key):
+        while not ready(self.url, self.key, self.run.model):
             self.raise_if_dead()
             if time.monotonic() - began > limit:
                 raise ServerTimeoutError(
