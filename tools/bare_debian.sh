@@ -38,23 +38,47 @@ git clone --quiet "$here" "$clone"
 commit=$(git -C "$clone" rev-parse HEAD)
 chroot "$root" chown -R ada:ada /home/ada
 
-as_ada() { # as_ada LOG COMMAND: runs as the user with an empty environment; sets $seconds
+as_user() { # as_user COMMAND: runs it in the clone as the user, with an empty environment
+    exec chroot --userspec=ada:ada "$root" env -i HOME=/home/ada PATH=/usr/local/bin:/usr/bin:/bin \
+        LANG=C.UTF-8 UV_PYTHON_DOWNLOADS=never sh -c "cd /home/ada/sartor && exec $1"
+}
+
+as_ada() { # as_ada LOG COMMAND: runs it to its end; sets $seconds
     local began ended status=0
     began=$(date +%s.%N)
-    chroot --userspec=ada:ada "$root" env -i HOME=/home/ada PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 \
-        UV_PYTHON_DOWNLOADS=never sh -c "cd /home/ada/sartor && $2" > "$folder/$1.log" 2>&1 || status=$?
+    (as_user "$2") > "$folder/$1.log" 2>&1 || status=$?
     ended=$(date +%s.%N)
     seconds=$(python3 -c "print(round($ended - $began, 2))")
     echo "$1: status $status, $seconds s"
     return $status
 }
 
+main_command() { # main_command LOG: the README's first command, until it answers; then SIGTERM
+    local began=$(date +%s.%N) process
+    as_user "./sartor up" > "$folder/$1.log" 2>&1 &
+    process=$!
+    until grep -q '^stop: Ctrl-C' "$folder/$1.log"; do
+        kill -0 $process || { cat "$folder/$1.log"; exit 1; }
+        sleep 0.05
+    done
+    seconds=$(python3 -c "print(round($(date +%s.%N) - $began, 2))")
+    python3 - <<END
+import json, re, urllib.request
+url = re.search(r"^(http\\S+)", open("$folder/$1.log").read(), re.M)[1] + "/chat/completions"
+body = json.dumps({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}).encode()
+request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+print("a client got", json.load(urllib.request.urlopen(request))["usage"])
+END
+    pkill -TERM -u "$(chroot "$root" id -u ada)" -f "sartor up"
+    wait $process || { echo "$1: status $?"; exit 1; }
+    ! pgrep -u "$(chroot "$root" id -u ada)" > /dev/null || { echo "processes are left"; exit 1; }
+    echo "$1: answered after $seconds s, ended with nothing left"
+}
+
 main_cold=None main_warm=None tests=None
 if [ "$what" != tests ]; then
-    as_ada up-cold "./sartor up --detach"; main_cold=$seconds
-    as_ada stop "./sartor stop"
-    as_ada up-warm "./sartor up --detach"; main_warm=$seconds
-    as_ada stop "./sartor stop"
+    main_command up-cold; main_cold=$seconds
+    main_command up-warm; main_warm=$seconds
 fi
 if [ "$what" != main ]; then
     as_ada tests "./test" || { tail -30 "$folder/tests.log"; exit 1; }; tests=$seconds

@@ -3,9 +3,11 @@
 
 Runs on any Python from 3.8 on and on Debian's own, which has no `venv` and refuses `pip install`:
 pip is only asked to unpack uv into a folder (`--target`), and uv does the rest. Proxies, mirrors
-and certificates come from the user's pip and uv configuration. A finished environment is found again by
-the digest of what it was made from; an unfinished one is made anew.
+and certificates come from the user's pip and uv configuration. A finished environment is found
+again by the digest of what it was made from; an unfinished one is made anew.
 """
+
+from __future__ import annotations
 
 import hashlib
 import os
@@ -18,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
 
 
-def main():
+def main() -> None:
     """Bootstrap for a profile (``run`` or ``check``), then become its command."""
     profile, command = sys.argv[1], sys.argv[2:]
     environment = ensure(profile)
@@ -27,7 +29,7 @@ def main():
     os.execv(str(program), [str(program), *command[1:]])  # noqa: S606
 
 
-def ensure(profile):
+def ensure(profile: str) -> Path:
     """The environment of a profile, made where it is not there yet."""
     requirements = ROOT / "requirements" / f"{profile}.txt"
     digest = hashlib.sha256(requirements.read_bytes() + (ROOT / "pyproject.toml").read_bytes())
@@ -47,14 +49,14 @@ def ensure(profile):
     return environment
 
 
-def choose_python():
+def choose_python() -> str:
     """This interpreter where it is new enough; else uv looks for one, or fetches one."""
     if sys.version_info >= OLDEST:
         return sys.executable
     return f">={OLDEST[0]}.{OLDEST[1]}"
 
 
-def find_uv():
+def find_uv() -> str:
     """uv from PATH, else from the folder of an earlier bootstrap, else by pip into that folder."""
     found = shutil.which("uv")
     if found:
@@ -78,7 +80,7 @@ def find_uv():
     return str(uv)
 
 
-def call(argv):
+def call(argv: list[str]) -> None:
     """Run a program; where it fails, its own words are the message."""
     environment = dict(os.environ)
     environment.setdefault("UV_SYSTEM_CERTS", "true")
@@ -92,7 +94,7 @@ def call(argv):
         raise SystemExit(status)
 
 
-def say(text):
+def say(text: str) -> None:
     """Talk goes to stderr."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()

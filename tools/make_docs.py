@@ -26,8 +26,9 @@ def errors_page() -> str:
         [
             "# Errors",
             "",
-            "Every expected error has a code, an exit status and a way out (`hint:`). With `--json`",
-            "it is one `sartor.error/1` document on stdout. Anything with a traceback is a defect.",
+            "Every expected error has a code, an exit status and a way out (`hint:`).",
+            "With `--json` it is one `sartor.error/1` document on stdout.",
+            "Anything with a traceback is a defect.",
             "",
             "| exit status | code | when |",
             "|---|---|---|",

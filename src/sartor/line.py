@@ -140,14 +140,20 @@ def up(
 
     The server ends with the block unless it was detached. What killed runs left is cleaned first.
     """
+    from sartor.serve.address import needs_key
     from sartor.serve.runs import clean_lost
 
     for name in clean_lost(places):
         reporter.note(f"cleaned up {name}, which had ended or was killed")
-    _, model, planned = make_plan(asked, places, reporter)
+    host, model, planned = make_plan(asked, places, reporter)
     environment = prepare(planned, places, reporter)
     model = at_hand(planned, model, places, reporter)
     planned = within_training(planned, model)
+    if host.containers.inside and not needs_key(serving.host):
+        reporter.note(
+            f"inside {host.containers.inside}, {serving.host} is reached from in here alone; "
+            "for the machine around it: `--listen 0.0.0.0`, the port published on its 127.0.0.1"
+        )
     with served(planned, environment, model, serving, places, reporter) as result:
         yield result
 

@@ -1,8 +1,8 @@
 """On a real GPU: `sartor up` compiles llama.cpp for it, serves the demo model on it, and stops.
 
-Wants an NVIDIA GPU with its driver, nvcc and a C++ compiler. The package index need not be reached:
-with ``UV_OFFLINE`` and ``UV_FIND_LINKS`` set, and the source package under ``$SARTOR_HOME/sources``,
-everything comes from local files.
+Wants an NVIDIA GPU with its driver, nvcc and a C++ compiler. The package index need not be
+reached: with ``UV_OFFLINE`` and ``UV_FIND_LINKS`` set, and the source package under
+``$SARTOR_HOME/sources``, everything comes from local files.
 """
 
 from __future__ import annotations

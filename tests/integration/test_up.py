@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import openai
 import psutil
 import pytest
@@ -111,9 +110,9 @@ class TestEndpoint:
 
     def test_it_listens_on_the_loopback_alone(self, served: Document) -> None:
         listening = {
-            (*c.laddr,)[0]
-            for c in psutil.Process(served["pid"]).net_connections("tcp")
-            if c.status == psutil.CONN_LISTEN
+            c.laddr.ip
+            for c in psutil.net_connections("tcp")
+            if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port_of(served)
         }
         assert listening == {"127.0.0.1"}
         other = own_address()
@@ -122,7 +121,7 @@ class TestEndpoint:
     def test_a_foreign_page_is_not_let_in(self, served: Document) -> None:
         origin = {"Origin": "https://elsewhere.example"}
         asked = origin | {"Access-Control-Request-Method": "POST"}
-        with httpx.Client(trust_env=False, base_url=served["url"]) as http:
+        with openai.DefaultHttpxClient(trust_env=False, base_url=served["url"]) as http:
             for answer in (
                 http.get("/models", headers=origin),
                 http.options("/chat/completions", headers=asked),

@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import tarfile
 from typing import TYPE_CHECKING
 
 from sartor.build.network import default_index
@@ -62,8 +64,10 @@ def compiler_version() -> str:
 
 
 def _compile(stack: Stack, source: Path, folder: Path, log: Path, reporter: Reporter) -> Path:
-    partial = folder.with_name(f".{folder.name}.building")
-    shutil.rmtree(partial, ignore_errors=True)
+    """Compile in a folder that outlives a killed run, so that the next one goes on from there."""
+    work = make_folder(folder.parent.parent / "builds" / folder.name)
+    for leftover in ("tmp", "out"):
+        shutil.rmtree(work / leftover, ignore_errors=True)
 
     def count(line: str) -> None:
         match = _UNIT.match(line)
@@ -72,25 +76,44 @@ def _compile(stack: Stack, source: Path, folder: Path, log: Path, reporter: Repo
         elif match:
             reporter.progress("compiling", int(match[3]), 100, "%")
 
-    variables = {"CMAKE_ARGS": " ".join(stack.cmake_args), "TMPDIR": str(make_folder(partial))}
-    arguments = ["build", "--wheel", "--out-dir", str(partial / "out")]
-    arguments += ["--python", stack.python.path or "python3", str(source)]
+    variables = {"CMAKE_ARGS": " ".join(stack.cmake_args), "TMPDIR": str(make_folder(work / "tmp"))}
+    arguments = ["build", "--wheel", "--out-dir", str(work / "out")]
+    arguments += ["--python", stack.python.path or sys.executable]
+    arguments += ["--config-setting", f"build-dir={work / 'objects'}", str(_unpacked(source, work))]
     try:
-        try:
-            run_uv(arguments, log, reporter, what="compiling", environment=variables, on_line=count)
-        except BuildError as error:
-            lines = [x for x in log.read_text("utf-8", "replace").splitlines() if "rror" in x]
-            raise BuildError(
-                "compiling failed",
-                found=lines[-6:] or error.found,
-                hint="the log has the compiler's own words; the published build needs no compiler",
-                log=str(log),
-            ) from error
-        wheel = next((partial / "out").glob("*.whl"))
-        with explain_os_errors(folder):
-            return wheel.replace(folder / wheel.name)
+        run_uv(arguments, log, reporter, what="compiling", environment=variables, on_line=count)
+    except BuildError as error:
+        raise _compiler_said(log, error) from error
     finally:
+        shutil.rmtree(work / "tmp", ignore_errors=True)
+    wheel = next((work / "out").glob("*.whl"))
+    with explain_os_errors(folder):
+        done = wheel.replace(folder / wheel.name)
+    shutil.rmtree(work, ignore_errors=True)
+    return done
+
+
+def _unpacked(source: Path, work: Path) -> Path:
+    """The source tree of an archive, unpacked once; a half unpacked one is made anew."""
+    tree = work / "source"
+    if not tree.exists():
+        partial = work / "source.partial"
         shutil.rmtree(partial, ignore_errors=True)
+        with explain_os_errors(work), tarfile.open(source) as archive:
+            archive.extractall(partial, filter="data")
+        next(partial.iterdir()).rename(tree)
+        partial.rmdir()
+    return tree
+
+
+def _compiler_said(log: Path, error: BuildError) -> BuildError:
+    lines = [x for x in log.read_text("utf-8", "replace").splitlines() if "error" in x.lower()]
+    return BuildError(
+        "compiling failed",
+        found=lines[-6:] or error.found,
+        hint="the log has the compiler's own words; the published build needs no compiler",
+        log=str(log),
+    )
 
 
 def fetch_source(stack: Stack, places: Places, reporter: Reporter) -> Path:

@@ -75,6 +75,8 @@ def uv_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
             value = settings.get(key)
             if value and not any(v in environ for v in variables):
                 added[variables[0]] = joint.join(_existing(value.split()))
+    if added.get("UV_EXTRA_INDEX_URL") and "UV_INDEX_STRATEGY" not in environ:
+        added["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # what several indexes mean to pip
     if "SSL_CERT_FILE" not in environ and "UV_SYSTEM_CERTS" not in environ:
         added["UV_SYSTEM_CERTS"] = "true"
         if settings.get("cert"):

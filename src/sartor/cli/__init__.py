@@ -7,7 +7,7 @@ import importlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sartor import __version__
 from sartor.errors import InterruptedBySignal, SartorError, UsageError
@@ -27,7 +27,10 @@ COMMANDS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with its complaints raised as `UsageError`."""
+    """argparse, with its complaints raised as `UsageError` and options written out in full."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that ``--json`` holds for errors too."""
@@ -36,14 +39,13 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; each command's module adds its own arguments."""
-    top = Parser(prog="sartor", allow_abbrev=False)
+    top = Parser(prog="sartor", description=(__doc__ or "").partition("\n")[0], add_help=True)
     top.description = "Gives a machine the inference stack that is proved to fit it."
     top.add_argument("--version", "-V", action="store_true", help="print the version")
     top.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name, text in COMMANDS.items():
-        words = f"{text[0].upper()}{text[1:]}."
-        sub = commands.add_parser(name, help=text, description=words, allow_abbrev=False)
+        sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         sub.add_argument(
             "--json",
             action="store_true",

@@ -20,7 +20,8 @@ class BuildFact(Fact, frozen=True):
     CUDA version a driver must support to compile its PTX. ``indexes`` are ids in `indexes.toml`,
     used for ``index_packages`` alone. ``leave_out`` are dependencies declared and not wanted.
     ``compilers`` must be there to build, ``compilers_wanted`` for what the engine compiles at run
-    time. ``on_request`` builds are taken only when asked for by name.
+    time. ``cpu_options`` says, for an architecture, which CMake option wants which CPU features.
+    ``on_request`` builds are taken only when asked for by name.
     """
 
     id: str
@@ -40,6 +41,7 @@ class BuildFact(Fact, frozen=True):
     source_project: str | None = None
     source_sha256: str | None = None
     cmake_args: list[str] = []
+    cpu_options: dict[str, dict[str, list[str]]] = {}
     python: str | None = None
     architectures: list[str] = []
     glibc: str | None = None

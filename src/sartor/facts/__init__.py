@@ -99,6 +99,18 @@ class LibraryFact(Fact, frozen=True):
     licence: str | None = None
 
 
+class CompilerDefectFact(Fact, frozen=True):
+    """CPU features that some versions of a compiler get wrong.
+
+    ``affected`` are version specifiers, any of which is enough.
+    """
+
+    compiler: str
+    affected: list[str]
+    features: list[str]
+    symptom: str
+
+
 class IndexFact(Fact, frozen=True):
     """One package index that an engine's makers publish themselves."""
 
@@ -155,6 +167,12 @@ def driver_branches() -> tuple[DriverBranchFact, ...]:
 def libraries() -> tuple[LibraryFact, ...]:
     """The system libraries that engines need."""
     return read_table("libraries.toml", "library", LibraryFact)
+
+
+@cache
+def compiler_defects() -> tuple[CompilerDefectFact, ...]:
+    """What compilers get wrong."""
+    return read_table("compilers.toml", "defect", CompilerDefectFact)
 
 
 @cache

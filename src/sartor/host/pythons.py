@@ -20,7 +20,7 @@ FULL_VERSION = re.compile(r"(?<![\d.])(3\.\d+\.\d+)(?![\d.]*[\d])")
 
 
 def read_pythons(machine: Machine) -> list[Tool]:
-    """Every Python from 3.8 on: Sartor's own, PATH's, pyenv's and uv's; newest first.
+    """Every Python from 3.8 on: Sartor's own first, then PATH's, pyenv's and uv's, newest first.
 
     A file that several paths lead to appears once, under the first of them.
     """
@@ -33,7 +33,8 @@ def read_pythons(machine: Machine) -> list[Tool]:
         version = own.version if path == own.path else version_of(machine, path, real)
         if version and version_key(version)[:2] >= OLDEST:
             found[real] = Tool(f"python{minor(version)}", path, version)
-    return sorted(found.values(), key=lambda tool: version_key(tool.version or ""), reverse=True)
+    newest = sorted(found.values(), key=lambda tool: version_key(tool.version or ""), reverse=True)
+    return sorted(newest, key=lambda tool: tool.path != own.path)
 
 
 def candidates(machine: Machine) -> Iterator[str]:

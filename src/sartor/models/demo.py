@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING
 from sartor.errors import ModelInvalidError
 from sartor.models import demo_tokenizer as tokenizer
 from sartor.models.demo_tokenizer import demo_tokenizer
-from sartor.models.demo_weights import DEMO_SHAPE, SEED, Matrix, Norm, demo_weights, gguf_items
+from sartor.models.demo_weights import (
+    DEMO_SHAPE,
+    SEED,
+    Matrix,
+    Norm,
+    Shape,
+    demo_weights,
+    gguf_items,
+)
 from sartor.models.ggml import F32, Q8_0
 from sartor.models.gguf import Tensor, Value, ValueType, array, read_gguf, scalar, write_gguf
 from sartor.models.safetensors import read_folder, safetensors_bytes
@@ -55,7 +63,7 @@ def demo_gguf(places: Places, reporter: Reporter) -> Path:
     except (OSError, ModelInvalidError):
         _sweep(places.models)
         started = time.monotonic()
-        write_gguf(path, demo_metadata(), _gguf_tensors())
+        write_random_gguf(path, DEMO_SHAPE)
         reporter.note(f"generated the demo model in {time.monotonic() - started:.2f} s: `{path}`")
     return path
 
@@ -74,13 +82,17 @@ def demo_safetensors(places: Places, reporter: Reporter) -> Path:
     return folder
 
 
-def demo_metadata() -> dict[str, Value]:
-    """The metadata of the demo model's GGUF file."""
-    return {**_gguf_sizes(), **_gguf_tokenizer()}
+def write_random_gguf(path: Path, shape: Shape) -> None:
+    """Write a random llama of any ``shape`` with the demo model's tokenizer: for measuring."""
+    write_gguf(path, demo_metadata(shape), _gguf_tensors(shape))
 
 
-def _gguf_sizes() -> dict[str, Value]:
-    shape = DEMO_SHAPE
+def demo_metadata(shape: Shape = DEMO_SHAPE) -> dict[str, Value]:
+    """The metadata of the GGUF file."""
+    return {**_gguf_sizes(shape), **_gguf_tokenizer()}
+
+
+def _gguf_sizes(shape: Shape) -> dict[str, Value]:
     return {
         "general.architecture": scalar(ValueType.STRING, "llama"),
         "general.name": scalar(ValueType.STRING, NAME),
@@ -117,8 +129,8 @@ def _gguf_tokenizer() -> dict[str, Value]:
     }
 
 
-def _gguf_tensors() -> Iterator[Tensor]:
-    for weight in demo_weights(DEMO_SHAPE, demo_tokenizer().speakable()):
+def _gguf_tensors(shape: Shape) -> Iterator[Tensor]:
+    for weight in demo_weights(shape, demo_tokenizer().speakable()):
         if isinstance(weight, Norm):
             ones = struct.pack("<f", 1.0) * weight.size
             yield Tensor(weight.gguf_name, (weight.size,), F32, ones)

@@ -21,17 +21,17 @@ from sartor.errors import (
 from sartor.host.summary import summary
 from sartor.plan.memory import fit
 from sartor.plan.model import (
+    Accepted,
     Candidate,
     Decision,
     Fit,
     IndexUse,
     Plan,
     Python,
-    Rejected,
     Request,
     Stack,
-    Unchecked,
 )
+from sartor.plan.native import cmake_arguments, defects
 from sartor.plan.rules import RULES, Case, choose_python, missing_libraries
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def plan(
     return Plan(
         host=summary(host),
         model=model.reference if model else None,
-        stack=_stack(chosen.case),
+        stack=_stack(chosen),
         fit=chosen.fit,
         because=_because(chosen),
         warnings=_warnings(chosen, judged),
@@ -131,8 +131,8 @@ def _rank(case: Case) -> tuple[bool, int, int]:
     return (accelerator != "cuda", case.engine.rank[accelerator], position)
 
 
-def _stack(case: Case) -> Stack:
-    build, host = case.build, case.host
+def _stack(chosen: Judged) -> Stack:
+    case, build, host = chosen.case, chosen.case.build, chosen.case.host
     python = choose_python(case)
     rows = {row.id: row for row in facts.indexes()}
     isa = None
@@ -156,19 +156,9 @@ def _stack(case: Case) -> Stack:
         supply=missing_libraries(case),
         source_project=build.source_project,
         source_sha256=build.source_sha256,
-        cmake_args=[*build.cmake_args, *_cuda_arguments(case)],
+        cmake_args=cmake_arguments(case, chosen.fit.devices),
         isa=isa,
     )
-
-
-def _cuda_arguments(case: Case) -> list[str]:
-    """What tells CMake which GPUs to compile for, and with which nvcc."""
-    if case.build.how != "source" or case.build.accelerator != "cuda":
-        return []
-    capabilities = sorted({d.compute_capability or "" for d in fit(case)[0].devices} - {""})
-    numbers = ";".join(f"{c.replace('.', '')}-real" for c in capabilities)
-    nvcc = [t.path for t in case.host.cuda_toolkits][:1]
-    return [f"-DCMAKE_CUDA_ARCHITECTURES={numbers}", *(f"-DCMAKE_CUDA_COMPILER={p}" for p in nvcc)]
 
 
 def _index_use(case: Case, url: str, name: str) -> IndexUse:
@@ -180,13 +170,15 @@ def _because(chosen: Judged) -> list[str]:
     case = chosen.case
     reasons = [f"{case.engine.name}: {case.build.label}"]
     shown = {"asked-for", "model-format", "cpu-isa", "compute-capability", "driver", "memory"}
-    for decision in chosen.candidate.decisions:
-        if isinstance(decision, Unchecked):
-            reasons.append(f"{decision.rule}: not checked, {decision.why}")
-        elif decision.rule in shown or "supplied" in decision.found:
-            reasons.append(f"{decision.rule}: wanted {decision.wanted}; found {decision.found}")
+    told = [d for d in chosen.candidate.decisions if isinstance(d, Accepted)]
+    reasons += [
+        f"{d.rule}: wanted {d.wanted}; found {d.found}"
+        for d in told
+        if d.rule in shown or "supplied" in d.found
+    ]
     if case.build.accelerator == "cpu" and not (case.host.gpus or case.host.undriven_gpus):
-        reasons.append("no NVIDIA GPU was found, so the engine runs on the CPU")
+        known = "stated" if case.host.described else "found"
+        reasons.append(f"no NVIDIA GPU is {known}, so the engine runs on the CPU")
     return reasons
 
 
@@ -204,6 +196,12 @@ def _warnings(chosen: Judged, judged: list[Judged]) -> list[str]:
         warnings += [
             f"{gpu.name or gpu.device_id} at {gpu.pci_address} is not used: {gpu.why}"
             for gpu in case.host.undriven_gpus
+        ]
+    if case.build.how == "source":
+        warnings += [
+            f"compiled without {', '.join(row.features)}: {row.compiler} {version} gets them wrong "
+            f"({row.symptom})"
+            for row, version in defects(case)
         ]
     trained = case.model.context_length if case.model else None
     if case.request.context and trained and case.request.context > trained:
@@ -237,7 +235,7 @@ def why_nothing_fits(judged: list[Judged], request: Request) -> SartorError:
     the best candidate and a plan, the error is that rule's own.
     """
     asked = [j for j in judged if not _ruled_out_by_request(j)]
-    nearest = sorted(asked or judged, key=lambda j: len(j.candidate.rejections))
+    nearest = sorted(asked or judged, key=_distance)
     best = nearest[0].candidate.rejections
     found = [f"{_label(j)}: {_first_reason(j)}" for j in nearest]
     kind = _OWN_ERRORS.get(best[0].rule, NothingFitsError) if len(best) == 1 else NothingFitsError
@@ -253,9 +251,12 @@ def why_nothing_fits(judged: list[Judged], request: Request) -> SartorError:
     return kind(message, found=found, hint=hints[0] if hints else None)
 
 
+def _distance(judged: Judged) -> tuple[bool, int]:
+    """How far a candidate is from being taken: one that wants another machine is farthest."""
+    rejections = judged.candidate.rejections
+    return any(r.rule in {"gpu", "architecture"} for r in rejections), len(rejections)
+
+
 def _ruled_out_by_request(judged: Judged) -> bool:
     rules = {r.rule for r in judged.candidate.rejections}
     return "asked-for" in rules or "model-format" in rules
-
-
-__all__ = ["Rejected", "indexes_to_ask", "normalise", "plan"]

@@ -12,6 +12,7 @@ from packaging.version import Version
 from sartor import facts
 from sartor.engines.facts import BuildFact, EngineFacts
 from sartor.host.model import Host
+from sartor.host.names import gpu_fact
 from sartor.models.model import Model
 from sartor.plan.devices import Coverage, compilable, coverage, devices
 from sartor.plan.model import Accepted, Decision, IndexUse, Rejected, Request, Unchecked
@@ -149,7 +150,7 @@ def gpu_present(case: Case) -> Decision | None:
         gpu = case.host.undriven_gpus[0]
         found = f"{gpu.name or gpu.device_id} at {gpu.pci_address}: {gpu.why or 'no driver'}"
         return Rejected("gpu", wanted, found, evidence)
-    return Rejected("gpu", wanted, "none", evidence)
+    return Rejected("gpu", wanted, "none stated" if case.host.described else "none", evidence)
 
 
 def driver(case: Case) -> Decision | None:
@@ -177,8 +178,12 @@ def gpu_driver_range(case: Case) -> Decision | None:
     for device in devices(case.host):
         rows = [a for a in facts.archs() if a.compute_capability == device.compute_capability]
         last = rows[0].last_driver_branch if rows else None
+        fact = gpu_fact(device.name)
+        first = fact.driver_min_branch if fact else None
         if last is not None and branch > last:
             bad.append(f"{device.name}: {last} is the last branch that supports it")
+        elif first is not None and branch < first:
+            bad.append(f"{device.name}: {first} is the first branch that supports it")
     wanted, evidence = "a driver branch that supports the GPU", "facts/archs.toml"
     if bad and len(bad) == len(devices(case.host)):
         return Rejected("gpu-driver-range", wanted, "; ".join(bad), evidence, "install that branch")

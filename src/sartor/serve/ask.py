@@ -50,13 +50,15 @@ def request(
     return answer.status, value if isinstance(value, dict) else {}
 
 
-def ready(url: str, key: str | None) -> bool:
-    """Whether the server lists its models: it has loaded one, and knows the key."""
+def ready(url: str, key: str | None, model: str) -> bool:
+    """Whether the server lists ``model``: it has loaded it, knows the key, and is the right one."""
     try:
-        status, _ = request(url, "/models", key)
+        status, value = request(url, "/models", key)
     except (OSError, http.client.HTTPException):
         return False
-    return status == 200
+    if status != 200:
+        return False
+    return model in [entry.id for entry in msgspec.convert(value, _Models).data]
 
 
 def first_question(url: str, key: str | None, model: str, seconds: float, log: str) -> Answer:
@@ -84,6 +86,14 @@ def first_question(url: str, key: str | None, model: str, seconds: float, log: s
         hint="the server's log says why",
         log=log,
     )
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    id: str
+
+
+class _Models(msgspec.Struct, frozen=True):
+    data: list[_Listed] = []
 
 
 class _Message(msgspec.Struct, frozen=True):

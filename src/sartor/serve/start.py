@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 KEPT_LOGS = 20
 ASK_SECONDS = 600
+DYING_SECONDS = 3
 
 
 class ServeRequest(msgspec.Struct, frozen=True):
@@ -117,7 +118,7 @@ class Server:
         limit = engine_facts(self.run.engine).start_timeout_seconds
         began = time.monotonic()
         pause = 0.01
-        while not ready(self.url, self.key):
+        while not ready(self.url, self.key, self.run.model):
             self.raise_if_dead()
             if time.monotonic() - began > limit:
                 raise ServerTimeoutError(
@@ -158,10 +159,15 @@ class Server:
         try:
             return first_question(self.url, self.key, self.run.model, ASK_SECONDS, self.run.log)
         except ServerTimeoutError:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._supervisor.wait(timeout=5)  # a broken connection comes before the news
-            self.raise_if_dead()
+            self._raise_if_dying()
             raise
+
+    def _raise_if_dying(self) -> None:
+        """A connection breaks a moment before its server is known to have ended: wait for that."""
+        deadline = time.monotonic() + DYING_SECONDS
+        while time.monotonic() < deadline:
+            self.raise_if_dead()
+            time.sleep(0.05)
 
     def raise_if_dead(self) -> None:
         """Raise `ServerDiedError` where the server has ended by itself."""
@@ -312,6 +318,10 @@ def died(run: Run, status: int, who: str | None = None) -> ServerDiedError:
         )
     elif status == -signal.SIGILL:
         hint = "the CPU lacks an instruction that was compiled in: `--build native` avoids it"
+    elif status == -signal.SIGSEGV and run.build.startswith("native"):
+        hint = (
+            "what the compiler made of the source crashes: a newer compiler, or `--build published`"
+        )
     elif "out of memory" in text.lower():
         hint = "the GPU's memory ran out: lower `--context`, or take a smaller model"
     return ServerDiedError(

@@ -1,0 +1,52 @@
+"""Run a ring that CI does not run, and keep its log and a JSON of what came out.
+
+usage: python benchmarks/run_ring.py heavy
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+from timing import ROOT, write_result
+
+PROVES = {
+    "heavy": ["tests/heavy", "src/sartor/build", "src/sartor/serve", "src/sartor/engines"],
+    "gpu": ["tests/gpu", "src/sartor/host", "src/sartor/build", "src/sartor/serve"],
+}
+
+
+def outcomes(report: Path) -> dict[str, str]:
+    """Test → ``passed``, ``failed`` or ``did not run: why``, with its seconds."""
+    found = {}
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        skipped, seconds = case.find("skipped"), float(case.get("time", "0"))
+        word = "passed"
+        if skipped is not None:
+            word = f"did not run: {skipped.get('message')}"
+        elif case.find("failure") is not None or case.find("error") is not None:
+            word = "failed"
+        found[f"{case.get('classname')}::{case.get('name')}"] = f"{word} ({seconds:.1f} s)"
+    return found
+
+
+def main() -> int:
+    """Run the ring, write its files, return pytest's status."""
+    ring = sys.argv[1]
+    folder = ROOT / "benchmarks" / "results" / ring
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.xml"
+        argv = [sys.executable, "-m", "pytest", "-v", f"--junitxml={report}", f"tests/{ring}"]
+        with (folder / f"{ring}.log").open("w", encoding="utf-8") as log:
+            status = subprocess.call(argv, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        result = {"script": "benchmarks/run_ring.py", "log": f"{ring}.log", "status": status}
+        write_result(f"{ring}/{ring}", PROVES[ring], {**result, "outcomes": outcomes(report)})
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

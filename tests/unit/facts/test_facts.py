@@ -1,0 +1,188 @@
+"""Relations between the rows of the facts. A failing test prints every violation, not the first."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from sartor import facts
+from sartor.engines.facts import BuildFact, engine, engines
+from sartor.errors import UnknownEngineError
+from sartor.host.names import gpu_fact, slug
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+ARCHS = {row.compute_capability: row for row in facts.archs()}
+TOOLKITS = {row.version: row for row in facts.toolkits()}
+BUILDS: list[BuildFact] = [build for e in engines() for build in e.build]
+TABLES: dict[str, Sequence[facts.Fact]] = {
+    "gpus": facts.gpus(),
+    "archs": facts.archs(),
+    "toolkits": facts.toolkits(),
+    "driver_branches": facts.driver_branches(),
+    "libraries": facts.libraries(),
+    "indexes": facts.indexes(),
+    "compiler_defects": facts.compiler_defects(),
+    "builds": BUILDS,
+}
+
+
+def none_of(violations: Iterable[str]) -> None:
+    found = list(violations)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_row_has_a_source_and_a_day_that_has_come(table: str) -> None:
+    rows = TABLES[table]
+    assert rows
+    none_of(f"{row}: no source" for row in rows if len(row.source) < 10)
+    latest = datetime.date(2100, 1, 1)
+    none_of(f"{row}: {row.checked_on}" for row in rows if not row.checked_on < latest)
+
+
+def test_gpu_names_are_slugs_and_each_means_one_product() -> None:
+    words = [word for row in facts.gpus() for word in (row.id, *row.aliases)]
+    none_of(f"{word} is said {count} times" for word, count in Counter(words).items() if count > 1)
+    none_of(f"{word} is not a slug" for word in words if slug(word) != word)
+
+
+def test_gpu_rows_that_share_a_name_share_a_compute_capability() -> None:
+    seen: dict[str, str] = {}
+    none_of(
+        f"{row.id}: {row.name} is {seen[row.name]} elsewhere"
+        for row in facts.gpus()
+        if seen.setdefault(row.name, row.compute_capability) != row.compute_capability
+    )
+
+
+def test_every_gpu_is_of_a_known_architecture() -> None:
+    none_of(
+        f"{row.id}: {row.compute_capability} is not in archs.toml"
+        for row in facts.gpus()
+        if row.compute_capability not in ARCHS
+    )
+    none_of(
+        f"{row.id}: {row.architecture}, {row.compute_capability}"
+        for row in facts.gpus()
+        if row.architecture.split()[0] != ARCHS[row.compute_capability].architecture.split()[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "gigabytes"),
+    [
+        ("rtx-5090", "12.0", 32),
+        ("rtx-4090", "8.9", 24),
+        ("rtx-3090", "8.6", 24),
+        ("NVIDIA GeForce GTX 1080 Ti", "6.1", 11),
+        ("NVIDIA H200", "9.0", 141),
+        ("h100", "9.0", 80),
+        ("l40s", "8.9", 48),
+        ("t4", "7.5", 16),
+        ("b200", "10.0", 180),
+        ("b300", "10.3", 288),
+        ("gb10", "12.1", 128),
+        ("NVIDIA Thor", "11.0", 128),
+        ("Tesla P100-PCIE-16GB", "6.0", 16),
+    ],
+)
+def test_gpus_that_people_ask_about(name: str, capability: str, gigabytes: float) -> None:
+    row = gpu_fact(name)
+    assert row is not None
+    assert (row.compute_capability, row.memory_gb) == (capability, gigabytes)
+
+
+def test_every_class_from_pascal_to_blackwell_ultra_is_there() -> None:
+    found = {row.architecture.split()[0] for row in facts.gpus()}
+    assert {"Pascal", "Volta", "Turing", "Ampere", "Ada", "Hopper", "Blackwell"} <= found
+    classes = {row.klass for row in facts.gpus()}
+    assert {"data-center", "workstation", "consumer", "embedded"} <= classes
+
+
+def test_numbers_are_positive() -> None:
+    none_of(
+        f"{row.id}: {row.memory_gb} GB, {row.memory_bandwidth_gbs} GB/s"
+        for row in facts.gpus()
+        if row.memory_gb <= 0 or (row.memory_bandwidth_gbs or 1) <= 0
+    )
+
+
+def test_toolkits_and_their_ptx_only_go_up() -> None:
+    rows = facts.toolkits()
+    assert [Version(r.version) for r in rows] == sorted(Version(r.version) for r in rows)
+    assert [Version(r.ptx_isa) for r in rows] == sorted(Version(r.ptx_isa) for r in rows)
+
+
+def test_driver_branches_only_go_up() -> None:
+    rows = facts.driver_branches()
+    assert [r.branch for r in rows] == sorted({r.branch for r in rows})
+    assert [Version(r.cuda_max) for r in rows] == sorted(Version(r.cuda_max) for r in rows)
+    oldest = Version(facts.toolkits()[0].version)
+    none_of(
+        f"{row.branch}: no CUDA {row.cuda_max}"
+        for row in rows
+        if Version(row.cuda_max) >= oldest and row.cuda_max not in TOOLKITS
+    )
+
+
+def test_a_toolkits_own_driver_supports_it() -> None:
+    for row in facts.toolkits():
+        if row.driver_linux_min and row.public:
+            supported = facts.cuda_of_driver(row.driver_linux_min)
+            assert supported is not None
+            assert Version(supported) >= Version(row.version), row
+
+
+def test_measured_ptx_versions() -> None:
+    """As read from packages and tried on a driver: 8.7, 8.8, 9.0 came with 12.8, 12.9, 13.0."""
+    assert [TOOLKITS[v].ptx_isa for v in ("12.8", "12.9", "13.0")] == ["8.7", "8.8", "9.0"]
+
+
+def test_architectures_name_toolkits_that_exist() -> None:
+    for row in facts.archs():
+        if row.max_toolkit:
+            assert Version(row.min_toolkit) <= Version(row.max_toolkit), row
+            assert row.max_toolkit in TOOLKITS, row
+
+
+@pytest.mark.parametrize("build", BUILDS, ids=lambda build: f"{build.launcher}-{build.id}")
+def test_builds_hold_together(build: BuildFact) -> None:
+    from sartor.engines.launch import launcher
+
+    assert callable(launcher(build.launcher))
+    assert set(build.indexes) <= {row.id for row in facts.indexes()}
+    assert bool(build.indexes) == bool(build.index_packages)
+    assert set(build.libraries) <= {row.soname for row in facts.libraries()}
+    assert SpecifierSet(build.python or "") is not None
+    assert all(Requirement(r).specifier for r in build.requirements), "a version is pinned"
+    assert {*build.native, *build.ptx} - {"5.0"} <= set(ARCHS)
+    assert (build.cuda is not None) == (build.accelerator == "cuda" and build.how == "wheel")
+    assert (build.source_sha256 is not None) == (build.how == "source")
+    if build.source_sha256:
+        assert re.fullmatch(r"[0-9a-f]{64}", build.source_sha256)
+
+
+@pytest.mark.parametrize("build", BUILDS, ids=lambda build: f"{build.launcher}-{build.id}")
+def test_a_cuda_build_wants_the_driver_of_its_toolkit(build: BuildFact) -> None:
+    if build.cuda and build.driver_min:
+        wanted = TOOLKITS[build.cuda].minor_compat_driver_min
+        assert Version(build.driver_min) >= Version(wanted)
+
+
+def test_engines_are_known_by_name_and_alias() -> None:
+    for facts_of in engines():
+        names = (facts_of.name, *facts_of.aliases, facts_of.name.upper())
+        assert all(engine(name) is facts_of for name in names)
+        assert sorted(facts_of.rank) == ["cpu", "cuda"]
+    with pytest.raises(UnknownEngineError) as raised:
+        engine("vlm")
+    assert "`vllm`" in str(raised.value.hint)
