@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from sartor.errors import UnknownEngineError, did_you_mean
+from sartor.errors import UnknownEngineError, closest
 from sartor.facts import Fact, folder
 
 
@@ -94,9 +94,10 @@ def engine(name: str) -> EngineFacts:
     if wanted in known:
         return known[wanted]
     names = ", ".join(f"`{facts.name}`" for facts in engines())
-    guess = did_you_mean(wanted, known)
+    meant = dict.fromkeys(known[guess].name for guess in closest(wanted, known))
+    guess = f"did you mean {' or '.join(f'`{n}`' for n in meant)}? " if meant else ""
     raise UnknownEngineError(
         f"`{name}` is not an engine that Sartor can serve",
         found=[f"engines: {names}"],
-        hint=guess or "leave `--engine` out to have one chosen for the model and the machine",
+        hint=f"{guess}leave `--engine` out to have one chosen for the model and the machine",
     )
