@@ -1,7 +1,7 @@
 """Write what the code already says into the documents: `python tools/make_docs.py [--check]`.
 
-docs/errors.md, docs/commands.md and docs/hosts.md are generated whole. With ``--check`` nothing is written; the
-status is 1 where a file differs, and the command that mends it is printed.
+docs/errors.md, docs/commands.md and docs/hosts.md are generated whole. With ``--check`` nothing is
+written; the status is 1 where a file differs, and the command that mends it is printed.
 """
 
 from __future__ import annotations
@@ -70,13 +70,14 @@ def hosts_page() -> str:
         [
             "# Describing a host",
             "",
-            f"`--host` takes a line (`{EXAMPLE}`), a `.toml` or `.json` file with the same keys, or",
-            "what `sartor detect --json` printed on another machine (`-` reads it from stdin).",
+            f"`--host` takes a line (`{EXAMPLE}`),",
+            "a `.toml` or `.json` file with the same keys, or what `sartor detect --json` printed on",
+            "another machine (`-` reads it from stdin).",
             "What is not stated is *not checked*; it is never made up.",
             "",
             "GPUs stand by their names: `rtx-5090`, `NVIDIA H200`, `2x rtx-5090, rtx-3090`,",
-            "`rtx-5090*2`, with a size `a100:40G`, as MIG instances `h100:mig-1g.10gb`, and one that",
-            "is not known yet as `my-gpu:sm_130:48G`. `cpu-only` says that there is none.",
+            "`rtx-5090*2`, with a size `a100:40G`, as MIG instances `h100:mig-1g.10gb`, and one",
+            "that is not known yet as `my-gpu:sm_130:48G`. `cpu-only` says that there is none.",
             f"Sartor knows {len(gpus())} GPUs: {', '.join(names)}.",
             "",
             "| key | example |",
