@@ -71,11 +71,29 @@ def _reap_adopted(group: int) -> None:
 
 
 def group_alive(group: int) -> bool:
-    """Whether any process of the group is left (zombies count until they are reaped)."""
+    """Whether any process of the group still runs: zombies, which nobody may ever reap, do not."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    import psutil
+
+    return any(_runs(pid) for pid in psutil.pids() if _group_of(pid) == group)
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
+
+
+def _runs(pid: int) -> bool:
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

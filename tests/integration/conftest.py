@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from indexserver import Index, serving, wheel_of
 from sartor_cli import Sartor, isolated_variables, leftovers, user_variables, wait_until
 
 if TYPE_CHECKING:
@@ -49,3 +50,18 @@ def checked(sartor: Sartor) -> Iterator[Sartor]:
     finally:
         sartor.run("stop", "--all")
         wait_until(lambda: not leftovers(sartor.home), 15)
+
+
+@pytest.fixture(scope="session")
+def wheels(built_home: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The wheels that the demo model's engine was installed from."""
+    (environment,) = (built_home / "environments").glob("[!.]*")
+    folder = tmp_path_factory.mktemp("wheels")
+    return [wheel_of(environment, "xllamacpp", folder)]
+
+
+@pytest.fixture
+def index(wheels: list[Path]) -> Iterator[Index]:
+    """A package index of one's own, on the loopback."""
+    with serving(wheels) as opened:
+        yield opened

@@ -7,6 +7,7 @@ second try starts from them.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import os
@@ -15,11 +16,12 @@ import sys
 from typing import TYPE_CHECKING
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from sartor import __version__
 from sartor.build.model import Environment
 from sartor.build.uv import run_uv
-from sartor.errors import IndexUnreachableError, SartorError
+from sartor.errors import IndexRefusedError, IndexUnreachableError, SartorError
 from sartor.locks import waiting_lock
 from sartor.paths import (
     Places,
@@ -64,19 +66,30 @@ def ensure(stack: Stack, places: Places, reporter: Reporter) -> tuple[Environmen
 
     Two at a time wait for each other. Raises the errors of `sartor.errors` numbered 20 to 27.
     """
+    make_folder(places.environments)
+    sweep(places)
     key = environment_key(stack)
     found = find(places, key)
     if found:
         return found, True
-    make_folder(places.environments)
     path = places.environments / f".{key}.lock"
     with waiting_lock(path, reporter, "building this environment"):
         found = find(places, key)
         return (found, True) if found else (_build(stack, key, places, reporter), False)
 
 
+def sweep(places: Places) -> None:
+    """Remove what killed builds left half made, of this stack and of any other."""
+    for staging in places.environments.glob(".*.building"):
+        key = staging.name[1:].removesuffix(".building")
+        lock = FileLock(places.environments / f".{key}.lock")
+        with contextlib.suppress(Timeout, OSError), lock.acquire(timeout=0):
+            shutil.rmtree(staging, ignore_errors=True)
+            shutil.rmtree(places.locks / f".{key}.partial", ignore_errors=True)
+
+
 def _build(stack: Stack, key: str, places: Places, reporter: Reporter) -> Environment:
-    staging = places.environments / f".{key}.building"
+    staging = _staging(places, key)
     final = places.environments / key
     for leftover in (staging, final):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -87,8 +100,7 @@ def _build(stack: Stack, key: str, places: Places, reporter: Reporter) -> Enviro
     make_folder(log.parent)
     log.unlink(missing_ok=True)
     try:
-        lock = _locked(stack, key, places, log, reporter)
-        _install(stack, lock, staging, log, reporter)
+        lock = _lock_and_install(stack, key, places, log, reporter)
         supplied = _supply(stack, staging, log, reporter)
         environment = Environment(
             key=key,
@@ -109,11 +121,36 @@ def _build(stack: Stack, key: str, places: Places, reporter: Reporter) -> Enviro
     return environment
 
 
-def _locked(stack: Stack, key: str, places: Places, log: Path, reporter: Reporter) -> Path:
-    """The stack's pylock.toml: versions and hashes, resolved once."""
+def _staging(places: Places, key: str) -> Path:
+    return places.environments / f".{key}.building"
+
+
+def _lock_and_install(
+    stack: Stack, key: str, places: Places, log: Path, reporter: Reporter
+) -> Path:
+    """Install what is locked; returns the lock.
+
+    A lock names addresses: where those of an earlier one do not answer, it is made anew.
+    """
     lock = places.locks / f"pylock.{key}.toml"
+    staging = _staging(places, key)
     if lock.exists() and stack.how == "wheel":
-        return lock
+        try:
+            _install(stack, lock, staging, log, reporter)
+        except (IndexUnreachableError, IndexRefusedError):
+            reporter.note("the index that was resolved from before fails; resolving again")
+            shutil.rmtree(staging, ignore_errors=True)
+        else:
+            return lock
+    _make_lock(stack, key, lock, places, log, reporter)
+    _install(stack, lock, staging, log, reporter)
+    return lock
+
+
+def _make_lock(
+    stack: Stack, key: str, lock: Path, places: Places, log: Path, reporter: Reporter
+) -> None:
+    """Resolve once, into a pylock.toml: versions, addresses and hashes."""
     requirements = list(stack.requirements)
     if stack.how == "source":
         from sartor.build.native import build_wheel
@@ -129,7 +166,6 @@ def _locked(stack: Stack, key: str, places: Places, log: Path, reporter: Reporte
         (partial / "pylock.toml").replace(lock)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return lock
 
 
 def _resolve(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -115,6 +116,7 @@ def _on_terminal(
                 stderr=theirs,
                 env=dict(env),
                 start_new_session=True,
+                preexec_fn=_take_terminal,  # noqa: PLW1509 - one system call, and no lock is taken
             )
             os.close(theirs)
             theirs = -1
@@ -138,6 +140,12 @@ def _terminal_or_pipe() -> tuple[int, int]:
         return os.pipe()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 180, 0, 0))
     return ours, theirs
+
+
+def _take_terminal() -> None:
+    """Make stdout's terminal the new session's own: all of it is hung up when Sartor is killed."""
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(1, termios.TIOCSCTTY, 0)
 
 
 def _read(descriptor: int) -> bytes:

@@ -6,10 +6,13 @@ import msgspec
 
 
 class Process(msgspec.Struct, frozen=True):
-    """One process, told from a later one of the same number by when it was created."""
+    """One process, told from a later one of the same number by when it was created.
+
+    ``created`` names the boot and the clock ticks since: it does not move when the clock is set.
+    """
 
     pid: int
-    created: float
+    created: str
 
 
 class Processes(msgspec.Struct, frozen=True):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,15 +39,24 @@ def read(path: Path, kind: type[T]) -> T | None:
 
 def alive(process: Process) -> bool:
     """Whether that very process still runs (a zombie does not, nor a later one of its number)."""
-    import psutil
+    return created(process.pid) == process.created
 
+
+def created(pid: int) -> str | None:
+    """When a process was created, as `Process` has it; None where it does not run."""
     try:
-        found = psutil.Process(process.pid)
-        if found.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return abs(found.create_time() - process.created) < 1
-    except psutil.NoSuchProcess:
-        return False
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in {b"Z", b"X"} else f"{_boot()}:{fields[19].decode()}"
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return "unknown boot"
 
 
 def folders(places: Places) -> list[Path]:
@@ -157,10 +168,8 @@ def remove(folder: Path, grace_seconds: float = 15) -> None:
     """End the processes that a run's folder names, and remove the folder."""
     processes = read(folder / PROCESSES, Processes)
     if processes and alive(processes.supervisor):
-        import psutil
-
-        with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(processes.supervisor.pid).send_signal(signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(processes.supervisor.pid, signal.SIGTERM)
         deadline = time.monotonic() + grace_seconds
         while alive(processes.supervisor) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -176,14 +185,9 @@ def _end_server(server: Process) -> None:
 
     Where the leader is gone its group can only hold its own children, as long as it lives.
     """
-    if alive(server) or (group_alive(server.pid) and not _pid_in_use(server.pid)):
+    leaderless = group_alive(server.pid) and not Path(f"/proc/{server.pid}").exists()
+    if alive(server) or leaderless:
         end_group(server.pid, 5)
-
-
-def _pid_in_use(pid: int) -> bool:
-    import psutil
-
-    return psutil.pid_exists(pid)
 
 
 def endpoint(places: Places, key: str) -> Endpoint | None:
@@ -223,10 +227,11 @@ def _without_record(places: Places) -> list[str]:
 
 
 def process(pid: int) -> Process:
-    """The identity of a running process; raises `psutil.NoSuchProcess`."""
-    import psutil
-
-    return Process(pid, psutil.Process(pid).create_time())
+    """The identity of a running process; raises `ProcessLookupError` where it does not run."""
+    when = created(pid)
+    if when is None:
+        raise ProcessLookupError(pid)
+    return Process(pid, when)
 
 
 def folder_of(places: Places, run: Run) -> Path:
