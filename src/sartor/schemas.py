@@ -46,10 +46,10 @@ def document_name(document: type[msgspec.Struct]) -> str:
 def schemas(name: str | None = None) -> SchemaDocument:
     """The schema of one document, or of all; raises `UsageError` for an unknown name.
 
-    A name may be given without its version.
+    A name may be given without its version, and without ``sartor.``.
     """
     known = {document_name(d): d for d in DOCUMENTS}
-    chosen = {n: d for n, d in known.items() if name in {None, n, n.partition("/")[0]}}
+    chosen = {n: d for n, d in known.items() if name in {None, *_ways_to_write(n)}}
     if not chosen:
         raise UsageError(
             f"there is no document `{name}`",
@@ -57,6 +57,11 @@ def schemas(name: str | None = None) -> SchemaDocument:
             hint=did_you_mean(str(name), known),
         )
     return SchemaDocument({n: _schema(d) for n, d in chosen.items()})
+
+
+def _ways_to_write(name: str) -> set[str]:
+    short = name.removeprefix("sartor.")
+    return {name, short, name.partition("/")[0], short.partition("/")[0]}
 
 
 def _schema(document: type[msgspec.Struct]) -> dict[str, Any]:
