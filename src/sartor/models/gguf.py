@@ -20,8 +20,7 @@ import msgspec
 
 from sartor.models.ggml import TENSOR_TYPES, type_name
 from sartor.models.gguf_cursor import MAX_KEPT_BYTES, Cursor
-from sartor.models.sniff import HEAD_BYTES, invalid, wrong_format
-from sartor.paths import human_bytes
+from sartor.models.sniff import HEAD_BYTES, truncated, wrong_format
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,13 +175,7 @@ def check_complete(header: GgufHeader, file: str) -> None:
     """Raise `ModelInvalidError` where ``file`` is shorter than its ``header`` demands."""
     demanded = header.demanded_bytes
     if demanded is not None and header.file_bytes < demanded:
-        raise invalid(
-            file,
-            header.file_bytes,
-            f"it is truncated: it has {header.file_bytes} bytes "
-            f"({human_bytes(header.file_bytes)}) and its header demands {demanded} "
-            f"({human_bytes(demanded)})",
-        )
+        raise truncated(file, header.file_bytes, demanded)
 
 
 def read_header(stream: BinaryIO, file: str, keep_items: int = SMALL_ARRAY) -> GgufHeader:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 
 import msgspec
 
-from sartor.models.sniff import FETCH_AGAIN, HEAD_BYTES, invalid, wrong_format
-from sartor.paths import human_bytes
+from sartor.models.sniff import FETCH_AGAIN, HEAD_BYTES, invalid, truncated, wrong_format
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,13 +82,7 @@ def read_safetensors(path: Path) -> SafetensorsHeader:
     with path.open("rb") as stream:
         header = read_header(stream, str(path))
     if header.file_bytes < header.demanded_bytes:
-        raise invalid(
-            str(path),
-            header.file_bytes,
-            f"it is truncated: it has {header.file_bytes} bytes "
-            f"({human_bytes(header.file_bytes)}) and its header demands {header.demanded_bytes} "
-            f"({human_bytes(header.demanded_bytes)})",
-        )
+        raise truncated(str(path), header.file_bytes, header.demanded_bytes)
     return header
 
 
