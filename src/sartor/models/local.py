@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING
 from sartor.models.ggml import FILE_TYPES
 from sartor.models.gguf import GgufHeader, read_gguf
 from sartor.models.model import Model, ModelFile, attention_bytes_per_token
-from sartor.models.safetensors import (
-    SHARD,
-    FolderReading,
-    all_parts,
-    check_present,
-    read_folder,
-)
+from sartor.models.parts import SHARD, all_parts, check_present
+from sartor.models.safetensors import FolderReading, read_folder
 from sartor.models.sniff import invalid
 
 if TYPE_CHECKING:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from sartor.models.model import estimate_memory
 from sartor.paths import human_bytes
+from sartor.plan.gpu_rules import usable_devices
 from sartor.plan.model import Accepted, Decision, Device, Fit, Rejected, Unchecked
-from sartor.plan.rules import Case, usable_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from sartor.plan.case import Case
 
 EVIDENCE = "weights and KV cache, from the model's own header; a lower bound"
 

@@ -10,8 +10,8 @@ from sartor import facts
 
 if TYPE_CHECKING:
     from sartor.facts import CompilerDefectFact
+    from sartor.plan.case import Case
     from sartor.plan.model import Device
-    from sartor.plan.rules import Case
 
 _NAMES = {"gcc": {"gcc", "g++", "cc", "c++"}}
 
