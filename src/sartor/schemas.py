@@ -1,4 +1,4 @@
-"""Every document that ``--json`` can print, and its JSON Schema."""
+"""Every document that ``--json`` prints or that is kept beside an environment, and its schema."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import Any
 
 import msgspec
 
+from sartor.build.model import Environment
 from sartor.errors import ErrorDocument, UsageError, did_you_mean
 from sartor.host.model import Host
+from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
+from sartor.verify.model import Report
 
 
 class VersionDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.version/1"):
@@ -27,10 +30,13 @@ class SchemaDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sarto
 
 DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     Endpoint,
+    Environment,
     ErrorDocument,
     Host,
     LogsDocument,
+    Model,
     Plan,
+    Report,
     SchemaDocument,
     StatusDocument,
     StopDocument,

@@ -42,6 +42,7 @@ class BuildFact(Fact, frozen=True):
     source_sha256: str | None = None
     cmake_args: list[str] = []
     cpu_options: dict[str, dict[str, list[str]]] = {}
+    cpu_native_option: str | None = None
     python: str | None = None
     architectures: list[str] = []
     glibc: str | None = None
@@ -59,7 +60,9 @@ class BuildFact(Fact, frozen=True):
 class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One engine; ``build`` is in order of preference, the best first.
 
-    ``rank`` orders the engines among each other on one accelerator; 1 is asked first.
+    ``split`` says how a model is spread over several GPUs: by layers over any mixture, or by
+    tensors over equal parts. ``rank`` orders the engines among each other on one accelerator; 1 is
+    asked first.
     """
 
     name: str
@@ -70,6 +73,7 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default_context: int
     rank: dict[str, int]
     default_gpu_memory_fraction: float
+    split: Literal["layers", "tensors"]
     start_timeout_seconds: float
     build: list[BuildFact]
 

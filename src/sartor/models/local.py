@@ -79,9 +79,9 @@ def gguf_model(  # noqa: PLR0913 - what the header cannot say
 
 def _file_type(headers: list[GgufHeader]) -> str | None:
     """The declared file type, else the tensor type that most bytes are of."""
-    declared = FILE_TYPES.get(headers[0].integer("general.file_type") or -1)
-    if declared:
-        return declared
+    number = headers[0].integer("general.file_type")
+    if number is not None and number in FILE_TYPES:
+        return FILE_TYPES[number]
     by_type: dict[str, int] = {}
     for tensor in (tensor for header in headers for tensor in header.tensors):
         by_type[tensor.type_name] = by_type.get(tensor.type_name, 0) + (tensor.size_bytes or 0)

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from sartor import facts
 from sartor.plan.gpu_rules import compute_capability, driver, gpu_driver_range, gpu_present
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
+from sartor.plan.remedies import install_compilers, install_libraries
 
 if TYPE_CHECKING:
-    from sartor.host.model import Host, Tool
+    from sartor.host.model import Tool
     from sartor.plan.case import Case, Rule
 
 
@@ -87,11 +88,19 @@ def choose_python(case: Case) -> Tool | None:
     supported = SpecifierSet(case.build.python or "")
     asked = case.request.python
     for tool in case.host.pythons:
-        if tool.version is None or not supported.contains(tool.version, prereleases=True):
+        if not _is_in(tool.version, supported):
             continue
         if asked is None or f"{tool.version}.".startswith(f"{asked}."):
             return tool
     return None
+
+
+def _is_in(version: str | None, supported: SpecifierSet) -> bool:
+    """Whether it is a version, and a supported one."""
+    try:
+        return version is not None and supported.contains(version, prereleases=True)
+    except InvalidVersion:
+        return False
 
 
 def cpu_isa(case: Case) -> Decision | None:
@@ -111,8 +120,8 @@ def cpu_isa(case: Case) -> Decision | None:
 
 
 def compiler(case: Case) -> Decision | None:
-    """A build from source finds its compilers."""
-    needed = case.build.compilers
+    """A build from source finds its compilers, and so does what an engine compiles at run time."""
+    needed = case.build.compilers + case.build.compilers_wanted
     if not needed:
         return None
     wanted = ", ".join(needed)
@@ -122,14 +131,11 @@ def compiler(case: Case) -> Decision | None:
     alike = {"cc": {"cc", "gcc", "clang"}, "c++": {"c++", "g++", "clang++"}, "nvcc": {"nvcc"}}
     missing = [name for name in needed if not alike[name] & have]
     if missing:
-        return Rejected("compiler", wanted, f"no {', '.join(missing)}", "the host", COMPILER_HINT)
+        hint = install_compilers(case.host)
+        if case.build.how == "source":
+            hint += ", or take the published build by leaving `--build` out"
+        return Rejected("compiler", wanted, f"no {', '.join(missing)}", "the host", hint)
     return Accepted("compiler", wanted, "there", "the host")
-
-
-COMPILER_HINT = (
-    "install a C and C++ compiler (Debian, Ubuntu: `apt install build-essential`; Fedora: "
-    "`dnf install gcc-c++`), or take the published build by leaving `--build native` out"
-)
 
 
 def system_libraries(case: Case) -> Decision | None:
@@ -144,7 +150,7 @@ def system_libraries(case: Case) -> Decision | None:
     if lost:
         found = f"missing: {', '.join(lost)}"
         return Rejected(
-            "system-libraries", wanted, found, case.declared, install_hint(lost, case.host)
+            "system-libraries", wanted, found, case.declared, install_libraries(lost, case.host)
         )
     supplied = missing_libraries(case)
     found = f"{', '.join(supplied)} missing, supplied from a wheel" if supplied else "all there"
@@ -159,20 +165,6 @@ def missing_libraries(case: Case) -> list[str]:
 
 def _suppliable(soname: str) -> bool:
     return any(row.soname == soname and row.wheel for row in facts.libraries())
-
-
-def install_hint(sonames: list[str], host: Host) -> str:
-    """The words that install the system packages of these libraries on that distribution."""
-    family = (host.system.distribution or "").split(" ", 1)[0].lower()
-    rows = [row for row in facts.libraries() if row.soname in sonames]
-    names = [row.packages.get(family) or row.packages.get("debian", row.soname) for row in rows]
-    tool = {
-        "fedora": "dnf install",
-        "rhel": "dnf install",
-        "arch": "pacman -S",
-        "alpine": "apk add",
-    }
-    return f"as root: `{tool.get(family, 'apt install')} {' '.join(names)}`"
 
 
 def index(case: Case) -> Decision | None:

@@ -208,6 +208,7 @@ def start(
         with _new_folder(environment, places) as folder:
             key_file = write_key(folder, asked.api_key, asked.host)
             settings = _settings(environment, model, fit, (asked.host, port), key_file)
+            settings = msgspec.structs.replace(settings, cache_folder=str(places.caches))
             run = _record(environment, settings, key, folder, places)
             write_atomically(folder / runs.RECORD, msgspec.json.encode(run))
             return _supervised(run, folder), remark
@@ -247,7 +248,7 @@ def _record(
     environment: Environment, settings: ServeSettings, key: str, folder: Path, places: Places
 ) -> Run:
     stack, key_file = environment.stack, settings.api_key_file
-    command = launcher(stack.launcher)(environment.python, folder, settings)
+    command = launcher(stack.launcher).command(environment.python, folder, settings)
     return Run(
         id=folder.name,
         key=key,
