@@ -237,11 +237,20 @@ def _settings(
         port=address[1],
         context=fit.context,
         accelerator=stack.accelerator,
+        threads=usable_cores(),
         gpus=[d.id for d in fit.devices if d.id],
         gpu_memory_fraction=engine_facts(stack.engine).default_gpu_memory_fraction,
         kv_cache_bytes=(model.kv_bytes_per_token or 0) * fit.context * 4,
         api_key_file=str(key) if key else None,
     )
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may run on: engines' own defaults differ, down to half."""
+    import psutil
+
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(psutil.cpu_count(logical=False) or 1, allowed or 1)
 
 
 def _record(
