@@ -262,9 +262,9 @@ def closed_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
-    """Wait for a condition; fails where it does not come about."""
-    deadline = time.monotonic() + seconds
+def wait_until(condition: Callable[[], object], seconds: float | None = None) -> None:
+    """Wait for a condition, `SECONDS` unless told; fails where it does not come about."""
+    deadline = time.monotonic() + (SECONDS if seconds is None else seconds)
     while not condition():
         assert time.monotonic() < deadline, "this did not come about in time"
         time.sleep(0.02)

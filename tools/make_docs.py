@@ -1,7 +1,7 @@
 """Write what the code already says into the documents: `python tools/make_docs.py [--check]`.
 
-docs/errors.md and docs/commands.md are generated whole. With ``--check`` nothing is written; the
-status is 1 where a file differs, and the command that mends it is printed.
+docs/errors.md, docs/commands.md and docs/hosts.md are generated whole. With ``--check`` nothing is
+written; the status is 1 where a file differs, and the command that mends it is printed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from pathlib import Path
 from sartor.cli import COMMANDS, parser
 from sartor.engines.facts import engines
 from sartor.errors import all_errors
+from sartor.facts import gpus
+from sartor.host.describe import EXAMPLE
+from sartor.host.stated import KEYS
 from sartor.schemas import DOCUMENTS, document_name
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +62,38 @@ def commands_page() -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES = {"docs/errors.md": errors_page, "docs/commands.md": commands_page}
+def hosts_page() -> str:
+    """How a host is described: the keys and an example of each."""
+    rows = [f"| `{key}` | `{key}={form.example}` |" for key, form in KEYS.items()]
+    names = sorted({row.architecture for row in gpus()})
+    return "\n".join(
+        [
+            "# Describing a host",
+            "",
+            f"`--host` takes a line (`{EXAMPLE}`),",
+            "a `.toml` or `.json` file with the same keys, or what `sartor detect --json` printed",
+            "on another machine (`-` reads it from stdin).",
+            "What is not stated is *not checked*; it is never made up.",
+            "",
+            "GPUs stand by their names: `rtx-5090`, `NVIDIA H200`, `2x rtx-5090, rtx-3090`,",
+            "`rtx-5090*2`, with a size `a100:40G`, as MIG instances `h100:mig-1g.10gb`,",
+            "and one that is not known yet as `my-gpu:sm_130:48G`. `cpu-only` means that there is",
+            "none.",
+            f"Sartor knows {len(gpus())} GPUs: {', '.join(names)}.",
+            "",
+            "| key | example |",
+            "|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+PAGES = {
+    "docs/errors.md": errors_page,
+    "docs/commands.md": commands_page,
+    "docs/hosts.md": hosts_page,
+}
 
 
 def main() -> int:

@@ -148,7 +148,7 @@ def up(
     host, model, planned = make_plan(asked, places, reporter)
     environment = prepare(planned, places, reporter)
     model = at_hand(planned, model, places, reporter)
-    planned = within_training(planned, model)
+    planned = fitted(planned, model)
     if host.containers.inside and not needs_key(serving.host):
         reporter.note(
             f"inside {host.containers.inside}, {serving.host} is reached from in here alone; "
@@ -158,11 +158,14 @@ def up(
         yield result
 
 
-def within_training(planned: Plan, model: Model) -> Plan:
-    """The plan with no longer a context than the model at hand was trained for."""
-    if model.context_length is None or planned.fit.context <= model.context_length:
-        return planned
-    fit = msgspec.structs.replace(planned.fit, context=model.context_length)
+def fitted(planned: Plan, model: Model) -> Plan:
+    """The plan for the very model at hand: the demo model is made after planning."""
+    from sartor.models.model import estimate_memory
+    from sartor.plan.memory import within_training
+
+    context = within_training(planned.fit.context, model)
+    needed = estimate_memory(model, context)
+    fit = msgspec.structs.replace(planned.fit, context=context, needed_bytes=needed)
     return msgspec.structs.replace(planned, fit=fit)
 
 

@@ -46,6 +46,11 @@ class Places(msgspec.Struct, frozen=True):
         return self.root / "models"
 
     @property
+    def caches(self) -> Path:
+        """What engines compile at run time and keep."""
+        return self.root / "caches"
+
+    @property
     def runs(self) -> Path:
         """One folder for each server that was started: its record, logs and key."""
         return self.root / "runs"

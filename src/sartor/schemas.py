@@ -1,4 +1,4 @@
-"""Every document that ``--json`` can print, and its JSON Schema."""
+"""Every document that ``--json`` prints or that is kept beside an environment, and its schema."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import Any
 
 import msgspec
 
+from sartor.build.model import Environment
 from sartor.errors import ErrorDocument, UsageError, did_you_mean
 from sartor.host.model import Host
+from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
+from sartor.verify.model import Report
 
 
 class VersionDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.version/1"):
@@ -27,10 +30,13 @@ class SchemaDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sarto
 
 DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     Endpoint,
+    Environment,
     ErrorDocument,
     Host,
     LogsDocument,
+    Model,
     Plan,
+    Report,
     SchemaDocument,
     StatusDocument,
     StopDocument,
@@ -46,10 +52,10 @@ def document_name(document: type[msgspec.Struct]) -> str:
 def schemas(name: str | None = None) -> SchemaDocument:
     """The schema of one document, or of all; raises `UsageError` for an unknown name.
 
-    A name may be given without its version.
+    A name may be given without its version, and without ``sartor.``.
     """
     known = {document_name(d): d for d in DOCUMENTS}
-    chosen = {n: d for n, d in known.items() if name in {None, n, n.partition("/")[0]}}
+    chosen = {n: d for n, d in known.items() if name in {None, *_ways_to_write(n)}}
     if not chosen:
         raise UsageError(
             f"there is no document `{name}`",
@@ -57,6 +63,11 @@ def schemas(name: str | None = None) -> SchemaDocument:
             hint=did_you_mean(str(name), known),
         )
     return SchemaDocument({n: _schema(d) for n, d in chosen.items()})
+
+
+def _ways_to_write(name: str) -> set[str]:
+    short = name.removeprefix("sartor.")
+    return {name, short, name.partition("/")[0], short.partition("/")[0]}
 
 
 def _schema(document: type[msgspec.Struct]) -> dict[str, Any]:

@@ -18,17 +18,13 @@ from sartor.models.gguf import (
     Array,
     GgufHeader,
     Scalar,
-    Tensor,
     Value,
     ValueType,
-    array,
     check_complete,
-    gguf_bytes,
     read_gguf,
     read_header,
-    scalar,
-    write_gguf,
 )
+from sartor.models.gguf_writer import Tensor, array, gguf_bytes, scalar, write_gguf
 
 if TYPE_CHECKING:
     from pathlib import Path

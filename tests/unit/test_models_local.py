@@ -12,7 +12,8 @@ import pytest
 from sartor.errors import ModelInvalidError, ModelNotFoundError
 from sartor.models.choice import choices, choose, missing_parts, offered, quant_of
 from sartor.models.ggml import F32
-from sartor.models.gguf import Tensor, Value, ValueType, array, gguf_bytes, read_header, scalar
+from sartor.models.gguf import Value, ValueType, read_header
+from sartor.models.gguf_writer import Tensor, array, gguf_bytes, scalar
 from sartor.models.hub import Listing, folder_files, select
 from sartor.models.hub_reference import HubReference, parse_hub_reference
 from sartor.models.local import config_kv_bytes, gguf_kv_bytes, local_gguf

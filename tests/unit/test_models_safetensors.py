@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from sartor.errors import ModelInvalidError
+from sartor.models.parts import all_parts
 from sartor.models.safetensors import (
-    all_parts,
     read_folder,
     read_header,
     read_safetensors,

@@ -17,7 +17,6 @@ from sartor.build.uv import run_uv
 from sartor.errors import BuildError, CompilerMissingError, IndexRefusedError, IndexUnreachableError
 from sartor.locks import waiting_lock
 from sartor.paths import Places, explain_os_errors, make_folder
-from sartor.plan.rules import COMPILER_HINT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from sartor.plan.model import Stack
     from sartor.reporter import Reporter
 
+NO_COMPILER = "install a C and C++ compiler, or take the published build"
 _UNIT = re.compile(r"^\[(\d+)/(\d+)\]|^\[\s*(\d+)%\]")
 
 
@@ -58,7 +58,7 @@ def compiler_version() -> str:
     program = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     program = program or shutil.which("clang++")
     if program is None:
-        raise CompilerMissingError("there is no C++ compiler on this machine", hint=COMPILER_HINT)
+        raise CompilerMissingError("there is no C++ compiler on this machine", hint=NO_COMPILER)
     done = subprocess.run([*program.split(), "--version"], capture_output=True, check=False)
     return done.stdout.decode("utf-8", "replace").splitlines()[0] if done.stdout else program
 

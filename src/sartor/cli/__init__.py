@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sartor import __version__
-from sartor.errors import InterruptedBySignal, SartorError, UsageError
+from sartor.errors import InterruptedBySignal, SartorError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,21 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that ``--json`` holds for errors too."""
-        raise UsageError(message, hint=f"`{self.prog} --help` shows what there is")
+        meant = None
+        if message.startswith("unrecognized arguments: -"):
+            word = message.split()[2].partition("=")[0]
+            meant = did_you_mean(word, all_options())
+        raise UsageError(message, hint=meant or f"`{self.prog} --help` shows what there is")
+
+
+def all_options() -> set[str]:
+    """Every option of every command."""
+    found: set[str] = set()
+    for name in COMMANDS:
+        one = argparse.ArgumentParser(add_help=False)
+        importlib.import_module(f"sartor.cli.{name}").add_arguments(one)
+        found |= {text for action in one._actions for text in action.option_strings}
+    return found
 
 
 def parser() -> argparse.ArgumentParser:

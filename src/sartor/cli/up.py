@@ -83,27 +83,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Bring the line up; in the foreground, serve until Ctrl-C."""
+    """Bring the line up; for a dry run or a described host, plan alone."""
     from sartor.build.network import trust_the_system
-    from sartor.line import make_plan, up
+
+    trust_the_system()
+    if options.dry_run or options.host is not None:
+        return _plan(options)
+    return _up(options)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from sartor.line import make_plan
+    from sartor.paths import default_places
+    from sartor.report.document import print_document, print_lines
+    from sartor.report.plan import explain_lines, plan_lines
+    from sartor.report.terminal import Terminal
+
+    _, _, planned = make_plan(up_request(options), default_places(), Terminal())
+    if options.json:
+        print_document(planned)
+    else:
+        print_lines(*plan_lines(planned))
+        print_lines(*(explain_lines(planned) if options.explain else []))
+    return 0
+
+
+def _up(options: argparse.Namespace) -> int:
+    """Serve until Ctrl-C, or with ``--detach`` return once it answers."""
+    from sartor.line import up
     from sartor.paths import default_places
     from sartor.report.document import print_document, print_lines
     from sartor.report.endpoint import endpoint_lines
     from sartor.report.logfile import Both, new_log
-    from sartor.report.plan import explain_lines, plan_lines
     from sartor.report.terminal import Terminal
 
-    trust_the_system()
     places, terminal = default_places(), Terminal()
     asked, serving = up_request(options), serve_request(options)
-    if options.dry_run or options.host is not None:
-        _, _, planned = make_plan(asked, places, terminal)
-        if options.json:
-            print_document(planned)
-        else:
-            print_lines(*plan_lines(planned))
-            print_lines(*(explain_lines(planned) if options.explain else []))
-        return 0
     with up(asked, serving, places, Both(terminal, new_log(places, "up"))) as (found, server):
         endpoint = found
         if server and options.detach:

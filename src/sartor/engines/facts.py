@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from sartor.errors import UnknownEngineError, did_you_mean
+from sartor.errors import UnknownEngineError, closest
 from sartor.facts import Fact, folder
 
 
@@ -42,6 +42,7 @@ class BuildFact(Fact, frozen=True):
     source_sha256: str | None = None
     cmake_args: list[str] = []
     cpu_options: dict[str, dict[str, list[str]]] = {}
+    cpu_native_option: str | None = None
     python: str | None = None
     architectures: list[str] = []
     glibc: str | None = None
@@ -59,7 +60,9 @@ class BuildFact(Fact, frozen=True):
 class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One engine; ``build`` is in order of preference, the best first.
 
-    ``rank`` orders the engines among each other on one accelerator; 1 is asked first.
+    ``split`` says how a model is spread over several GPUs: by layers over any mixture, or by
+    tensors over equal parts. ``rank`` orders the engines among each other on one accelerator; 1 is
+    asked first.
     """
 
     name: str
@@ -70,6 +73,7 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default_context: int
     rank: dict[str, int]
     default_gpu_memory_fraction: float
+    split: Literal["layers", "tensors"]
     start_timeout_seconds: float
     build: list[BuildFact]
 
@@ -94,9 +98,10 @@ def engine(name: str) -> EngineFacts:
     if wanted in known:
         return known[wanted]
     names = ", ".join(f"`{facts.name}`" for facts in engines())
-    guess = did_you_mean(wanted, known)
+    meant = dict.fromkeys(known[guess].name for guess in closest(wanted, known))
+    guess = f"did you mean {' or '.join(f'`{n}`' for n in meant)}? " if meant else ""
     raise UnknownEngineError(
         f"`{name}` is not an engine that Sartor can serve",
         found=[f"engines: {names}"],
-        hint=guess or "leave `--engine` out to have one chosen for the model and the machine",
+        hint=f"{guess}leave `--engine` out to have one chosen for the model and the machine",
     )

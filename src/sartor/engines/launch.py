@@ -1,8 +1,8 @@
-"""How an engine's server is started: one function per launcher, all of one shape.
+"""How an engine's server is started: one `Launcher` for each, all of one shape.
 
-A launcher gets the environment's interpreter and the `ServeSettings`, and returns a `Command`. Keys
-never stand on a command line: a launcher passes the path of the key file, or sets a variable of
-the child's own environment through ``key_variable``.
+A launcher's command gets the environment's interpreter and the `ServeSettings`, and returns a
+`Command`. Keys never stand on a command line: it passes the path of the key file, or names a
+variable of the child's own environment in ``key_variable``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """What a server is asked to do. ``context`` is in tokens; ``gpus`` are UUIDs or indices.
 
     ``accelerator`` is ``cpu`` or ``cuda``; ``kv_cache_bytes`` is what a CPU engine that allocates
-    its cache ahead may take.
+    its cache ahead may take; ``cache_folder`` is for what an engine compiles and keeps.
     """
 
     model_path: str
@@ -31,6 +31,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
     gpus: list[str] = []
     gpu_memory_fraction: float = 0.9
     kv_cache_bytes: int | None = None
+    cache_folder: str | None = None
     api_key_file: str | None = None
 
 
@@ -45,8 +46,15 @@ class Command(msgspec.Struct, frozen=True):
     key_variable: str | None = None
 
 
-Launcher = Callable[[Path, Path, ServeSettings], Command]
-"""(interpreter, folder for the run's files, settings) → command."""
+class Launcher(msgspec.Struct, frozen=True):
+    """What Sartor must know to start an engine, and to ask whether it sees the GPU.
+
+    ``command``: (interpreter, folder for the run's files, settings) → `Command`. ``sees_gpu`` is a
+    Python program for the environment's interpreter that ends with status 0 where it does.
+    """
+
+    command: Callable[[Path, Path, ServeSettings], Command]
+    sees_gpu: str
 
 
 def launcher(name: str) -> Launcher:
@@ -54,9 +62,11 @@ def launcher(name: str) -> Launcher:
     from sartor.engines import llama_cpp, vllm
 
     known: dict[str, Launcher] = {
-        "xllamacpp": llama_cpp.xllamacpp,
-        "llama_cpp_python": llama_cpp.llama_cpp_python,
-        "vllm": vllm.vllm,
+        "xllamacpp": Launcher(llama_cpp.xllamacpp, llama_cpp.XLLAMACPP_SEES_GPU),
+        "llama_cpp_python": Launcher(
+            llama_cpp.llama_cpp_python, llama_cpp.LLAMA_CPP_PYTHON_SEES_GPU
+        ),
+        "vllm": Launcher(vllm.vllm, vllm.SEES_GPU),
     }
     return known[name]
 

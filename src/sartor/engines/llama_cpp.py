@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+XLLAMACPP_SEES_GPU = """
+import xllamacpp
+names = [device["name"] for device in xllamacpp.get_device_info()]
+print(names)
+raise SystemExit(not any("CUDA" in name for name in names))
+"""
+LLAMA_CPP_PYTHON_SEES_GPU = """
+import llama_cpp
+raise SystemExit(not llama_cpp.llama_supports_gpu_offload())
+"""
+
+
 def xllamacpp(python: Path, run: Path, settings: ServeSettings) -> Command:
     """llama.cpp's own C++ server, inside the process of the xllamacpp binding."""
     return Command(

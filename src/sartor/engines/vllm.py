@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def vllm(python: Path, run: Path, settings: ServeSettings) -> Command:
+SEES_GPU = "import torch; torch.cuda.init(); print(torch.cuda.get_device_name(0))"
+
+
+def vllm(python: Path, _run: Path, settings: ServeSettings) -> Command:
     """vLLM's own OpenAI-compatible server; its key goes through ``VLLM_API_KEY``."""
     argv = [str(python), "-u", "-m", "vllm.entrypoints.openai.api_server"]
     argv += ["--model", settings.model_path, "--served-model-name", settings.model_name]
@@ -19,8 +22,9 @@ def vllm(python: Path, run: Path, settings: ServeSettings) -> Command:
     environment = visible_gpus(settings) | {
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
-        "VLLM_CACHE_ROOT": str(run.parent.parent / "cache" / "vllm"),
     }
+    if settings.cache_folder:
+        environment["VLLM_CACHE_ROOT"] = f"{settings.cache_folder}/vllm"
     if settings.accelerator == "cpu":
         argv += ["--dtype", "bfloat16", "--enforce-eager"]
         gib = max(1, (settings.kv_cache_bytes or 0) >> 30)

@@ -27,7 +27,8 @@ class GpuFact(Fact, frozen=True):
     """One product. Sizes are the maker's: ``memory_gb`` in GB, bandwidth in GB/s.
 
     ``name`` is what NVML reports, ``id`` the short name that people type, and ``aliases`` the other
-    ways to write it, in the same spelling as ``id`` (lower case, hyphens).
+    ways to write it, in the same spelling as ``id`` (lower case, hyphens). ``host_architecture`` is
+    the processor's where the GPU only exists beside one kind (Jetson, GB10, the Grace boards).
     """
 
     name: str
@@ -42,6 +43,7 @@ class GpuFact(Fact, frozen=True):
     mobile: bool = False
     memory_bandwidth_gbs: float | None = None
     unified_memory: bool = False
+    host_architecture: str | None = None
     driver_min_branch: int | None = None
 
 
@@ -97,6 +99,15 @@ class LibraryFact(Fact, frozen=True):
     wheel: str | None = None
     member: str | None = None
     licence: str | None = None
+
+
+class DistributionFact(Fact, frozen=True):
+    """How a distribution, and those that are ``like`` it, install packages; compilers' names."""
+
+    id: str
+    like: list[str]
+    install: str
+    compilers: str
 
 
 class CompilerDefectFact(Fact, frozen=True):
@@ -167,6 +178,12 @@ def driver_branches() -> tuple[DriverBranchFact, ...]:
 def libraries() -> tuple[LibraryFact, ...]:
     """The system libraries that engines need."""
     return read_table("libraries.toml", "library", LibraryFact)
+
+
+@cache
+def distributions() -> tuple[DistributionFact, ...]:
+    """The distributions that are known; the first stands for those that are not."""
+    return read_table("distributions.toml", "distribution", DistributionFact)
 
 
 @cache

@@ -7,6 +7,7 @@ not made up: it stays None, with a note. Only what follows from the stated is fi
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import sys
@@ -32,7 +33,7 @@ COUNT_BEFORE = re.compile(r"([0-9]{1,4})\s*x\s*(.+)", re.IGNORECASE | re.DOTALL)
 COUNT_AFTER = re.compile(r"(.*?)\s*\*\s*([0-9]{1,4})", re.DOTALL)
 
 
-def parse_host(text: str, read_stdin: Callable[[], str] = sys.stdin.read) -> Host:
+def parse_host(text: str, read_stdin: Callable[[], str] | None = None) -> Host:
     """The machine that ``text`` describes, or that the file it names holds.
 
     Raises `HostDescriptionError` with every fault at once, or `UnknownGpuError` where unknown GPUs
@@ -40,7 +41,9 @@ def parse_host(text: str, read_stdin: Callable[[], str] = sys.stdin.read) -> Hos
     """
     text = text.strip()
     if text == "-":
-        return from_document(read_safely("standard input", read_stdin), "standard input")
+        return from_document(
+            read_safely("standard input", read_stdin or stdin_text), "standard input"
+        )
     if text.startswith("{"):
         return from_document(text, "the description")
     if text.lower().endswith((".toml", ".json")):
@@ -191,6 +194,13 @@ def read_safely(name: str, read: Callable[[], str]) -> str:
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise cannot_read(name, reason or str(error)) from error
+
+
+def stdin_text() -> str:
+    """All of standard input, which a program may be started without. Raises an `OSError` then."""
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "it is closed")
+    return sys.stdin.read()
 
 
 def cannot_read(name: str, reason: str) -> HostDescriptionError:

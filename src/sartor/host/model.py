@@ -6,7 +6,12 @@ a value that was looked for and is not there is an empty list or False without s
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)*$")]
+"""Numbers and dots, so that versions can be compared; held against when a document is read."""
 
 
 class NotChecked(msgspec.Struct, frozen=True):
@@ -33,7 +38,7 @@ class Gpu(msgspec.Struct, frozen=True):
     """
 
     name: str
-    compute_capability: str | None = None
+    compute_capability: Version | None = None
     memory_bytes: int | None = None
     index: int | None = None
     uuid: str | None = None
@@ -60,8 +65,8 @@ class Driver(msgspec.Struct, frozen=True):
     ``described``. ``kernel_module`` is ``open`` or ``proprietary``.
     """
 
-    version: str | None = None
-    cuda: str | None = None
+    version: Version | None = None
+    cuda: Version | None = None
     source: str | None = None
     cuda_source: str | None = None
     kernel_module: str | None = None
@@ -139,7 +144,7 @@ class Host(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.host/1")
     driver: Driver | None = None
     cpu: Cpu | None = None
     architecture: str | None = None
-    glibc: str | None = None
+    glibc: Version | None = None
     memory: Memory = Memory()
     disks: list[Disk] = []
     system: System = System()

@@ -1,4 +1,4 @@
-"""NVML, NVIDIA's management library, asked once and turned into plain values.
+"""NVML, NVIDIA's management library, as a source: asked once, and turned into plain values.
 
 `pynvml` (the package ``nvidia-ml-py``) is imported only where ``libnvidia-ml.so.1`` can be loaded.
 """
@@ -8,7 +8,10 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from sartor.host import pci
 from sartor.host.machine import NvmlGpu, NvmlMig, NvmlSnapshot, Unread
+from sartor.host.model import Gpu, MigInstance
+from sartor.host.nvidia_answer import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -188,3 +191,40 @@ def read_instance(nvml: Nvml, parent: Handle, slot: int) -> NvmlMig | None:
     uuid = ask(nvml, lambda: nvml.nvmlDeviceGetUUID(handle))
     memory = ask(nvml, lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total)
     return NvmlMig(value(name) or f"instance {slot}", value(uuid), value(memory))
+
+
+def from_nvml(snapshot: NvmlSnapshot) -> Answer:
+    """NVML's snapshot as an answer."""
+    refused = {
+        f"gpus[{n}].{field}": f"NVML: {why}"
+        for n, gpu in enumerate(snapshot.gpus)
+        for field, why in gpu.unread.items()
+    }
+    if snapshot.unread:
+        refused["gpus"] = f"NVML: {'; '.join(snapshot.unread)}"
+    return Answer(
+        source="nvml",
+        version=snapshot.driver_version,
+        cuda=snapshot.cuda,
+        gpus=[gpu_of_nvml(gpu) for gpu in snapshot.gpus],
+        refused=refused,
+    )
+
+
+def gpu_of_nvml(gpu: NvmlGpu) -> Gpu:
+    """One GPU of NVML's; a name that NVML refuses is said to be unknown."""
+    instances = [MigInstance(profile(m.name), m.uuid, m.memory_bytes) for m in gpu.mig or []]
+    return Gpu(
+        name=gpu.name or "unknown NVIDIA GPU",
+        compute_capability=gpu.compute_capability,
+        memory_bytes=gpu.memory_bytes,
+        index=gpu.index,
+        uuid=gpu.uuid,
+        pci_address=pci.normal_address(gpu.pci_address) if gpu.pci_address else None,
+        mig=None if gpu.mig is None else instances,
+    )
+
+
+def profile(mig_name: str) -> str:
+    """The profile in an instance's name: ``NVIDIA H100 80GB HBM3 MIG 1g.10gb`` has ``1g.10gb``."""
+    return mig_name.rpartition("MIG ")[2]

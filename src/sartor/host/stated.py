@@ -36,8 +36,6 @@ MIG_PROFILE = re.compile(
 )
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 COMPILERS = ("gcc", "g++", "clang", "clang++", "cc", "cmake", "ninja")
-GRACE = ("gh200", "gb200", "gb300")
-"""How the ids of the GPUs begin that only exist on a board with NVIDIA's Arm processor."""
 NOT_STATED = "not stated in the description"
 
 
@@ -223,14 +221,9 @@ def architecture_of(
     family = microarchitectures()[cpu.name].family if cpu and cpu.name else None
     if stated and family and stated != family:
         faults.add(f"arch={values['arch']}", f"the processor `{values['cpu']}` is {family}")
-    implied = "aarch64" if any(is_on_arm(gpu) for gpu in gpus) else None
+    known = [fact for fact in (gpu_fact(gpu.name) for gpu in gpus) if fact]
+    implied = next((fact.host_architecture for fact in known if fact.host_architecture), None)
     return stated or family or implied
-
-
-def is_on_arm(gpu: StatedGpu) -> bool:
-    """Whether a GPU only exists beside an Arm processor: Jetsons, GB10 and the Grace boards."""
-    fact = gpu_fact(gpu.name)
-    return fact is not None and (fact.unified_memory or fact.id.startswith(GRACE))
 
 
 def driver_of(values: dict[str, str]) -> Driver | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.models.model import ModelFile
-from sartor.models.safetensors import SHARD, all_parts
+from sartor.models.parts import SHARD, all_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -31,7 +31,8 @@ from sartor.models.demo_weights import (
     gguf_items,
 )
 from sartor.models.ggml import F32, Q8_0
-from sartor.models.gguf import Tensor, Value, ValueType, array, read_gguf, scalar, write_gguf
+from sartor.models.gguf import Value, ValueType, read_gguf
+from sartor.models.gguf_writer import Tensor, array, scalar, write_gguf
 from sartor.models.safetensors import read_folder, safetensors_bytes
 from sartor.paths import explain_os_errors, make_folder
 

@@ -1,9 +1,9 @@
-"""GGUF: a total reader of the header, and a writer.
+"""GGUF: what a header holds, and a total reader of it.
 
 The reader takes a seekable binary stream and gives a `GgufHeader` or raises `ModelInvalidError`;
 there is no third outcome. It reads versions 2 and 3, little endian. Everything it keeps is
-bounded by the limits below, whatever counts and lengths the file claims, and it never reads
-tensor data.
+bounded by the limits below and those of `Cursor`, whatever counts and lengths the file claims, and
+it never reads tensor data. Files are written by `models.gguf_writer`.
 
 Layout: magic, version, tensor count, key count; keys with typed values; tensor infos (name,
 dimensions, type, offset); padding to ``general.alignment``; data. All integers little endian.
@@ -19,14 +19,12 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from sartor.models.ggml import TENSOR_TYPES, type_name
-from sartor.models.sniff import FETCH_AGAIN, HEAD_BYTES, invalid, wrong_format
-from sartor.paths import human_bytes, write_atomically
+from sartor.models.gguf_cursor import MAX_KEPT_BYTES, Cursor
+from sartor.models.sniff import HEAD_BYTES, truncated, wrong_format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
-
-    from sartor.errors import ModelInvalidError
 
 MAGIC = b"GGUF"
 DEFAULT_ALIGNMENT = 32
@@ -36,15 +34,10 @@ MAX_KEYS = 1 << 16
 MAX_TENSORS = 1 << 17
 MAX_NAME_BYTES = 1 << 16
 MAX_TEXT_BYTES = 1 << 24
-MAX_KEPT_BYTES = 1 << 26
-MAX_STRINGS_WALKED = 1 << 22
 MAX_DIMENSIONS = 4
 MAX_ALIGNMENT = 1 << 20
 SMALL_ARRAY = 1024
-_WINDOW_BYTES = 1 << 20
 
-_U32 = struct.Struct("<I")
-_U64 = struct.Struct("<Q")
 _LEAST_KEY_BYTES = 8 + 4 + 1
 _LEAST_TENSOR_BYTES = 8 + 4 + 4 + 8
 
@@ -67,7 +60,7 @@ class ValueType(IntEnum):
     FLOAT64 = 12
 
 
-_FORMATS: dict[ValueType, struct.Struct] = {
+FORMATS: dict[ValueType, struct.Struct] = {
     ValueType.UINT8: struct.Struct("<B"),
     ValueType.INT8: struct.Struct("<b"),
     ValueType.UINT16: struct.Struct("<H"),
@@ -182,13 +175,7 @@ def check_complete(header: GgufHeader, file: str) -> None:
     """Raise `ModelInvalidError` where ``file`` is shorter than its ``header`` demands."""
     demanded = header.demanded_bytes
     if demanded is not None and header.file_bytes < demanded:
-        raise invalid(
-            file,
-            header.file_bytes,
-            f"it is truncated: it has {header.file_bytes} bytes "
-            f"({human_bytes(header.file_bytes)}) and its header demands {demanded} "
-            f"({human_bytes(demanded)})",
-        )
+        raise truncated(file, header.file_bytes, demanded)
 
 
 def read_header(stream: BinaryIO, file: str, keep_items: int = SMALL_ARRAY) -> GgufHeader:
@@ -196,7 +183,7 @@ def read_header(stream: BinaryIO, file: str, keep_items: int = SMALL_ARRAY) -> G
 
     Does not ask whether the tensor data are all there (see `check_complete`).
     """
-    cursor = _Cursor(stream, file, keep_items)
+    cursor = Cursor(stream, file, keep_items)
     version = _read_version(cursor)
     tensor_count = _read_count(cursor, "tensors", MAX_TENSORS, _LEAST_TENSOR_BYTES)
     key_count = _read_count(cursor, "keys", MAX_KEYS, _LEAST_KEY_BYTES)
@@ -207,69 +194,7 @@ def read_header(stream: BinaryIO, file: str, keep_items: int = SMALL_ARRAY) -> G
     return GgufHeader(version, metadata, tensors, alignment, data_offset, cursor.size)
 
 
-class _Cursor:
-    """A position in the stream that never passes its end, and the budgets of one header."""
-
-    def __init__(self, stream: BinaryIO, file: str, keep_items: int) -> None:
-        self.stream = stream
-        self.file = file
-        self.keep_items = keep_items
-        self.size = stream.seek(0, 2)
-        self.offset = stream.seek(0)
-        self.kept_bytes = 0
-        self.strings_walked = 0
-
-    @property
-    def left(self) -> int:
-        return self.size - self.offset
-
-    def fault(self, reason: str, hint: str = FETCH_AGAIN) -> ModelInvalidError:
-        return invalid(self.file, self.offset, reason, hint)
-
-    def need(self, count: int) -> None:
-        if count > self.left:
-            raise self.fault(
-                f"it is truncated: it has {self.size} bytes and ends inside its header, which "
-                f"demands at least {self.offset + count}"
-            )
-
-    def take(self, count: int) -> bytes:
-        self.need(count)
-        data = self.stream.read(count)
-        if len(data) != count:
-            raise self.fault("it became shorter while it was read")
-        self.offset += count
-        return data
-
-    def peek(self, most: int) -> bytes:
-        """Up to ``most`` bytes from here, without moving."""
-        data = self.stream.read(min(most, self.left))
-        self.stream.seek(self.offset)
-        return data
-
-    def skip(self, count: int) -> None:
-        self.need(count)
-        self.offset = self.stream.seek(self.offset + count)
-
-    def u32(self) -> int:
-        number: int = _U32.unpack(self.take(4))[0]
-        return number
-
-    def u64(self) -> int:
-        number: int = _U64.unpack(self.take(8))[0]
-        return number
-
-    def text(self, limit: int) -> str:
-        length = self.u64()
-        if length > limit:
-            raise self.fault(f"a text claims to be {length} bytes long; {limit} is the most")
-        self.kept_bytes += length
-        if self.kept_bytes > MAX_KEPT_BYTES:
-            raise self.fault(f"its header holds more than {human_bytes(MAX_KEPT_BYTES)} of text")
-        return self.take(length).decode("utf-8", "replace")
-
-
-def _read_version(cursor: _Cursor) -> int:
+def _read_version(cursor: Cursor) -> int:
     head = cursor.stream.read(HEAD_BYTES)
     cursor.stream.seek(0)
     if head[:4] != MAGIC:
@@ -288,7 +213,7 @@ def _read_version(cursor: _Cursor) -> int:
     return version
 
 
-def _read_count(cursor: _Cursor, what: str, most: int, least_bytes: int) -> int:
+def _read_count(cursor: Cursor, what: str, most: int, least_bytes: int) -> int:
     count = cursor.u64()
     if count > most:
         raise cursor.fault(f"its header claims {count} {what}; {most} is the most")
@@ -296,7 +221,7 @@ def _read_count(cursor: _Cursor, what: str, most: int, least_bytes: int) -> int:
     return count
 
 
-def _read_metadata(cursor: _Cursor, count: int) -> dict[str, Value]:
+def _read_metadata(cursor: Cursor, count: int) -> dict[str, Value]:
     metadata: dict[str, Value] = {}
     for _ in range(count):
         key = cursor.text(MAX_NAME_BYTES)
@@ -306,35 +231,35 @@ def _read_metadata(cursor: _Cursor, count: int) -> dict[str, Value]:
     return metadata
 
 
-def _read_value_type(cursor: _Cursor, key: str) -> ValueType:
+def _read_value_type(cursor: Cursor, key: str) -> ValueType:
     number = cursor.u32()
     if number > max(ValueType):
         raise cursor.fault(f"the key `{key}` has a value of the unknown type {number}")
     return ValueType(number)
 
 
-def _read_value(cursor: _Cursor, key: str) -> Value:
+def _read_value(cursor: Cursor, key: str) -> Value:
     kind = _read_value_type(cursor, key)
     if kind is ValueType.STRING:
         return Value(kind, cursor.text(MAX_TEXT_BYTES))
     if kind is ValueType.ARRAY:
         return Value(kind, _read_array(cursor, key))
-    form = _FORMATS[kind]
+    form = FORMATS[kind]
     return Value(kind, form.unpack(cursor.take(form.size))[0])
 
 
-def _read_array(cursor: _Cursor, key: str) -> Array:
+def _read_array(cursor: Cursor, key: str) -> Array:
     kind = _read_value_type(cursor, key)
     count = cursor.u64()
     if kind is ValueType.ARRAY:
         raise cursor.fault(f"the key `{key}` is an array of arrays, which engines do not read")
     if kind is ValueType.STRING:
-        return Array(kind, count, _read_strings(cursor, count))
+        return Array(kind, count, _read_texts(cursor, count))
     return Array(kind, count, _read_numbers(cursor, kind, count))
 
 
-def _read_numbers(cursor: _Cursor, kind: ValueType, count: int) -> tuple[Scalar, ...] | None:
-    form = _FORMATS[kind]
+def _read_numbers(cursor: Cursor, kind: ValueType, count: int) -> tuple[Scalar, ...] | None:
+    form = FORMATS[kind]
     size = count * form.size
     if count > cursor.keep_items or cursor.kept_bytes + size > MAX_KEPT_BYTES:
         cursor.skip(size)
@@ -343,43 +268,15 @@ def _read_numbers(cursor: _Cursor, kind: ValueType, count: int) -> tuple[Scalar,
     return struct.unpack(f"<{count}{form.format[-1]}", cursor.take(size))
 
 
-def _read_strings(cursor: _Cursor, count: int) -> tuple[Scalar, ...] | None:
-    cursor.need(8 * count)
-    cursor.strings_walked += count
-    if cursor.strings_walked > MAX_STRINGS_WALKED:
-        raise cursor.fault(f"its header holds more than {MAX_STRINGS_WALKED} texts in arrays")
+def _read_texts(cursor: Cursor, count: int) -> tuple[Scalar, ...] | None:
+    cursor.count_texts(count)
     if count <= cursor.keep_items:
         return tuple(cursor.text(MAX_TEXT_BYTES) for _ in range(count))
-    _skip_strings(cursor, count)
+    cursor.skip_texts(count)
     return None
 
 
-def _skip_strings(cursor: _Cursor, count: int) -> None:
-    """Pass ``count`` texts: a vocabulary has hundreds of thousands, so in windows."""
-    while count:
-        walked, length = _walk_strings(cursor.peek(_WINDOW_BYTES), count)
-        if walked:
-            cursor.skip(length)
-        else:
-            cursor.skip(cursor.u64())
-            walked = 1
-        count -= walked
-
-
-def _walk_strings(window: bytes, most: int) -> tuple[int, int]:
-    """How many texts, up to ``most``, lie whole at the start of ``window``, and their bytes."""
-    unpack, size = _U64.unpack_from, len(window)
-    walked = at = 0
-    while walked < most and at + 8 <= size:
-        end = at + 8 + unpack(window, at)[0]
-        if end > size:
-            break
-        at = end
-        walked += 1
-    return walked, at
-
-
-def _alignment(cursor: _Cursor, metadata: Mapping[str, Value]) -> int:
+def _alignment(cursor: Cursor, metadata: Mapping[str, Value]) -> int:
     value = metadata.get(ALIGNMENT_KEY)
     alignment = value.data if value else DEFAULT_ALIGNMENT
     if (
@@ -391,14 +288,14 @@ def _alignment(cursor: _Cursor, metadata: Mapping[str, Value]) -> int:
     return alignment
 
 
-def _read_tensors(cursor: _Cursor, count: int, alignment: int) -> list[TensorInfo]:
+def _read_tensors(cursor: Cursor, count: int, alignment: int) -> list[TensorInfo]:
     tensors = [_read_tensor(cursor, alignment) for _ in range(count)]
     if len({tensor.name for tensor in tensors}) != count:
         raise cursor.fault("two tensors have the same name")
     return tensors
 
 
-def _read_tensor(cursor: _Cursor, alignment: int) -> TensorInfo:
+def _read_tensor(cursor: Cursor, alignment: int) -> TensorInfo:
     name = cursor.text(MAX_NAME_BYTES)
     dimensions = cursor.u32()
     if dimensions > MAX_DIMENSIONS:
@@ -411,7 +308,7 @@ def _read_tensor(cursor: _Cursor, alignment: int) -> TensorInfo:
     return tensor
 
 
-def _check_tensor(cursor: _Cursor, tensor: TensorInfo, alignment: int) -> None:
+def _check_tensor(cursor: Cursor, tensor: TensorInfo, alignment: int) -> None:
     if prod(tensor.shape) >= 1 << 63 or tensor.offset >= 1 << 63:
         raise cursor.fault(f"the tensor `{tensor.name}` is larger than any file can be")
     if tensor.offset % alignment:
@@ -421,86 +318,3 @@ def _check_tensor(cursor: _Cursor, tensor: TensorInfo, alignment: int) -> None:
         raise cursor.fault(
             f"the rows of the tensor `{tensor.name}` are no whole number of {kind.name} blocks"
         )
-
-
-class Tensor(msgspec.Struct, frozen=True):
-    """A tensor to write: ``data`` is as long as ``shape`` and ``type_number`` demand."""
-
-    name: str
-    shape: tuple[int, ...]
-    type_number: int
-    data: bytes
-
-
-def scalar(kind: ValueType, data: Scalar) -> Value:
-    """A metadata value that is no array."""
-    return Value(kind, data)
-
-
-def array(kind: ValueType, items: Sequence[Scalar]) -> Value:
-    """A metadata array of ``items``."""
-    return Value(ValueType.ARRAY, Array(kind, len(items), tuple(items)))
-
-
-def write_gguf(path: Path, metadata: Mapping[str, Value], tensors: Iterable[Tensor]) -> None:
-    """Write a GGUF file (version 3) beside ``path`` and rename it there.
-
-    Every array in ``metadata`` must have its items. ``ValueError`` where a value or a tensor does
-    not fit its type; `DiskFullError` and `FolderNotWritableError` as for any file.
-    """
-    write_atomically(path, gguf_bytes(metadata, list(tensors)))
-
-
-def gguf_bytes(metadata: Mapping[str, Value], tensors: Sequence[Tensor]) -> bytes:
-    """The whole file as bytes; pure, and the same bytes for the same arguments."""
-    declared = metadata.get(ALIGNMENT_KEY)
-    alignment = int(declared.data) if declared and isinstance(declared.data, int) else 32
-    parts = [MAGIC, _U32.pack(3), _U64.pack(len(tensors)), _U64.pack(len(metadata))]
-    for key, value in metadata.items():
-        parts += [_pack_text(key), _U32.pack(value.type), _pack_value(value)]
-    offset = 0
-    for tensor in tensors:
-        parts.append(_pack_info(tensor, offset))
-        offset += len(tensor.data) + -len(tensor.data) % alignment
-    header = b"".join(parts)
-    body = [header, bytes(-len(header) % alignment)]
-    for tensor in tensors:
-        body += [tensor.data, bytes(-len(tensor.data) % alignment)]
-    return b"".join(body)
-
-
-def _pack_info(tensor: Tensor, offset: int) -> bytes:
-    info = TensorInfo(tensor.name, tensor.shape, tensor.type_number, offset)
-    if info.size_bytes not in {None, len(tensor.data)}:
-        raise ValueError(
-            f"`{tensor.name}` has {len(tensor.data)} bytes of data, not {info.size_bytes}"
-        )
-    shape = struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape)
-    return _pack_text(tensor.name) + shape + struct.pack("<IQ", tensor.type_number, offset)
-
-
-def _pack_text(text: str) -> bytes:
-    data = text.encode()
-    return _U64.pack(len(data)) + data
-
-
-def _pack_value(value: Value) -> bytes:
-    if not isinstance(value.data, Array):
-        return _pack_scalar(value.type, value.data)
-    items = value.data.items
-    if items is None or len(items) != value.data.count:
-        raise ValueError("an array whose items were not kept cannot be written")
-    head = struct.pack("<IQ", value.data.item_type, len(items))
-    return head + b"".join(_pack_scalar(value.data.item_type, item) for item in items)
-
-
-def _pack_scalar(kind: ValueType, item: Scalar) -> bytes:
-    if kind is ValueType.STRING and isinstance(item, str):
-        return _pack_text(item)
-    form = _FORMATS.get(kind)
-    if form is None or isinstance(item, str):
-        raise ValueError(f"{item!r} cannot be written as {kind.name}")
-    try:
-        return form.pack(item)
-    except (struct.error, OverflowError) as error:
-        raise ValueError(f"{item!r} does not fit {kind.name}") from error

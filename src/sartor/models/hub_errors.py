@@ -149,6 +149,13 @@ def offline(repository: str) -> HubUnreachableError:
 
 def broken_off(repository: str, error: Exception) -> HubUnreachableError:
     """The connection could not be made, or was lost."""
+    if "Connect" in type(error).__name__:
+        return HubUnreachableError(
+            f"the model hub could not be reached for `{repository}`",
+            found=[f"{hub_address()}: {type(error).__name__}"],
+            hint="check the network and the proxy (HTTPS_PROXY), or name a mirror (HF_ENDPOINT); "
+            "a model file or folder on this machine needs no hub",
+        )
     return HubUnreachableError(
         f"the connection to the hub failed while `{repository}` was fetched",
         found=[f"{hub_address()}: {type(error).__name__}"],

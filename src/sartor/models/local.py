@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING
 from sartor.models.ggml import FILE_TYPES
 from sartor.models.gguf import GgufHeader, read_gguf
 from sartor.models.model import Model, ModelFile, attention_bytes_per_token
-from sartor.models.safetensors import (
-    SHARD,
-    FolderReading,
-    all_parts,
-    check_present,
-    read_folder,
-)
+from sartor.models.parts import SHARD, all_parts, check_present
+from sartor.models.safetensors import FolderReading, read_folder
 from sartor.models.sniff import invalid
 
 if TYPE_CHECKING:
@@ -84,9 +79,9 @@ def gguf_model(  # noqa: PLR0913 - what the header cannot say
 
 def _file_type(headers: list[GgufHeader]) -> str | None:
     """The declared file type, else the tensor type that most bytes are of."""
-    declared = FILE_TYPES.get(headers[0].integer("general.file_type") or -1)
-    if declared:
-        return declared
+    number = headers[0].integer("general.file_type")
+    if number is not None and number in FILE_TYPES:
+        return FILE_TYPES[number]
     by_type: dict[str, int] = {}
     for tensor in (tensor for header in headers for tensor in header.tensors):
         by_type[tensor.type_name] = by_type.get(tensor.type_name, 0) + (tensor.size_bytes or 0)

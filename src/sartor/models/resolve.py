@@ -33,7 +33,7 @@ def resolve(
 
     What exists on this machine goes before a hub name. ``form`` is the format that the engine
     wants where there is a choice (the demo model; a repository that holds both). A model on the
-    hub is looked up and not fetched: its ``path`` is None (see `fetched`). Raises
+    hub is looked up and not fetched: its ``path`` is None (see `hub.fetch`). Raises
     `ModelNotFoundError`, `ModelInvalidError`, and for a hub name what `hub.look_up` does.
     """
     if reference is None or reference == DEMO:

@@ -7,7 +7,6 @@ shards that it names. Readers give a value or raise `ModelInvalidError`; tensor 
 
 from __future__ import annotations
 
-import re
 import struct
 from math import prod
 from pathlib import Path, PurePosixPath
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 
 import msgspec
 
-from sartor.models.sniff import FETCH_AGAIN, HEAD_BYTES, invalid, wrong_format
-from sartor.paths import human_bytes
+from sartor.models.parts import all_parts, check_present
+from sartor.models.sniff import HEAD_BYTES, invalid, truncated, wrong_format
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +24,6 @@ MAX_HEADER_BYTES = 100_000_000
 MAX_DOCUMENT_BYTES = 64 << 20
 INDEX = "model.safetensors.index.json"
 WHOLE_FOLDER = "fetch the whole repository again, by its hub name"
-SHARD = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.(?P<kind>safetensors|gguf)")
 
 # Bits of an item; a type that is not here has an unknown size.
 DTYPE_BITS = {
@@ -83,13 +81,7 @@ def read_safetensors(path: Path) -> SafetensorsHeader:
     with path.open("rb") as stream:
         header = read_header(stream, str(path))
     if header.file_bytes < header.demanded_bytes:
-        raise invalid(
-            str(path),
-            header.file_bytes,
-            f"it is truncated: it has {header.file_bytes} bytes "
-            f"({human_bytes(header.file_bytes)}) and its header demands {header.demanded_bytes} "
-            f"({human_bytes(header.demanded_bytes)})",
-        )
+        raise truncated(str(path), header.file_bytes, header.demanded_bytes)
     return header
 
 
@@ -180,23 +172,13 @@ def _weight_files(folder: Path, present: list[str]) -> list[str]:
         wanted = ["model.safetensors"]
     else:
         wanted = all_parts([name for name in present if name.endswith(".safetensors")])
+    _check_named(folder, wanted, present)
     check_present(folder, wanted, present)
     return wanted
 
 
-def all_parts(names: list[str]) -> list[str]:
-    """``names`` and, for each that is a part of a split file, the names of all parts; sorted."""
-    wanted = set(names)
-    for name in names:
-        match = SHARD.fullmatch(name)
-        if match:
-            stem, parts, kind = match["stem"], match["parts"], match["kind"]
-            wanted |= {f"{stem}-{i:05}-of-{parts}.{kind}" for i in range(1, int(parts) + 1)}
-    return sorted(wanted)
-
-
-def check_present(folder: Path, wanted: list[str], present: list[str]) -> None:
-    """Raise `ModelInvalidError` unless ``wanted`` names some files and all are ``present``."""
+def _check_named(folder: Path, wanted: list[str], present: list[str]) -> None:
+    """Raise `ModelInvalidError` unless ``wanted`` names some files, all of them in ``folder``."""
     if not wanted:
         pickles = [name for name in present if name.endswith((".bin", ".pt", ".pth"))]
         reason = "it holds only pickles, which can run code" if pickles else "it holds no weights"
@@ -204,11 +186,6 @@ def check_present(folder: Path, wanted: list[str], present: list[str]) -> None:
     outside = [name for name in wanted if PurePosixPath(name).name != name]
     if outside:
         raise invalid(str(folder / INDEX), 0, f"it names a file elsewhere: `{outside[0]}`")
-    missing = sorted(set(wanted) - set(present))
-    if missing:
-        some = ", ".join(f"`{name}`" for name in missing[:5])
-        reason = f"{len(missing)} of its {len(wanted)} weight files are missing ({some})"
-        raise invalid(str(folder), 0, reason, FETCH_AGAIN)
 
 
 def safetensors_bytes(tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]]) -> bytes:

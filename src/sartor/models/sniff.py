@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from sartor.errors import ModelInvalidError
+from sartor.paths import human_bytes
 
 HEAD_BYTES = 512
 
@@ -102,6 +103,16 @@ def invalid(file: str, offset: int, reason: str, hint: str = FETCH_AGAIN) -> Mod
     """The error for ``file``, in which something is wrong at byte ``offset``."""
     return ModelInvalidError(
         f"`{file}` cannot be served: {reason}", found=[f"seen at byte {offset}"], hint=hint
+    )
+
+
+def truncated(file: str, size: int, demanded: int) -> ModelInvalidError:
+    """The error for ``file``, of ``size`` bytes, whose header demands ``demanded``."""
+    return invalid(
+        file,
+        size,
+        f"it is truncated: it has {size} bytes ({human_bytes(size)}) and its header demands "
+        f"{demanded} ({human_bytes(demanded)})",
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import msgspec
 from packaging.version import Version
 
 from sartor import facts
@@ -31,12 +32,11 @@ def _of_gpu(gpu: Gpu, host: Host) -> list[Device]:
     return [Device(name, gpu.name, gpu.compute_capability, memory or gpu.memory_bytes)]
 
 
-class Coverage:
-    """What a build holds for one device: ``native``, ``jit``, ``missing`` or ``unknown``."""
+class Coverage(msgspec.Struct, frozen=True):
+    """What a build holds for one device, and why that is said."""
 
-    def __init__(self, verdict: str, because: str) -> None:
-        self.verdict = verdict
-        self.because = because
+    verdict: Literal["native", "jit", "missing", "unknown"]
+    because: str
 
 
 def coverage(build: BuildFact, device: Device, driver_cuda: str | None) -> Coverage:

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from sartor.models.model import estimate_memory
 from sartor.paths import human_bytes
+from sartor.plan.gpu_rules import usable_devices
 from sartor.plan.model import Accepted, Decision, Device, Fit, Rejected, Unchecked
-from sartor.plan.rules import Case, usable_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from sartor.models.model import Model
+    from sartor.plan.case import Case
 
 EVIDENCE = "weights and KV cache, from the model's own header; a lower bound"
 
@@ -18,8 +21,12 @@ EVIDENCE = "weights and KV cache, from the model's own header; a lower bound"
 def choose_context(case: Case) -> int:
     """The context in tokens: what was asked for, else the engine's default; never past training."""
     wanted = case.request.context or case.engine.default_context
-    trained = case.model.context_length if case.model else None
-    return min(wanted, trained) if trained else wanted
+    return within_training(wanted, case.model) if case.model else wanted
+
+
+def within_training(context: int, model: Model) -> int:
+    """No more tokens than the model was trained for."""
+    return min(context, model.context_length) if model.context_length else context
 
 
 def fit(case: Case) -> tuple[Fit, Decision | None]:
@@ -77,11 +84,11 @@ def _on_devices(case: Case, context: int, needed: int | None) -> tuple[Fit, Deci
 def _groups(case: Case, usable: list[Device]) -> Iterable[list[Device]]:
     """Sets of devices to try, the fewest first: one, then as many as the engine can split over.
 
-    llama.cpp splits by layers over any mixture; tensor parallelism wants equal parts, as many as a
-    power of two.
+    Layers are spread over any mixture; tensor parallelism wants equal parts, as many as a power of
+    two.
     """
     yield usable[:1]
-    if case.engine.name == "llama.cpp":
+    if case.engine.split == "layers":
         for count in range(2, len(usable) + 1):
             yield usable[:count]
         return

@@ -10,8 +10,8 @@ from sartor import facts
 
 if TYPE_CHECKING:
     from sartor.facts import CompilerDefectFact
+    from sartor.plan.case import Case
     from sartor.plan.model import Device
-    from sartor.plan.rules import Case
 
 _NAMES = {"gcc": {"gcc", "g++", "cc", "c++"}}
 
@@ -40,11 +40,12 @@ def _cpu(case: Case) -> list[str]:
     """One option for each group of instructions; the compiler's own guess where none are known."""
     options = case.build.cpu_options.get(case.host.architecture or "")
     if not options or case.host.cpu is None:
-        return ["-DGGML_NATIVE=ON"]
+        return [f"-D{case.build.cpu_native_option}=ON"]
     broken = {feature for row, _ in defects(case) for feature in row.features}
     usable = set(case.host.cpu.features) - broken
     states = {name: set(needed) <= usable for name, needed in options.items()}
-    return ["-DGGML_NATIVE=OFF", *(f"-D{n}={'ON' if on else 'OFF'}" for n, on in states.items())]
+    native = f"-D{case.build.cpu_native_option}=OFF"
+    return [native, *(f"-D{n}={'ON' if on else 'OFF'}" for n, on in states.items())]
 
 
 def _cuda(case: Case, devices: list[Device]) -> list[str]:

@@ -19,6 +19,7 @@ from sartor.errors import (
     did_you_mean,
 )
 from sartor.host.summary import summary
+from sartor.plan.case import Case
 from sartor.plan.memory import fit
 from sartor.plan.model import (
     Accepted,
@@ -32,7 +33,7 @@ from sartor.plan.model import (
     Stack,
 )
 from sartor.plan.native import cmake_arguments, defects
-from sartor.plan.rules import RULES, Case, choose_python, missing_libraries
+from sartor.plan.rules import RULES, choose_python, missing_libraries
 
 if TYPE_CHECKING:
     from sartor.host.model import Host

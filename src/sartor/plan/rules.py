@@ -1,47 +1,24 @@
-"""The rules: each looks at one thing and returns a decision with what it wanted and found."""
+"""The rules about the request and the machine, and `RULES`, all of them.
+
+Each looks at one thing and returns a decision with what it wanted and found. Those about GPUs are
+in `plan.gpu_rules`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import msgspec
 from packaging.specifiers import SpecifierSet
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from sartor import facts
-from sartor.engines.facts import BuildFact, EngineFacts
-from sartor.host.model import Host
-from sartor.host.names import gpu_fact
-from sartor.models.model import Model
-from sartor.plan.devices import Coverage, compilable, coverage, devices
-from sartor.plan.model import Accepted, Decision, IndexUse, Rejected, Request, Unchecked
+from sartor.plan.gpu_rules import compute_capability, driver, gpu_driver_range, gpu_present
+from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
+from sartor.plan.remedies import install_compilers, install_libraries
 
 if TYPE_CHECKING:
     from sartor.host.model import Tool
-    from sartor.plan.model import Device
-
-GIB = 1 << 30
-
-
-class Case(msgspec.Struct, frozen=True):
-    """One candidate in front of the rules. ``indexes`` holds those that were asked, by id."""
-
-    host: Host
-    engine: EngineFacts
-    build: BuildFact
-    model: Model | None
-    request: Request
-    indexes: dict[str, IndexUse]
-
-    @property
-    def declared(self) -> str:
-        """The source of the build's declared facts."""
-        return f"declared: {self.build.source} ({self.build.checked_on})"
-
-
-Rule = Callable[[Case], Decision | None]
-"""A rule returns None where it has nothing to say about a candidate of that kind."""
+    from sartor.plan.case import Case, Rule
 
 
 def asked_for(case: Case) -> Decision | None:
@@ -111,11 +88,19 @@ def choose_python(case: Case) -> Tool | None:
     supported = SpecifierSet(case.build.python or "")
     asked = case.request.python
     for tool in case.host.pythons:
-        if tool.version is None or not supported.contains(tool.version, prereleases=True):
+        if not _is_in(tool.version, supported):
             continue
         if asked is None or f"{tool.version}.".startswith(f"{asked}."):
             return tool
     return None
+
+
+def _is_in(version: str | None, supported: SpecifierSet) -> bool:
+    """Whether it is a version, and a supported one."""
+    try:
+        return version is not None and supported.contains(version, prereleases=True)
+    except InvalidVersion:
+        return False
 
 
 def cpu_isa(case: Case) -> Decision | None:
@@ -134,116 +119,9 @@ def cpu_isa(case: Case) -> Decision | None:
     return Accepted("cpu-isa", wanted, found, case.declared)
 
 
-def gpu_present(case: Case) -> Decision | None:
-    """A CUDA build needs a GPU that the driver answers for."""
-    if case.build.accelerator != "cuda":
-        return None
-    wanted, evidence = "an NVIDIA GPU that the driver answers for", "the host"
-    names = [d.name for d in devices(case.host)]
-    if names:
-        return Accepted("gpu", wanted, ", ".join(names), evidence)
-    if case.host.gpus:
-        found = "MIG is on and no instance has been made"
-        hint = "make one with `nvidia-smi mig -cgi … -C`, or switch MIG off"
-        return Rejected("gpu", wanted, found, evidence, hint)
-    if case.host.undriven_gpus:
-        gpu = case.host.undriven_gpus[0]
-        found = f"{gpu.name or gpu.device_id} at {gpu.pci_address}: {gpu.why or 'no driver'}"
-        return Rejected("gpu", wanted, found, evidence)
-    return Rejected("gpu", wanted, "none stated" if case.host.described else "none", evidence)
-
-
-def driver(case: Case) -> Decision | None:
-    """The driver is new enough for the CUDA runtime that the build carries."""
-    if case.build.accelerator != "cuda" or case.build.driver_min is None:
-        return None
-    wanted = f"driver {case.build.driver_min} or newer (CUDA {case.build.cuda})"
-    version = case.host.driver.version if case.host.driver else None
-    if version is None:
-        return Unchecked("driver", wanted, "the driver's version is not known")
-    if Version(version) >= Version(case.build.driver_min):
-        return Accepted("driver", wanted, version, case.declared)
-    branch = case.build.driver_min.split(".", 1)[0]
-    hint = f"a driver of branch {branch} or newer would unlock it"
-    return Rejected("driver", wanted, version, case.declared, hint)
-
-
-def gpu_driver_range(case: Case) -> Decision | None:
-    """The driver's branch still, or already, knows the GPUs."""
-    version = case.host.driver.version if case.host.driver else None
-    if case.build.accelerator != "cuda" or version is None:
-        return None
-    branch = int(version.split(".", 1)[0])
-    bad = []
-    for device in devices(case.host):
-        rows = [a for a in facts.archs() if a.compute_capability == device.compute_capability]
-        last = rows[0].last_driver_branch if rows else None
-        fact = gpu_fact(device.name)
-        first = fact.driver_min_branch if fact else None
-        if last is not None and branch > last:
-            bad.append(f"{device.name}: {last} is the last branch that supports it")
-        elif first is not None and branch < first:
-            bad.append(f"{device.name}: {first} is the first branch that supports it")
-    wanted, evidence = "a driver branch that supports the GPU", "facts/archs.toml"
-    if bad and len(bad) == len(devices(case.host)):
-        return Rejected("gpu-driver-range", wanted, "; ".join(bad), evidence, "install that branch")
-    return Accepted("gpu-driver-range", wanted, "; ".join(bad) or f"branch {branch}", evidence)
-
-
-def device_verdicts(case: Case) -> list[tuple[Device, Coverage]]:
-    """Every device of the host with what the build is declared to hold for it."""
-    cuda = case.host.driver.cuda if case.host.driver else None
-    found = []
-    for device in devices(case.host):
-        if case.build.how == "source":
-            found.append((device, _compiled(case, device)))
-        else:
-            found.append((device, coverage(case.build, device, cuda)))
-    return found
-
-
-def _compiled(case: Case, device: Device) -> Coverage:
-    toolkits = [t for t in case.host.cuda_toolkits if t.version]
-    if not toolkits:
-        return Coverage("missing", "no nvcc was found")
-    version = ".".join(str(toolkits[0].version).split(".")[:2])
-    match compilable(device, version):
-        case True:
-            return Coverage("native", f"nvcc {version} compiles for {device.compute_capability}")
-        case False:
-            return Coverage(
-                "missing", f"nvcc {version} cannot compile for {device.compute_capability}"
-            )
-        case None:
-            return Coverage("unknown", "the compute capability is not in the facts")
-
-
-def usable_devices(case: Case) -> list[Device]:
-    """The devices that the build can be expected to run on."""
-    return [d for d, verdict in device_verdicts(case) if verdict.verdict != "missing"]
-
-
-def compute_capability(case: Case) -> Decision | None:
-    """The build is declared to hold code for at least one of the GPUs."""
-    if case.build.accelerator != "cuda" or not devices(case.host):
-        return None
-    native = ", ".join(case.build.native) or "what nvcc can compile"
-    wanted = f"machine code for {native}" + (
-        f"; PTX {', '.join(case.build.ptx)}" if case.build.ptx else ""
-    )
-    verdicts = device_verdicts(case)
-    found = "; ".join(f"{d.name} ({d.compute_capability}): {v.because}" for d, v in verdicts)
-    kinds = {v.verdict for _, v in verdicts}
-    if kinds == {"missing"}:
-        return Rejected("compute-capability", wanted, found, case.declared)
-    if kinds <= {"missing", "unknown"}:
-        return Unchecked("compute-capability", wanted, found)
-    return Accepted("compute-capability", wanted, found, case.declared)
-
-
 def compiler(case: Case) -> Decision | None:
-    """A build from source finds its compilers."""
-    needed = case.build.compilers
+    """A build from source finds its compilers, and so does what an engine compiles at run time."""
+    needed = case.build.compilers + case.build.compilers_wanted
     if not needed:
         return None
     wanted = ", ".join(needed)
@@ -253,14 +131,11 @@ def compiler(case: Case) -> Decision | None:
     alike = {"cc": {"cc", "gcc", "clang"}, "c++": {"c++", "g++", "clang++"}, "nvcc": {"nvcc"}}
     missing = [name for name in needed if not alike[name] & have]
     if missing:
-        return Rejected("compiler", wanted, f"no {', '.join(missing)}", "the host", COMPILER_HINT)
+        hint = install_compilers(case.host)
+        if case.build.how == "source":
+            hint += ", or take the published build by leaving `--build` out"
+        return Rejected("compiler", wanted, f"no {', '.join(missing)}", "the host", hint)
     return Accepted("compiler", wanted, "there", "the host")
-
-
-COMPILER_HINT = (
-    "install a C and C++ compiler (Debian, Ubuntu: `apt install build-essential`; Fedora: "
-    "`dnf install gcc-c++`), or take the published build by leaving `--build native` out"
-)
 
 
 def system_libraries(case: Case) -> Decision | None:
@@ -275,7 +150,7 @@ def system_libraries(case: Case) -> Decision | None:
     if lost:
         found = f"missing: {', '.join(lost)}"
         return Rejected(
-            "system-libraries", wanted, found, case.declared, install_hint(lost, case.host)
+            "system-libraries", wanted, found, case.declared, install_libraries(lost, case.host)
         )
     supplied = missing_libraries(case)
     found = f"{', '.join(supplied)} missing, supplied from a wheel" if supplied else "all there"
@@ -290,20 +165,6 @@ def missing_libraries(case: Case) -> list[str]:
 
 def _suppliable(soname: str) -> bool:
     return any(row.soname == soname and row.wheel for row in facts.libraries())
-
-
-def install_hint(sonames: list[str], host: Host) -> str:
-    """The words that install the system packages of these libraries on that distribution."""
-    family = (host.system.distribution or "").split(" ", 1)[0].lower()
-    rows = [row for row in facts.libraries() if row.soname in sonames]
-    names = [row.packages.get(family) or row.packages.get("debian", row.soname) for row in rows]
-    tool = {
-        "fedora": "dnf install",
-        "rhel": "dnf install",
-        "arch": "pacman -S",
-        "alpine": "apk add",
-    }
-    return f"as root: `{tool.get(family, 'apt install')} {' '.join(names)}`"
 
 
 def index(case: Case) -> Decision | None:

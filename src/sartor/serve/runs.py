@@ -232,8 +232,3 @@ def process(pid: int) -> Process:
     if when is None:
         raise ProcessLookupError(pid)
     return Process(pid, when)
-
-
-def folder_of(places: Places, run: Run) -> Path:
-    """Where a run keeps its record."""
-    return Path(places.runs / run.id)

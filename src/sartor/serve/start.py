@@ -208,6 +208,7 @@ def start(
         with _new_folder(environment, places) as folder:
             key_file = write_key(folder, asked.api_key, asked.host)
             settings = _settings(environment, model, fit, (asked.host, port), key_file)
+            settings = msgspec.structs.replace(settings, cache_folder=str(places.caches))
             run = _record(environment, settings, key, folder, places)
             write_atomically(folder / runs.RECORD, msgspec.json.encode(run))
             return _supervised(run, folder), remark
@@ -236,6 +237,7 @@ def _settings(
         port=address[1],
         context=fit.context,
         accelerator=stack.accelerator,
+        threads=usable_cores(),
         gpus=[d.id for d in fit.devices if d.id],
         gpu_memory_fraction=engine_facts(stack.engine).default_gpu_memory_fraction,
         kv_cache_bytes=(model.kv_bytes_per_token or 0) * fit.context * 4,
@@ -243,11 +245,19 @@ def _settings(
     )
 
 
+def usable_cores() -> int:
+    """Physical cores that this process may run on: engines' own defaults differ, down to half."""
+    import psutil
+
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(psutil.cpu_count(logical=False) or 1, allowed or 1)
+
+
 def _record(
     environment: Environment, settings: ServeSettings, key: str, folder: Path, places: Places
 ) -> Run:
     stack, key_file = environment.stack, settings.api_key_file
-    command = launcher(stack.launcher)(environment.python, folder, settings)
+    command = launcher(stack.launcher).command(environment.python, folder, settings)
     return Run(
         id=folder.name,
         key=key,

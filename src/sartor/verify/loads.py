@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ import msgspec
 
 from sartor.build.environment import environment_variables
 from sartor.build.uv import run_uv
+from sartor.engines.launch import launcher
 from sartor.errors import SartorError, VerifyError
 from sartor.paths import Places, write_atomically
 from sartor.processes import bounded, signal_name
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 IMPORT_SECONDS = 300
+HUNG = 1 << 16
+"""No process ends with this status."""
 
 
 def verify(environment: Environment, places: Places, reporter: Reporter) -> Report:
@@ -78,7 +82,7 @@ def _resolves(environment: Environment, places: Places) -> Outcome:
     except SartorError as error:
         lines = [line for line in error.found if "require" in line or "not installed" in line]
         left_out = environment.stack.leave_out
-        unmet = [x for x in lines if not any(f"`{name}" in x for name in left_out)]
+        unmet = [x for x in lines if not any(re.search(rf"`{n}[^\w-]", x) for n in left_out)]
         if unmet or not lines:
             return Failed(name, "\n".join(unmet or error.found))
     return Passed(name, f"{len(environment.packages)} packages")
@@ -99,13 +103,7 @@ def _devices(environment: Environment) -> list[Outcome]:
     if environment.stack.accelerator == "cpu":
         return [launches]
     name = "loads: the framework sees the GPU"
-    code = {
-        "vllm": "import torch; torch.cuda.init(); print(torch.cuda.get_device_name(0))",
-        "xllamacpp": "import xllamacpp as x; d = [i['name'] for i in x.get_device_info()];"
-        "print(d); raise SystemExit(not any('CUDA' in n for n in d))",
-        "llama_cpp_python": "import llama_cpp as m; raise SystemExit("
-        "not m.llama_supports_gpu_offload())",
-    }[environment.stack.launcher]
+    code = launcher(environment.stack.launcher).sees_gpu
     status, output = run_python(environment, code, IMPORT_SECONDS)
     if status == 0:
         return [Passed(name, output.strip()), launches]
@@ -115,7 +113,7 @@ def _devices(environment: Environment) -> list[Outcome]:
 def run_python(environment: Environment, code: str, seconds: float) -> tuple[int, str]:
     """Run ``code`` with the environment's interpreter: its status and the end of its output.
 
-    A negative status is the number of the signal that ended it; a hang ends with SIGKILL.
+    A negative status is the number of the signal that ended it; `HUNG` says that it took too long.
     """
     argv = [str(environment.python), "-I", "-c", code]
     variables = {**os.environ, **environment_variables(environment)}
@@ -132,12 +130,14 @@ def run_python(environment: Environment, code: str, seconds: float) -> tuple[int
             with bounded(process):
                 status = process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            status = -signal.SIGKILL
+            status = HUNG
         output.seek(max(0, output.tell() - 8192))
         return status, output.read().decode("utf-8", "replace")
 
 
 def _how_it_ended(status: int) -> str:
+    if status == HUNG:
+        return f"did not end within {IMPORT_SECONDS} s"
     if status < 0:
         return f"ended by {signal_name(-status)}"
     return f"ended with status {status}"

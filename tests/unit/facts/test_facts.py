@@ -31,6 +31,7 @@ TABLES: dict[str, Sequence[facts.Fact]] = {
     "libraries": facts.libraries(),
     "indexes": facts.indexes(),
     "compiler_defects": facts.compiler_defects(),
+    "distributions": facts.distributions(),
     "builds": BUILDS,
 }
 
@@ -158,7 +159,7 @@ def test_architectures_name_toolkits_that_exist() -> None:
 def test_builds_hold_together(build: BuildFact) -> None:
     from sartor.engines.launch import launcher
 
-    assert callable(launcher(build.launcher))
+    assert "import" in launcher(build.launcher).sees_gpu
     assert set(build.indexes) <= {row.id for row in facts.indexes()}
     assert bool(build.indexes) == bool(build.index_packages)
     assert set(build.libraries) <= {row.soname for row in facts.libraries()}

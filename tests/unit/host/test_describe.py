@@ -242,6 +242,11 @@ def test_standard_input_that_cannot_be_read() -> None:
     assert caught.value.found == ["Input/output error"]
 
 
+def test_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert faults("-") == ["it is closed"]
+
+
 WORDS = st.sampled_from(
     ["l4", "2x", "rtx-5090", ":", "*", "mig-", "sm_", "32G", "=", ",", "+", "{", "}", "[", '"', "1"]
     + [f"{key}=" for key in KEYS]

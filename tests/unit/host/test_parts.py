@@ -20,7 +20,8 @@ from sartor.host.machine import (
 )
 from sartor.host.memory import folders, group_paths, parse_meminfo, read_memory
 from sartor.host.model import MigInstance
-from sartor.host.nvidia import mig_by_gpu, parse_kernel
+from sartor.host.nvidia_kernel import parse_kernel
+from sartor.host.nvidia_smi import mig_by_gpu
 from sartor.host.parallel import each
 from sartor.host.pci import name_in, normal_address
 from sartor.host.pythons import read_pythons

@@ -19,7 +19,8 @@ def main() -> int:
 
     key_file = settings["api_key_file"]
     key = Path(key_file).read_text("utf-8").strip() if key_file else None
-    threads = {"n_threads": settings["threads"]} if settings["threads"] else {}
+    count = settings["threads"]
+    threads = {"n_threads": count, "n_threads_batch": count} if count else {}
     print(llama_cpp.llama_print_system_info().decode(), file=sys.stderr, flush=True)
     app = create_app(
         server_settings=ServerSettings(
