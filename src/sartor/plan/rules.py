@@ -167,11 +167,16 @@ def _suppliable(soname: str) -> bool:
     return any(row.soname == soname and row.wheel for row in facts.libraries())
 
 
+BUILT = "the folder of environments"
+
+
 def index(case: Case) -> Decision | None:
     """The makers' own index that holds the build answers."""
     if not case.build.indexes:
         return None
     wanted = ", ".join(case.build.indexes)
+    if case.built:
+        return Accepted("index", wanted, "not needed: the environment is there", BUILT)
     states = [case.indexes.get(name) for name in case.build.indexes]
     lost = [s for s in states if s is not None and s.state == "not reached"]
     if lost and not case.build.index_optional:
@@ -190,6 +195,8 @@ def index(case: Case) -> Decision | None:
 def disk(case: Case) -> Decision | None:
     """There is room for the environment."""
     wanted = f"{case.build.disk_mb} MB for the environment"
+    if case.built:
+        return Accepted("disk", wanted, "it is there already", BUILT)
     places = [d for d in case.host.disks if d.purpose == "data"]
     if not places:
         return Unchecked("disk", wanted, "the room on the host's disk is not known")
