@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 import termios
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sartor.build.network import uv_environment
@@ -25,7 +26,6 @@ from sartor.processes import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from sartor.reporter import Reporter
 
@@ -133,12 +133,12 @@ def _on_terminal(
 
 
 def _terminal_or_pipe() -> tuple[int, int]:
-    """A pseudo-terminal of a fixed size; a pipe where the system has none (a bare chroot)."""
+    """A pseudo-terminal so wide that uv breaks no line; a pipe where there is none (a chroot)."""
     try:
         ours, theirs = pty.openpty()
     except OSError:
         return os.pipe()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 180, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 2000, 0, 0))
     return ours, theirs
 
 
@@ -161,6 +161,7 @@ _STATUS = re.compile(
     # uv takes a refusal for an index that lacks the package, and says the rest in a hint
     r"|An index\b.*?(?:returned a |\()(4\d\d|5\d\d) [A-Z]"
 )
+_FULL = re.compile(r"`(/[^`]+)`: (?:No space left|Disk quota)")
 _UNKNOWN_PROJECT = re.compile(r"\bwas not found in the package registry")
 _UNREACHED = (
     "error sending request",
@@ -181,7 +182,8 @@ def explain(output: str, status: int, log: Path, what: str) -> SartorError:
     low = output.lower()
     found = [line.strip() for line in output.splitlines() if line.strip()][-12:]
     if "no space left on device" in low or "disk quota exceeded" in low:
-        return disk_full(log.parent, log=str(log))
+        full = _FULL.search(output)
+        return disk_full(Path(full[1]) if full else log.parent, log=str(log))
     if "permission denied" in low and "uv/" in low:
         return BuildError(
             f"{what}: uv may not write its cache",
