@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 KEPT_LOGS = 20
+_FRAME = re.compile(r"Traceback \(most recent|  File \"|    |  *[~^]+$")
 ASK_SECONDS = 600
 DYING_SECONDS = 3
 
@@ -343,14 +345,14 @@ def died(run: Run, status: int, who: str | None = None) -> ServerDiedError:
 
 
 def last_lines(path: str, count: int = 8) -> list[str]:
-    """The last lines of a log that say anything."""
+    """The last lines of a log that say anything: not the frames of Python's tracebacks."""
     try:
         with Path(path).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return [line for line in text.splitlines() if line.strip()][-count:]
+    return [line for line in text.splitlines() if line.strip() and not _FRAME.match(line)][-count:]
 
 
 def ask_again(endpoint: Endpoint) -> Answer:
