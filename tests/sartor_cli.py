@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-SECONDS = 90.0
+SECONDS = 40.0
 """Longer than anything here takes: a test that reaches it has found a hang."""
 
 FOREIGN = ("SARTOR_", "PIP_", "UV_")
@@ -162,7 +162,8 @@ class Sartor:
 
     def having(self, **variables: str) -> Sartor:
         """The same with further variables."""
-        return Sartor(self.home, self._scratch, {**self.variables, **variables})
+        home = Path(variables.get("SARTOR_HOME", self.home))
+        return Sartor(home, self._scratch, {**self.variables, **variables})
 
     def start(
         self, *arguments: str, cwd: Path | None = None, prefix: tuple[str, ...] = ()

@@ -174,11 +174,12 @@ def _resolve(
     """Ask uv for one consistent set; without a network, from its cache alone."""
     asked, left_out = folder / "requirements.in", folder / "overrides.txt"
     write_atomically(asked, "".join(f"{r}\n" for r in requirements))
-    write_atomically(
-        left_out, "".join(f'{name}; sys_platform == "never"\n' for name in stack.leave_out)
-    )
     arguments = ["pip", "compile", str(asked), "--output-file", str(folder / "pylock.toml")]
-    arguments += ["--format", "pylock.toml", "--overrides", str(left_out), *_interpreter(stack)]
+    arguments += ["--format", "pylock.toml", *_interpreter(stack)]
+    if stack.leave_out:
+        never = "".join(f'{name}; sys_platform == "never"\n' for name in stack.leave_out)
+        write_atomically(left_out, never)
+        arguments += ["--overrides", str(left_out)]
     if stack.how == "wheel":
         arguments += ["--only-binary", ":all:"]
     for index in stack.indexes:

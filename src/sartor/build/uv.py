@@ -157,8 +157,11 @@ def _read(descriptor: int) -> bytes:
 
 
 _STATUS = re.compile(
-    r"(?:HTTP status|status code)[^(\d]*\(?(\d{3})[^)\n]*\)?|\b(4\d\d|5\d\d) [A-Z]\w+"
+    r"(?:HTTP status|status code)[^(\d]*\(?(\d{3})\b"
+    # uv takes a refusal for an index that lacks the package, and says the rest in a hint
+    r"|An index\b.*?(?:returned a |\()(4\d\d|5\d\d) [A-Z]"
 )
+_UNKNOWN_PROJECT = re.compile(r"\bwas not found in the package registry")
 _UNREACHED = (
     "error sending request",
     "dns error",
@@ -186,13 +189,12 @@ def explain(output: str, status: int, log: Path, what: str) -> SartorError:
             hint="set UV_CACHE_DIR to a folder that you can write",
             log=str(log),
         )
-    match = _STATUS.search(output)
-    if match and "no solution found" not in low:
-        code = match[1] or match[2]
+    code = _refusal(output)
+    if code is not None:
         return IndexRefusedError(
             f"{what}: the package index answered {code}",
             found=found,
-            hint=_refusal_hint(int(code)),
+            hint=_refusal_hint(code),
             log=str(log),
         )
     if any(sign in low for sign in _UNREACHED):
@@ -203,7 +205,7 @@ def explain(output: str, status: int, log: Path, what: str) -> SartorError:
             "(UV_DEFAULT_INDEX, or index-url in pip.conf); what was downloaded before is kept",
             log=str(log),
         )
-    if "no solution found" in low or "not found in the package registry" in low:
+    if "no solution found" in low:
         return ResolutionError(
             f"{what}: the packages cannot be had together",
             found=found,
@@ -214,9 +216,20 @@ def explain(output: str, status: int, log: Path, what: str) -> SartorError:
     return BuildError(f"{what} failed: uv ended with status {status}", found=found, log=str(log))
 
 
+def _refusal(output: str) -> int | None:
+    """The status that the index answered with, where that is what uv complains of."""
+    match = _STATUS.search(output)
+    if match:
+        return int(match[1] or match[2])
+    return 404 if _UNKNOWN_PROJECT.search(output) else None
+
+
 def _refusal_hint(code: int) -> str:
     if code in {401, 403, 407}:
         return "check the credentials for the index in your pip or uv configuration (or ~/.netrc)"
     if code == 404:
-        return "check the address of the index in your pip or uv configuration"
+        return (
+            "check the address of the index in your pip or uv configuration; "
+            "a mirror that lacks the package looks like this too"
+        )
     return "the index is having trouble: try again later, or name a mirror with UV_DEFAULT_INDEX"

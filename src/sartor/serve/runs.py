@@ -63,7 +63,7 @@ def folders(places: Places) -> list[Path]:
     """The folders of all runs, oldest first."""
     try:
         found = [(_age(p / RECORD), p) for p in places.runs.iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return [p for _, p in sorted(((age, p) for age, p in found if age is not None), reverse=True)]
 
@@ -221,7 +221,7 @@ def _without_record(places: Places) -> list[str]:
     """Folders whose `sartor` was killed before it wrote what they are for."""
     try:
         found = [p for p in places.runs.iterdir() if p.is_dir() and not (p / RECORD).exists()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return [p.name for p in found if (_age(p) or 0) > YOUNG_SECONDS]
 
