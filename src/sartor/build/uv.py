@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 _ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
-_BAR = re.compile(r"([\w.\-]+)\s+[-━ ]*\s*([\d.]+) ?([KMGT]?i?B)/([\d.]+) ?([KMGT]?i?B)")
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_BAR = re.compile(rf"([\w.\-]+)\s+[-━ ]*\s*{_NUMBER} ?([KMGT]?i?B)/{_NUMBER} ?([KMGT]?i?B)")
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SPINNER = re.compile(r"^[⠀-⣿]|^\s*$|^[░█]+ \[\d+/\d+\]|^Resolving dependencies")
 
