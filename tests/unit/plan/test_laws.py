@@ -30,18 +30,28 @@ words = st.one_of(st.text(max_size=8), st.sampled_from(["", "latest", "12.8", "2
 maybe = st.none() | words
 sizes = st.none() | st.integers(0, 1 << 45)
 versions = st.none() | st.sampled_from(["535.183", "575.57.08", "580.95", "7", "x"])
-capabilities = st.none() | st.sampled_from(["6.1", "7.0", "8.6", "9.0", "12.0", "12.1", "99.9", "?"])
+capabilities = st.none() | st.sampled_from(
+    ["6.1", "7.0", "8.6", "9.0", "12.0", "12.1", "99.9", "?"]
+)
 tools = st.lists(st.builds(Tool, words, words, maybe), max_size=2)
 instances = st.lists(st.builds(MigInstance, words, maybe, sizes), max_size=2)
 gpus = st.builds(
-    Gpu, words, capabilities, sizes, uuid=maybe, unified_memory=st.booleans(), mig=st.none() | instances
+    Gpu,
+    words,
+    capabilities,
+    sizes,
+    uuid=maybe,
+    unified_memory=st.booleans(),
+    mig=st.none() | instances,
 )
 hosts = st.builds(
     Host,
     gpus=st.lists(gpus, max_size=3),
     driver=st.none() | st.builds(Driver, versions, versions),
     cpu=st.none()
-    | st.builds(Cpu, maybe, st.lists(st.sampled_from(["avx2", "fma", "f16c", "bmi2"]), unique=True)),
+    | st.builds(
+        Cpu, maybe, st.lists(st.sampled_from(["avx2", "fma", "f16c", "bmi2"]), unique=True)
+    ),
     architecture=st.sampled_from([None, "x86_64", "aarch64", "riscv64"]),
     glibc=st.sampled_from([None, "2.12", "2.28", "2.39", "musl"]),
     memory=st.builds(Memory, sizes, sizes),
@@ -92,7 +102,7 @@ def test_planning_ends_in_a_plan_or_an_error_of_ours(
         assert msgspec.json.decode(msgspec.json.encode(planned), type=type(planned)) == planned
 
 
-FORGOTTEN = {
+FORGOTTEN: dict[str, object] = {
     "driver": None,
     "glibc": None,
     "cpu": None,
