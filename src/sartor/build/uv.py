@@ -30,8 +30,12 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 _ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
+_COLUMNS = 2000
 _NUMBER = r"(\d+(?:\.\d+)?)"
-_BAR = re.compile(rf"([\w.\-]+)\s+[-━ ]*\s*{_NUMBER} ?([KMGT]?i?B)/{_NUMBER} ?([KMGT]?i?B)")
+# Nothing here is tried twice (`++`): a bar may be as wide as the terminal.
+_BAR = re.compile(
+    rf"(?<![\w.\-])([\w.\-]++)\s++[-━ ]*+{_NUMBER} ?([KMGT]?i?B)/{_NUMBER} ?([KMGT]?i?B)"
+)
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SPINNER = re.compile(r"^[⠀-⣿]|^\s*$|^[░█]+ \[\d+/\d+\]|^Resolving dependencies")
 
@@ -92,7 +96,7 @@ class _Lines:
         return new
 
     def _progress(self, text: str) -> bool:
-        bars = _BAR.findall(text)
+        bars = _BAR.findall(text) if len(text) <= _COLUMNS else []
         for name, done, unit, total, total_unit in bars:
             size = float(total) * _UNITS.get(total_unit, 1)
             self._bars[name] = (float(done) * _UNITS.get(unit, 1), size)
@@ -139,7 +143,7 @@ def _terminal_or_pipe() -> tuple[int, int]:
         ours, theirs = pty.openpty()
     except OSError:
         return os.pipe()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 2000, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, _COLUMNS, 0, 0))
     return ours, theirs
 
 

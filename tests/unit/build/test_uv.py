@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,3 +140,11 @@ def test_bytes_may_come_in_any_pieces() -> None:
 @pytest.mark.parametrize("line", ["x 1..2B/3.4.5B", "a ... B/", "1/2", "/B/B/B", "[1/2] cc -c x.c"])
 def test_lines_that_look_like_bars(line: str) -> None:
     assert lines_of(f"{line}\n".encode())[0] == [line]
+
+
+@pytest.mark.parametrize("filling", [" ", "-", "a", "- ", "1", "a -", "1 B/"])
+def test_long_lines_take_no_time(filling: str) -> None:
+    line = "name " + filling * 100_000 + " 1.0 x"
+    began = time.perf_counter()
+    lines_of(f"{line}\n".encode())
+    assert time.perf_counter() - began < 1
