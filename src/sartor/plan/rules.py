@@ -15,6 +15,7 @@ from sartor import facts
 from sartor.plan.gpu_rules import compute_capability, driver, gpu_driver_range, gpu_present
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
 from sartor.plan.remedies import install_compilers, install_libraries
+from sartor.plan.versions import known_version
 
 if TYPE_CHECKING:
     from sartor.host.model import Tool
@@ -62,9 +63,10 @@ def glibc(case: Case) -> Decision | None:
     if case.build.glibc is None:
         return None
     wanted, found = f"glibc {case.build.glibc} or newer", case.host.glibc
-    if found is None:
+    version = known_version(found)
+    if version is None:
         return Unchecked("glibc", wanted, "the host's glibc is not known")
-    decide = Accepted if Version(found) >= Version(case.build.glibc) else Rejected
+    decide = Accepted if version >= Version(case.build.glibc) else Rejected
     return decide("glibc", wanted, f"glibc {found}", case.declared)
 
 
