@@ -30,12 +30,8 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 _ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
-_COLUMNS = 2000
-_NUMBER = r"(\d+(?:\.\d+)?)"
-# Nothing here is tried twice (`++`): a bar may be as wide as the terminal.
-_BAR = re.compile(
-    rf"(?<![\w.\-])([\w.\-]++)\s++[-━ ]*+{_NUMBER} ?([KMGT]?i?B)/{_NUMBER} ?([KMGT]?i?B)"
-)
+_AMOUNT = r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([KMGT]?i?B)"
+_BAR = re.compile(f"{_AMOUNT}/{_AMOUNT}")
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SPINNER = re.compile(r"^[⠀-⣿]|^\s*$|^[░█]+ \[\d+/\d+\]|^Resolving dependencies")
 
@@ -96,14 +92,28 @@ class _Lines:
         return new
 
     def _progress(self, text: str) -> bool:
-        bars = _BAR.findall(text) if len(text) <= _COLUMNS else []
-        for name, done, unit, total, total_unit in bars:
-            size = float(total) * _UNITS.get(total_unit, 1)
-            self._bars[name] = (float(done) * _UNITS.get(unit, 1), size)
-        if bars:
+        found = bars(text)
+        self._bars |= found
+        if found:
             done = sum(d for d, _ in self._bars.values())
             self._reporter.progress(self._what, done, sum(t for _, t in self._bars.values()), "B")
-        return bool(bars)
+        return bool(found)
+
+
+def bars(text: str) -> dict[str, tuple[float, float]]:
+    """Package → (bytes done, bytes in all), from one screen of uv's: ``torch --- 1 MiB/2 MiB``.
+
+    Linear in the length of ``text``: a screen is mostly blanks.
+    """
+    found, start = {}, 0
+    for match in _BAR.finditer(text):
+        words = text[start : match.start()].rstrip(" -━").rsplit(maxsplit=1)
+        done, unit, total, total_unit = match.groups()
+        if words:
+            size = float(total) * _UNITS.get(total_unit, 1)
+            found[words[-1]] = (float(done) * _UNITS.get(unit, 1), size)
+        start = match.end()
+    return found
 
 
 def _on_terminal(
@@ -143,7 +153,7 @@ def _terminal_or_pipe() -> tuple[int, int]:
         ours, theirs = pty.openpty()
     except OSError:
         return os.pipe()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, _COLUMNS, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 2000, 0, 0))
     return ours, theirs
 
 
