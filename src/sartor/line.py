@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from sartor.errors import ServerDiedError
 from sartor.locks import waiting_lock
 from sartor.paths import make_folder
 from sartor.plan.model import Request
@@ -16,7 +18,7 @@ from sartor.serve.ask import QUESTION
 from sartor.serve.model import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sartor.build.model import Environment
     from sartor.host.model import Host
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from sartor.plan.model import Plan
     from sartor.reporter import Reporter
     from sartor.serve.start import Server, ServeRequest
+
+
+PORT_TRIES = 3
 
 
 class UpRequest(msgspec.Struct, frozen=True):
@@ -195,11 +200,9 @@ def served(
         lock = stack.enter_context(waiting_lock(path, reporter, "starting the same server"))
         endpoint, server = runs.endpoint(places, key), None
         if endpoint is None:
-            server, remark = start(environment, model, planned.fit, asked, places)
-            stack.enter_context(server)
-            if remark:
-                reporter.note(remark)
-            endpoint = _answering(planned, server, model, reporter)
+            begin = partial(start, environment, model, planned.fit, asked, places)
+            tries = PORT_TRIES if asked.port is None else 1
+            endpoint, server = _started(begin, tries, planned, model, stack, reporter)
         else:
             with _stage(reporter, "ask", "a server that runs already") as words:
                 answer = ask_again(endpoint)
@@ -207,6 +210,35 @@ def served(
             endpoint = msgspec.structs.replace(endpoint, reused=True, answer=answer)
         lock.release()
         yield endpoint, server
+
+
+def _started(
+    begin: Callable[[], tuple[Server, str | None]],
+    tries: int,
+    planned: Plan,
+    model: Model,
+    stack: ExitStack,
+    reporter: Reporter,
+) -> tuple[Endpoint, Server]:
+    """A new server that answers, to be ended by ``stack``.
+
+    Between choosing a port and listening on it a stranger may take it: then another is chosen.
+    """
+    with ExitStack() as own:
+        server, remark = begin()
+        own.enter_context(server)
+        if remark:
+            reporter.note(remark)
+        try:
+            endpoint = _answering(planned, server, model, reporter)
+        except ServerDiedError:
+            if tries <= 1 or not server.lost_its_port():
+                raise
+        else:
+            stack.push(own.pop_all())
+            return endpoint, server
+    reporter.note(f"port {server.run.port} was taken by another program meanwhile")
+    return _started(begin, tries - 1, planned, model, stack, reporter)
 
 
 def _answering(planned: Plan, server: Server, model: Model, reporter: Reporter) -> Endpoint:

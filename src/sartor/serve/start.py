@@ -27,13 +27,15 @@ from sartor.paths import Places, make_folder, write_atomically
 from sartor.processes import signal_name
 from sartor.reporter import Silent
 from sartor.serve import runs
-from sartor.serve.address import choose_port, write_key
+from sartor.serve.address import choose_port, port_is_free, write_key
 from sartor.serve.ask import first_question, ready
 from sartor.serve.model import Answer, Endpoint, Exit, Processes, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
+
+    import psutil
 
     from sartor.build.model import Environment
     from sartor.models.model import Model
@@ -118,14 +120,14 @@ class Server:
         self._pipe = -1
 
     def wait_until_ready(self, model: Model, reporter: Reporter) -> None:
-        """Wait until the server lists its models.
+        """Wait until the server, and no stranger on its port, lists its models.
 
         Raises `ServerDiedError` or `ServerTimeoutError`, with the log's last lines.
         """
         limit = engine_facts(self.run.engine).start_timeout_seconds
         began = time.monotonic()
         pause = 0.01
-        while not ready(self.url, self.key, self.run.model):
+        while not (self._listens() and ready(self.url, self.key, self.run.model)):
             self.raise_if_dead()
             if time.monotonic() - began > limit:
                 raise ServerTimeoutError(
@@ -150,6 +152,33 @@ class Server:
         """The server's process."""
         processes = runs.read(self.folder / runs.PROCESSES, Processes)
         return processes.server.pid if processes else self._supervisor.pid
+
+    def _listens(self) -> bool:
+        """Whether it is this server that has the port: nobody else is shown the key."""
+        import psutil
+
+        processes = runs.read(self.folder / runs.PROCESSES, Processes)
+        if processes is None:
+            return False
+        try:
+            server = psutil.Process(processes.server.pid)
+            return any(map(self._has_port, [server, *server.children(recursive=True)]))
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return True
+
+    def _has_port(self, process: psutil.Process) -> bool:
+        import psutil
+
+        return any(
+            c.status == psutil.CONN_LISTEN and c.laddr.port == self.run.port
+            for c in process.net_connections("tcp")
+        )
+
+    def lost_its_port(self) -> bool:
+        """Whether, now that the server has died, somebody else has its port."""
+        return not port_is_free(self.run.host, self.run.port)
 
     def _report_loading(self, model: Model, reporter: Reporter) -> None:
         import psutil
