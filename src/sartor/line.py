@@ -55,6 +55,7 @@ def make_plan(
 
     The model is None for the demo model, which is made once the engine's format is known.
     """
+    from sartor.build.environment import built
     from sartor.build.indexes import ask_indexes
     from sartor.host.summary import summary
     from sartor.plan.planner import indexes_to_ask, plan
@@ -65,8 +66,9 @@ def make_plan(
         reporter.detail(msgspec.json.encode(host).decode())
     with _stage(reporter, "plan") as words:
         model = look_up(asked.model, places, reporter)
-        indexes = ask_indexes(indexes_to_ask(host, asked.want, model))
-        planned = plan(host, asked.want, model, indexes)
+        there = frozenset() if host.described else built(places)
+        indexes = ask_indexes(indexes_to_ask(host, asked.want, model, there))
+        planned = plan(host, asked.want, model, indexes, there)
         words.append(planned.stack.label)
         reporter.detail(msgspec.json.encode(planned).decode())
     for text in planned.warnings:

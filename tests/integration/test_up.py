@@ -270,6 +270,21 @@ class TestSeveral:
         stopped = sartor.json("stop", "--all")
         assert sorted(stopped["stopped"]) == sorted(e["id"] for e in endpoints[1:])
 
+    def test_a_file_that_was_written_again_is_another_model(
+        self, sartor: Sartor, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "mine.gguf"
+        demo = next((sartor.home / "models").glob("*.gguf")).read_bytes()
+        file.write_bytes(demo)
+        first = sartor.json("up", "--detach", "--model", str(file))
+        file.unlink()
+        file.write_bytes(demo)
+        second = sartor.json("up", "--detach", "--model", str(file))
+        assert not second["reused"]
+        assert first["id"] != second["id"]
+        assert sartor.json("up", "--model", str(file))["id"] == second["id"]
+        sartor.run("stop", "--all").succeeded()
+
     def test_a_port_of_ones_own(self, sartor: Sartor) -> None:
         port = closed_port()
         endpoint = sartor.json("up", "--detach", "--port", str(port))

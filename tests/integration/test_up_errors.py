@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from gguf import GGUFWriter
 
 from indexserver import serving
 from sartor.models.gguf import read_gguf
@@ -128,17 +130,17 @@ class TestDisk:
         assert "UV_CACHE_DIR" in error["hint"]
         nothing_half_written(isolated)
 
-    def test_no_room_for_a_record(self, sartor: Sartor, tiny: Path) -> None:
+    def test_no_room_for_a_record(self, sartor: Sartor, tiny: Path, index: Index) -> None:
         home = tiny / "home"
-        (home / "logs").mkdir(parents=True)
-        for name in ("environments", "locks", "models"):
-            (home / name).symlink_to(sartor.home / name)
-        with (home / "filler").open("wb") as filler, pytest.raises(OSError, match="space"):  # noqa: PT012
+        small = sartor.having(SARTOR_HOME=str(home))
+        home.mkdir()
+        (home / "environments").symlink_to(sartor.home / "environments")
+        with (home / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
             while True:
-                filler.write(bytes(1 << 20))
-                filler.flush()
-        error = sartor.having(SARTOR_HOME=str(home)).run("up", "--json").failed("disk-full", 23)
+                filler.write(bytes(4096))
+        error = small.run("up", "--json").failed("disk-full", 23)
         assert error["hint"]
+        assert not (home / "runs").exists()
 
     def test_a_folder_that_cannot_be_written(self, isolated: Sartor, tiny: Path) -> None:
         subprocess.run(["mount", "-o", "remount,ro", str(tiny)], check=True)
@@ -242,19 +244,11 @@ class TestModel:
         error = sartor.run("up", "--json", "--model", near).failed("model-not-found", 30)
         assert str(demo) in error["hint"]
 
-    @pytest.mark.skipif(not ROOT, reason="a file that root cannot read does not exist")
-    def test_it_is_not_ours_to_read(self, sartor: Sartor, demo: Path, tmp_path: Path) -> None:
-        folder = tmp_path / "closed.gguf"
-        folder.mkdir()
-        sartor.run("up", "--json", "--model", str(folder / ".." / "closed.gguf")).failed(
-            "model-invalid", 31
-        )
-
     def test_it_is_larger_than_the_memory(
-        self, isolated: Sartor, index: Index, sartor: Sartor, demo: Path, tmp_path: Path
+        self, isolated: Sartor, index: Index, tmp_path: Path
     ) -> None:
         huge = tmp_path / "huge.gguf"
-        with_a_tensor_of(huge, demo, 10 << 40)
+        write_huge(huge, 10 << 40)
         here = isolated.having(UV_DEFAULT_INDEX=index.url)
         error = here.run("up", "--json", "--model", str(huge)).failed("model-too-large", 32)
         assert "TiB" in error["message"]
@@ -272,22 +266,20 @@ class TestModel:
         assert leftovers(sartor.home) == []
 
 
-def with_a_tensor_of(target: Path, source: Path, size: int) -> None:
-    """A sparse GGUF file with one more tensor, of ``size`` bytes, that takes no room."""
-    data = bytearray(source.read_bytes())
-    header = read_gguf(source)
-    tensor = header.tensors[-1]
-    end = data.index(tensor.name.encode()) + len(tensor.name)
-    struct.pack_into("<Q", data, 8, len(header.tensors) + 1)
-    dimensions = struct.unpack_from("<I", data, end)[0]
-    after = end + 4 + 8 * dimensions + 4 + 8
-    extra = struct.pack("<Q4sIQIQ", 4, b"huge", 1, size // 4, 0, 1 << 30)
-    info = bytes(data[:after]) + extra
-    padding = -len(info) % 32
-    weights = data[after + -after % 32 :]
-    with target.open("wb") as file:
-        file.write(info + bytes(padding) + weights)
-        file.truncate(len(info) + padding + (1 << 30) + size)
+def write_huge(target: Path, size: int) -> None:
+    """A GGUF file whose only tensor takes ``size`` bytes, none of them on the disk."""
+    writer = GGUFWriter(target, "llama")
+    writer.add_block_count(1)
+    writer.add_context_length(4096)
+    shape = (size // 4 // (1 << 20), 1 << 20)
+    writer.add_tensor_info("token_embd.weight", shape, np.dtype("float32"), size)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    with target.open("r+b") as file:
+        begin = file.seek(0, os.SEEK_END)
+        file.truncate(begin + -begin % 32 + size)
 
 
 class TestRequest:
@@ -318,7 +310,7 @@ class TestRequest:
         folder.mkdir()
         bare = sartor.having(PATH=str(folder), CXX="", CC="")
         error = bare.run("up", "--json", "--build", "native").failed("compiler-missing", 25)
-        assert "--build native" in error["hint"]
+        assert "compiler" in error["hint"]
 
     @pytest.mark.parametrize(
         "arguments",
@@ -343,8 +335,8 @@ class TestRequest:
         for line in ([*arguments, "--json"], ["--json", *arguments]):
             error = sartor.run(*line).failed("usage", 2)
             assert error["hint"] or error["found"]
-        done = sartor.run(*arguments)
         if arguments != ["logs", "--follow"]:
+            done = sartor.run(*arguments)
             assert (done.status, done.stdout) == (2, "")
 
     def test_no_command(self, isolated: Sartor) -> None:

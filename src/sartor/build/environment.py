@@ -61,6 +61,13 @@ def find(places: Places, key: str) -> Environment | None:
     return environment if usable else None
 
 
+def built(places: Places) -> frozenset[tuple[str, str, str]]:
+    """Engine, build and version of every finished environment."""
+    found = (find(places, record.parent.name) for record in places.environments.glob(f"*/{RECORD}"))
+    stacks = [environment.stack for environment in found if environment]
+    return frozenset((stack.engine, stack.build, stack.version) for stack in stacks)
+
+
 def ensure(stack: Stack, places: Places, reporter: Reporter) -> tuple[Environment, bool]:
     """The environment for ``stack``, and whether it was there already.
 

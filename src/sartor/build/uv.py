@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 import termios
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sartor.build.network import uv_environment
@@ -25,12 +26,12 @@ from sartor.processes import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from sartor.reporter import Reporter
 
 _ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
-_BAR = re.compile(r"([\w.\-]+)\s+[-━ ]*\s*([\d.]+) ?([KMGT]?i?B)/([\d.]+) ?([KMGT]?i?B)")
+_AMOUNT = r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([KMGT]?i?B)"
+_BAR = re.compile(f"{_AMOUNT}/{_AMOUNT}")
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SPINNER = re.compile(r"^[⠀-⣿]|^\s*$|^[░█]+ \[\d+/\d+\]|^Resolving dependencies")
 
@@ -91,14 +92,28 @@ class _Lines:
         return new
 
     def _progress(self, text: str) -> bool:
-        bars = _BAR.findall(text)
-        for name, done, unit, total, total_unit in bars:
-            size = float(total) * _UNITS.get(total_unit, 1)
-            self._bars[name] = (float(done) * _UNITS.get(unit, 1), size)
-        if bars:
+        found = bars(text)
+        self._bars |= found
+        if found:
             done = sum(d for d, _ in self._bars.values())
             self._reporter.progress(self._what, done, sum(t for _, t in self._bars.values()), "B")
-        return bool(bars)
+        return bool(found)
+
+
+def bars(text: str) -> dict[str, tuple[float, float]]:
+    """Package → (bytes done, bytes in all), from one screen of uv's: ``torch --- 1 MiB/2 MiB``.
+
+    Linear in the length of ``text``: a screen is mostly blanks.
+    """
+    found, start = {}, 0
+    for match in _BAR.finditer(text):
+        words = text[start : match.start()].rstrip(" -━").rsplit(maxsplit=1)
+        done, unit, total, total_unit = match.groups()
+        if words:
+            size = float(total) * _UNITS.get(total_unit, 1)
+            found[words[-1]] = (float(done) * _UNITS.get(unit, 1), size)
+        start = match.end()
+    return found
 
 
 def _on_terminal(
@@ -133,12 +148,12 @@ def _on_terminal(
 
 
 def _terminal_or_pipe() -> tuple[int, int]:
-    """A pseudo-terminal of a fixed size; a pipe where the system has none (a bare chroot)."""
+    """A pseudo-terminal so wide that uv breaks no line; a pipe where there is none (a chroot)."""
     try:
         ours, theirs = pty.openpty()
     except OSError:
         return os.pipe()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 180, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 2000, 0, 0))
     return ours, theirs
 
 
@@ -161,6 +176,7 @@ _STATUS = re.compile(
     # uv takes a refusal for an index that lacks the package, and says the rest in a hint
     r"|An index\b.*?(?:returned a |\()(4\d\d|5\d\d) [A-Z]"
 )
+_FULL = re.compile(r"`(/[^`]+)`: (?:No space left|Disk quota)")
 _UNKNOWN_PROJECT = re.compile(r"\bwas not found in the package registry")
 _UNREACHED = (
     "error sending request",
@@ -181,7 +197,8 @@ def explain(output: str, status: int, log: Path, what: str) -> SartorError:
     low = output.lower()
     found = [line.strip() for line in output.splitlines() if line.strip()][-12:]
     if "no space left on device" in low or "disk quota exceeded" in low:
-        return disk_full(log.parent, log=str(log))
+        full = _FULL.search(output)
+        return disk_full(Path(full[1]) if full else log.parent, log=str(log))
     if "permission denied" in low and "uv/" in low:
         return BuildError(
             f"{what}: uv may not write its cache",

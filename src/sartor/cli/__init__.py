@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sartor import __version__
-from sartor.errors import InterruptedBySignal, SartorError, UsageError, did_you_mean
+from sartor.errors import DiskFullError, InterruptedBySignal, SartorError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,6 @@ def run(arguments: Sequence[str]) -> int:
             InterruptedBySignal("interrupted; what was half done is removed"), as_json=as_json
         )
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -112,7 +111,8 @@ def _show(error: SartorError, *, as_json: bool) -> int:
     from sartor.report.terminal import Terminal
 
     if as_json:
-        print_document(error.document())
+        with contextlib.suppress(BrokenPipeError, DiskFullError):
+            print_document(error.document())
     Terminal().error(error)
     return error.exit_code
 

@@ -30,7 +30,9 @@ def run(options: argparse.Namespace) -> int:
     from sartor.serve.model import LogsDocument
 
     if options.json and options.follow:
-        raise UsageError("`--json` is one document; it cannot follow a log")
+        raise UsageError(
+            "`--json` is one document; it cannot follow a log", hint="leave one of the two out"
+        )
     path = find_log(default_places(), options.run, options.stage)
     lines = tail(path, options.lines)
     if options.json:

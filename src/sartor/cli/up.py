@@ -150,7 +150,10 @@ def up_request(options: argparse.Namespace) -> UpRequest:
     from sartor.plan.model import Request
 
     if options.context is not None and options.context < 1:
-        raise UsageError("`--context` is a number of tokens, 1 or more")
+        raise UsageError(
+            "`--context` is a number of tokens, 1 or more",
+            hint="leave it out for the engine's default",
+        )
     want = Request(options.engine, options.build, options.context, options.python)
     return UpRequest(want=want, model=options.model, host=options.host)
 

@@ -13,7 +13,10 @@ from sartor.plan.model import Decision, IndexUse, Request
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One candidate in front of the rules. ``indexes`` holds those that were asked, by id."""
+    """One candidate in front of the rules. ``indexes`` holds those that were asked, by id.
+
+    ``built`` says that its environment is there: it needs neither an index nor room any more.
+    """
 
     host: Host
     engine: EngineFacts
@@ -21,6 +24,7 @@ class Case(msgspec.Struct, frozen=True):
     model: Model | None
     request: Request
     indexes: dict[str, IndexUse]
+    built: bool = False
 
     @property
     def declared(self) -> str:

@@ -9,6 +9,7 @@ from packaging.version import Version
 
 from sartor import facts
 from sartor.plan.model import Device
+from sartor.plan.versions import known_version
 
 if TYPE_CHECKING:
     from sartor.engines.facts import BuildFact
@@ -46,18 +47,20 @@ def coverage(build: BuildFact, device: Device, driver_cuda: str | None) -> Cover
     introduced its ISA (measured on an H200).
     """
     capability = device.compute_capability
-    if capability is None:
+    found = known_version(capability)
+    if capability is None or found is None:
         return Coverage("unknown", "its compute capability is not known")
     if capability in build.native:
         return Coverage("native", f"machine code is declared for {capability}")
-    older = [p for p in build.ptx if Version(p) <= Version(capability)]
+    older = [p for p in build.ptx if Version(p) <= found]
     if not older:
         return Coverage("missing", f"nothing is declared for {capability}")
     ptx = max(older, key=Version)
     wanted = build.driver_cuda_for_ptx
-    if wanted is None or driver_cuda is None:
+    have = known_version(driver_cuda)
+    if wanted is None or have is None:
         return Coverage("unknown", f"only PTX {ptx}, and the driver's CUDA version is not known")
-    if Version(driver_cuda) < Version(wanted):
+    if have < Version(wanted):
         return Coverage(
             "missing",
             f"only PTX {ptx}, for drivers of CUDA {wanted} or newer; this one is for {driver_cuda}",
@@ -68,9 +71,8 @@ def coverage(build: BuildFact, device: Device, driver_cuda: str | None) -> Cover
 def compilable(device: Device, toolkit: str) -> bool | None:
     """Whether a CUDA toolkit (``12.8``) can compile for the device; None where not known."""
     rows = [a for a in facts.archs() if a.compute_capability == device.compute_capability]
-    if not rows:
+    found = known_version(toolkit)
+    if not rows or found is None:
         return None
     newest = rows[0].max_toolkit
-    return Version(rows[0].min_toolkit) <= Version(toolkit) and (
-        newest is None or Version(toolkit) <= Version(newest)
-    )
+    return Version(rows[0].min_toolkit) <= found and (newest is None or found <= Version(newest))

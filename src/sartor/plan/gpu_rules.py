@@ -10,6 +10,7 @@ from sartor import facts
 from sartor.host.names import gpu_fact
 from sartor.plan.devices import Coverage, compilable, coverage, devices
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
+from sartor.plan.versions import known_version
 
 if TYPE_CHECKING:
     from sartor.plan.case import Case
@@ -41,9 +42,10 @@ def driver(case: Case) -> Decision | None:
         return None
     wanted = f"driver {case.build.driver_min} or newer (CUDA {case.build.cuda})"
     version = case.host.driver.version if case.host.driver else None
-    if version is None:
+    found = known_version(version)
+    if version is None or found is None:
         return Unchecked("driver", wanted, "the driver's version is not known")
-    if Version(version) >= Version(case.build.driver_min):
+    if found >= Version(case.build.driver_min):
         return Accepted("driver", wanted, version, case.declared)
     branch = case.build.driver_min.split(".", 1)[0]
     hint = f"a driver of branch {branch} or newer would unlock it"
@@ -52,10 +54,10 @@ def driver(case: Case) -> Decision | None:
 
 def gpu_driver_range(case: Case) -> Decision | None:
     """The driver's branch still, or already, knows the GPUs."""
-    version = case.host.driver.version if case.host.driver else None
+    version = known_version(case.host.driver.version if case.host.driver else None)
     if case.build.accelerator != "cuda" or version is None:
         return None
-    branch = int(version.split(".", 1)[0])
+    branch = version.major
     bad = []
     for device in devices(case.host):
         rows = [a for a in facts.archs() if a.compute_capability == device.compute_capability]

@@ -11,6 +11,7 @@ from sartor.engines.facts import engine as engine_facts
 from sartor.engines.facts import engines
 from sartor.errors import (
     CompilerMissingError,
+    DiskFullError,
     ModelTooLargeError,
     NothingFitsError,
     SartorError,
@@ -36,8 +37,14 @@ from sartor.plan.native import cmake_arguments, defects
 from sartor.plan.rules import RULES, choose_python, missing_libraries
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sartor.host.model import Host
     from sartor.models.model import Model
+
+
+BuiltStack = tuple[str, str, str]
+"""Engine, build and version of a stack whose environment is there."""
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -70,16 +77,16 @@ def plan(
     request: Request,
     model: Model | None = None,
     indexes: dict[str, IndexUse] | None = None,
+    built: Collection[BuiltStack] = (),
 ) -> Plan:
     """The stack for ``host``, why it, and what was decided about every other candidate.
 
-    ``model`` is None for the demo model. ``indexes`` are the makers' own indexes that were asked.
-    Raises the error of the rule that stood in the way where no candidate is left.
+    ``model`` is None for the demo model. ``indexes`` are the makers' own indexes that were asked,
+    ``built`` the stacks whose environments are there. Raises the error of the rule that stood in
+    the way where no candidate is left.
     """
     request = normalise(request)
-    judged = [
-        judge(Case(host, e, b, model, request, indexes or {})) for e in engines() for b in e.build
-    ]
+    judged = [judge(case) for case in _cases(host, request, model, indexes or {}, built)]
     judged.sort(key=lambda j: _rank(j.case))
     fitting = [j for j in judged if not j.candidate.rejections]
     if not fitting:
@@ -107,7 +114,23 @@ def judge(case: Case) -> Judged:
     return Judged(case, candidate, place)
 
 
-def indexes_to_ask(host: Host, request: Request, model: Model | None) -> list[IndexUse]:
+def _cases(
+    host: Host,
+    request: Request,
+    model: Model | None,
+    indexes: dict[str, IndexUse],
+    built: Collection[BuiltStack],
+) -> list[Case]:
+    return [
+        Case(host, e, b, model, request, indexes, (e.name, b.id, b.version) in built)
+        for e in engines()
+        for b in e.build
+    ]
+
+
+def indexes_to_ask(
+    host: Host, request: Request, model: Model | None, built: Collection[BuiltStack] = ()
+) -> list[IndexUse]:
     """The makers' own indexes that stand between a candidate and being chosen.
 
     Candidates that rank behind one that fits without such an index are left alone.
@@ -115,10 +138,11 @@ def indexes_to_ask(host: Host, request: Request, model: Model | None) -> list[In
     request = normalise(request)
     rows = {row.id: row for row in facts.indexes()}
     wanted: dict[str, IndexUse] = {}
-    cases = [Case(host, e, b, model, request, {}) for e in engines() for b in e.build]
-    for case in sorted(cases, key=_rank):
+    for case in sorted(_cases(host, request, model, {}, built), key=_rank):
         if judge(case).candidate.rejections:
             continue
+        if case.built:
+            break
         wanted |= {i: _index_use(case, rows[i].url, i) for i in case.build.indexes}
         if case.build.index_optional or not case.build.indexes:
             break
@@ -226,6 +250,7 @@ _OWN_ERRORS: dict[str, type[SartorError]] = {
     "memory": ModelTooLargeError,
     "compiler": CompilerMissingError,
     "system-libraries": SystemLibraryMissingError,
+    "disk": DiskFullError,
 }
 
 
@@ -246,6 +271,8 @@ def why_nothing_fits(judged: list[Judged], request: Request) -> SartorError:
         f"and there is {best[0].found}",
         CompilerMissingError: f"building from source needs {best[0].wanted}: {best[0].found}",
         SystemLibraryMissingError: f"{what} needs system libraries: {best[0].found}",
+        DiskFullError: f"there is no room for {what}: it needs {best[0].wanted}, "
+        f"and there are {best[0].found}",
     }
     message = messages.get(kind, f"no build of {what} fits this host")
     hints = [r.hint for r in best if r.hint]

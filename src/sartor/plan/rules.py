@@ -15,6 +15,7 @@ from sartor import facts
 from sartor.plan.gpu_rules import compute_capability, driver, gpu_driver_range, gpu_present
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
 from sartor.plan.remedies import install_compilers, install_libraries
+from sartor.plan.versions import known_version
 
 if TYPE_CHECKING:
     from sartor.host.model import Tool
@@ -62,9 +63,10 @@ def glibc(case: Case) -> Decision | None:
     if case.build.glibc is None:
         return None
     wanted, found = f"glibc {case.build.glibc} or newer", case.host.glibc
-    if found is None:
+    version = known_version(found)
+    if version is None:
         return Unchecked("glibc", wanted, "the host's glibc is not known")
-    decide = Accepted if Version(found) >= Version(case.build.glibc) else Rejected
+    decide = Accepted if version >= Version(case.build.glibc) else Rejected
     return decide("glibc", wanted, f"glibc {found}", case.declared)
 
 
@@ -167,11 +169,16 @@ def _suppliable(soname: str) -> bool:
     return any(row.soname == soname and row.wheel for row in facts.libraries())
 
 
+BUILT = "the folder of environments"
+
+
 def index(case: Case) -> Decision | None:
     """The makers' own index that holds the build answers."""
     if not case.build.indexes:
         return None
     wanted = ", ".join(case.build.indexes)
+    if case.built:
+        return Accepted("index", wanted, "not needed: the environment is there", BUILT)
     states = [case.indexes.get(name) for name in case.build.indexes]
     lost = [s for s in states if s is not None and s.state == "not reached"]
     if lost and not case.build.index_optional:
@@ -190,6 +197,8 @@ def index(case: Case) -> Decision | None:
 def disk(case: Case) -> Decision | None:
     """There is room for the environment."""
     wanted = f"{case.build.disk_mb} MB for the environment"
+    if case.built:
+        return Accepted("disk", wanted, "it is there already", BUILT)
     places = [d for d in case.host.disks if d.purpose == "data"]
     if not places:
         return Unchecked("disk", wanted, "the room on the host's disk is not known")

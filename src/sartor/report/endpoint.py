@@ -19,7 +19,7 @@ def endpoint_lines(endpoint: Endpoint) -> list[str]:
         speed = answer.completion_tokens / answer.seconds if answer.seconds else 0
         lines += [
             f"  asked:    {answer.question}",
-            f"  answered: {' '.join(answer.text.split())[:200]}",
+            f"  answered: {_printable(answer.text)[:200]}",
             f"            {answer.completion_tokens} tokens in {answer.seconds:.2f} s",
             f"            {speed:.0f} tokens/s: the first request, its prompt included",
         ]
@@ -29,6 +29,11 @@ def endpoint_lines(endpoint: Endpoint) -> list[str]:
     lines += [f"  not checked: {what}" for what in endpoint.not_checked]
     lines += ["", curl(endpoint), "", *_how_to_stop(endpoint)]
     return lines
+
+
+def _printable(text: str) -> str:
+    """One line without what a terminal would obey: a model may say anything."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def curl(endpoint: Endpoint) -> str:

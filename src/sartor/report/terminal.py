@@ -91,7 +91,7 @@ class Terminal(Reporter):
         try:
             self._stream.write(text)
             self._stream.flush()
-        except (BrokenPipeError, ValueError):
+        except (OSError, ValueError):
             self._quiet = True
 
     def _paint(self, text: str, colour: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 KEPT_LOGS = 20
+_FRAME = re.compile(r"Traceback \(most recent|  File \"|    |  *[~^]+$")
 ASK_SECONDS = 600
 DYING_SECONDS = 3
 
@@ -53,8 +55,13 @@ class ServeRequest(msgspec.Struct, frozen=True):
 
 
 def run_key(environment: Environment, model: Model, fit: Fit, asked: ServeRequest) -> str:
-    """Stands for everything that makes two servers the same to a user."""
-    parts = [environment.key, model.path, fit.context, [d.id for d in fit.devices]]
+    """Stands for everything that makes two servers the same to a user.
+
+    A file that was written again is another model, but for the demo model: two that make it at
+    once write the same.
+    """
+    written = Path(model.path).stat().st_mtime_ns if model.path and not model.demo else 0
+    parts = [environment.key, model.path, written, fit.context, [d.id for d in fit.devices]]
     parts += [asked.host, asked.port, asked.api_key]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
@@ -343,14 +350,14 @@ def died(run: Run, status: int, who: str | None = None) -> ServerDiedError:
 
 
 def last_lines(path: str, count: int = 8) -> list[str]:
-    """The last lines of a log that say anything."""
+    """The last lines of a log that say anything: not the frames of Python's tracebacks."""
     try:
         with Path(path).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return [line for line in text.splitlines() if line.strip()][-count:]
+    return [line for line in text.splitlines() if line.strip() and not _FRAME.match(line)][-count:]
 
 
 def ask_again(endpoint: Endpoint) -> Answer:
