@@ -47,20 +47,16 @@ def memory_in_use() -> int:
     return sum(int(line) for line in done.stdout.split())
 
 
-def family(pid: int) -> set[int]:
-    """A process and all that come from it."""
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all that come from it, where it runs."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        return {pid, *(child.pid for child in process.children(recursive=True))}
-    return set()
+        return [process, *process.children(recursive=True)]
+    return []
 
 
-def started_from(folder: str) -> list[str]:
-    """The command lines of processes that run programs or have their home below ``folder``."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            words = [*process.cmdline(), process.environ().get("VIRTUAL_ENV", "")]
-            if process.pid != os.getpid() and any(word.startswith(folder) for word in words):
-                found.append(f"{process.pid}: {' '.join(words)}")
-    return found
+def runs(process: psutil.Process) -> bool:
+    """Whether that very process still runs; a zombie does not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -21,10 +21,10 @@ import msgspec
 from sartor.build.environment import environment_variables
 from sartor.engines.facts import engine as engine_facts
 from sartor.engines.launch import ServeSettings, launcher
-from sartor.errors import ServerDiedError, ServerTimeoutError
+from sartor.errors import PYTHON_HEADERS, ServerDiedError, ServerTimeoutError
 from sartor.locks import waiting_lock
 from sartor.paths import Places, make_folder, write_atomically
-from sartor.processes import signal_name
+from sartor.processes import listens, signal_name
 from sartor.reporter import Silent
 from sartor.serve import runs
 from sartor.serve.address import choose_port, write_key
@@ -118,14 +118,14 @@ class Server:
         self._pipe = -1
 
     def wait_until_ready(self, model: Model, reporter: Reporter) -> None:
-        """Wait until the server lists its models.
+        """Wait until the server listens and lists its models.
 
         Raises `ServerDiedError` or `ServerTimeoutError`, with the log's last lines.
         """
         limit = engine_facts(self.run.engine).start_timeout_seconds
         began = time.monotonic()
         pause = 0.01
-        while not ready(self.url, self.key, self.run.model):
+        while not (self._listens() and ready(self.url, self.key, self.run.model)):
             self.raise_if_dead()
             if time.monotonic() - began > limit:
                 raise ServerTimeoutError(
@@ -150,6 +150,14 @@ class Server:
         """The server's process."""
         processes = runs.read(self.folder / runs.PROCESSES, Processes)
         return processes.server.pid if processes else self._supervisor.pid
+
+    def _listens(self) -> bool:
+        """Whether the port is this server's: another's may have taken it before this one did.
+
+        An engine that loads for a minute binds late, and what answers until then knows no key.
+        """
+        processes = runs.read(self.folder / runs.PROCESSES, Processes)
+        return processes is not None and listens(processes.server.pid, self.run.port)
 
     def _report_loading(self, model: Model, reporter: Reporter) -> None:
         import psutil
@@ -321,10 +329,17 @@ def _supervised(run: Run, folder: Path) -> Server:
     return Server(run, folder, supervisor, writing)
 
 
+_SIGNS = (
+    ("Python.h: No such file", PYTHON_HEADERS),
+    ("Failed to find C compiler", "the engine compiles at run time: install a C compiler (gcc)"),
+    ("out of memory", "the GPU's memory ran out: lower `--context`, or take a smaller model"),
+)
+"""What an engine's log says of the failures that people meet most, and the way out."""
+
+
 def died(run: Run, status: int, who: str | None = None) -> ServerDiedError:
     """The error for a server that ended by itself, with what its end usually means."""
     lines = last_lines(run.log)
-    text = "\n".join(lines)
     how, hint = f"with status {status}", "the log has the engine's own words"
     if status < 0:
         how = f"by {signal_name(-status)}"
@@ -339,8 +354,9 @@ def died(run: Run, status: int, who: str | None = None) -> ServerDiedError:
         hint = (
             "what the compiler made of the source crashes: a newer compiler, or `--build published`"
         )
-    elif "out of memory" in text.lower():
-        hint = "the GPU's memory ran out: lower `--context`, or take a smaller model"
+    else:
+        text = "\n".join(last_lines(run.log, 1000)).lower()
+        hint = next((way for sign, way in _SIGNS if sign.lower() in text), hint)
     return ServerDiedError(
         f"{who or run.engine} ended {how} while it was to serve `{run.model}`",
         found=lines,
@@ -353,7 +369,7 @@ def last_lines(path: str, count: int = 8) -> list[str]:
     """The last lines of a log that say anything: not the frames of Python's tracebacks."""
     try:
         with Path(path).open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - (1 << 17)))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
