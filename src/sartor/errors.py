@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+PYTHON_HEADERS = (
+    "the engine compiles at run time, against Python's headers: install them (`python3-dev` on "
+    "Debian and Ubuntu, `python3-devel` on Fedora and RHEL), or let uv bring a Python that has "
+    "them (`uv python install`)"
+)
+"""The way out that two rooms show: `verify` ahead of the failure, `serve` after it."""
+
+
 class ErrorDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.error/1"):
     """What ``--json`` prints on stdout instead of a result when a command fails."""
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
+    import psutil
+
 
 @contextlib.contextmanager
 def bounded(process: subprocess.Popen[bytes], grace_seconds: float = 5) -> Iterator[None]:
@@ -53,6 +55,27 @@ def end_group(
     signal_group(group, signal.SIGKILL)
     if process is not None:
         process.wait()
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether a process, or one that came from it, listens on a TCP port."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return False
+    return any(port in _listening(member) for member in family)
+
+
+def _listening(process: psutil.Process) -> set[int]:
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        sockets = process.net_connections("tcp")
+        return {s.laddr.port for s in sockets if s.status == psutil.CONN_LISTEN and s.laddr}
+    return set()
 
 
 def signal_name(number: int) -> str:

@@ -7,15 +7,14 @@ reached: with ``UV_OFFLINE`` and ``UV_FIND_LINKS`` set, and the source package u
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+from on_gpu import Document, compute_processes, home, sartor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,24 +25,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def sartor(*arguments: str) -> dict[str, Any]:
-    """Run one command and return its JSON document."""
-    argv = [sys.executable, "-m", "sartor", *arguments, "--json"]
-    done = subprocess.run(argv, stdout=subprocess.PIPE, check=False)
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
-
-
-def compute_processes() -> set[int]:
-    query = ["nvidia-smi", "--query-compute-apps=pid", "--format=csv,noheader,nounits"]
-    done = subprocess.run(query, capture_output=True, text=True, check=True)
-    return {int(line) for line in done.stdout.split() if line.isdecimal()}
-
-
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[dict[str, Any]]:
-    home = Path(os.environ.setdefault("SARTOR_HOME", "/tmp/sartor-gpu"))  # noqa: S108
-    home.mkdir(exist_ok=True)
+def endpoint() -> Iterator[Document]:
+    home()
     found = sartor("up", "--build", "native-cuda", "--engine", "llama.cpp", "--detach")
     assert found["schema"] == "sartor.endpoint/1", found
     try:
@@ -52,7 +36,7 @@ def endpoint() -> Iterator[dict[str, Any]]:
         assert sartor("stop", "--all")["schema"] == "sartor.stopped/1"
 
 
-def test_it_answers(endpoint: dict[str, Any]) -> None:
+def test_it_answers(endpoint: Document) -> None:
     openai = pytest.importorskip("openai", reason="DID NOT RUN: the openai client is not here")
     with openai.OpenAI(base_url=endpoint["url"], api_key="none") as client:
         reply = client.chat.completions.create(
@@ -62,19 +46,19 @@ def test_it_answers(endpoint: dict[str, Any]) -> None:
     assert endpoint["answer"]["completion_tokens"] == 32
 
 
-def test_every_layer_is_on_the_gpu(endpoint: dict[str, Any]) -> None:
+def test_every_layer_is_on_the_gpu(endpoint: Document) -> None:
     log = Path(endpoint["log"]).read_text("utf-8")
     assert "offloaded 5/5 layers to GPU" in log or "CUDA0" in log, log[-3000:]
 
 
-def test_the_driver_sees_the_process(endpoint: dict[str, Any]) -> None:
+def test_the_driver_sees_the_process(endpoint: Document) -> None:
     seen = compute_processes()
     if not seen:
         pytest.skip("DID NOT RUN: nvidia-smi lists no processes here (a container or a MicroVM)")
     assert endpoint["pid"] in seen
 
 
-def test_the_code_is_for_this_gpu_alone(endpoint: dict[str, Any]) -> None:
+def test_the_code_is_for_this_gpu_alone(endpoint: Document) -> None:
     """cuobjdump is the judge: the library that was compiled holds this GPU's architecture."""
     if shutil.which("cuobjdump") is None:
         pytest.skip("DID NOT RUN: no cuobjdump on this machine")

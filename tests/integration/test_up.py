@@ -56,6 +56,15 @@ def served(sartor: Sartor) -> Iterator[Document]:
     assert not answers(endpoint)
 
 
+def test_packages_of_the_user_stay_outside(sartor: Sartor, tmp_path: Path) -> None:
+    """What was verified is what is served: PYTHONPATH does not put another package before it."""
+    (tmp_path / "xllamacpp.py").write_text("raise RuntimeError('not this one')\n", "utf-8")
+    given = sartor.having(PYTHONPATH=str(tmp_path), PYTHONHOME="")
+    endpoint = given.json("up", "--detach")
+    assert endpoint["answer"]["completion_tokens"] > 0
+    sartor.run("stop", endpoint["id"]).succeeded()
+
+
 class TestEndpoint:
     def test_document(self, sartor: Sartor, served: Document) -> None:
         assert served["detached"]

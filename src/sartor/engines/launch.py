@@ -51,10 +51,12 @@ class Launcher(msgspec.Struct, frozen=True):
 
     ``command``: (interpreter, folder for the run's files, settings) → `Command`. ``sees_gpu`` is a
     Python program for the environment's interpreter that ends with status 0 where it does.
+    ``compiles`` says that on a GPU it compiles C against Python's headers when it starts.
     """
 
     command: Callable[[Path, Path, ServeSettings], Command]
     sees_gpu: str
+    compiles: bool = False
 
 
 def launcher(name: str) -> Launcher:
@@ -66,7 +68,7 @@ def launcher(name: str) -> Launcher:
         "llama_cpp_python": Launcher(
             llama_cpp.llama_cpp_python, llama_cpp.LLAMA_CPP_PYTHON_SEES_GPU
         ),
-        "vllm": Launcher(vllm.vllm, vllm.SEES_GPU),
+        "vllm": Launcher(vllm.vllm, vllm.SEES_GPU, compiles=True),
     }
     return known[name]
 

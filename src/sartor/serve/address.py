@@ -69,13 +69,21 @@ def choose_port(
 
 
 def port_is_free(address: str, port: int) -> bool:
-    """Whether a server could bind the port now; raises `UsageError` where none ever could."""
+    """Whether a server could bind the port now; raises `UsageError` where none ever could.
+
+    A server that has bound and does not listen yet lets others bind too, as they all ask for
+    ``SO_REUSEADDR``: without it nobody can. Nor where connections of an earlier server are closing.
+    """
     if not 1 <= port <= 65535:
         raise UsageError(f"{port} is not a port", hint="ports are 1 to 65535")
+    return _binds(address, port, 0) or (_binds(address, port, 1) and _closing(port))
+
+
+def _binds(address: str, port: int, reuse: int) -> bool:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
             probe.bind((address, port))
     except PermissionError:
         raise UsageError(f"port {port} is for root alone", hint="take a port above 1023") from None
@@ -86,6 +94,16 @@ def port_is_free(address: str, port: int) -> bool:
                 hint="`ip address` lists them; 127.0.0.1 always works",
             ) from None
         return False
+    return True
+
+
+def _closing(port: int) -> bool:
+    """Whether a connection of the port is there that is not a listener's."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        found = [c for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == port]
+        return any(c.status != psutil.CONN_LISTEN for c in found)
     return True
 
 

@@ -21,10 +21,10 @@ import msgspec
 from sartor.build.environment import environment_variables
 from sartor.engines.facts import engine as engine_facts
 from sartor.engines.launch import ServeSettings, launcher
-from sartor.errors import ServerDiedError, ServerTimeoutError
+from sartor.errors import PYTHON_HEADERS, ServerDiedError, ServerTimeoutError
 from sartor.locks import waiting_lock
 from sartor.paths import Places, make_folder, write_atomically
-from sartor.processes import signal_name
+from sartor.processes import listens, signal_name
 from sartor.reporter import Silent
 from sartor.serve import runs
 from sartor.serve.address import choose_port, port_is_free, write_key
@@ -34,8 +34,6 @@ from sartor.serve.model import Answer, Endpoint, Exit, Processes, Run
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
-
-    import psutil
 
     from sartor.build.model import Environment
     from sartor.models.model import Model
@@ -154,27 +152,12 @@ class Server:
         return processes.server.pid if processes else self._supervisor.pid
 
     def _listens(self) -> bool:
-        """Whether it is this server that has the port: nobody else is shown the key."""
-        import psutil
+        """Whether the port is this server's: a stranger may have taken it before this one did.
 
+        An engine that loads for a minute binds late. Nobody else is shown the key.
+        """
         processes = runs.read(self.folder / runs.PROCESSES, Processes)
-        if processes is None:
-            return False
-        try:
-            server = psutil.Process(processes.server.pid)
-            return any(map(self._has_port, [server, *server.children(recursive=True)]))
-        except psutil.NoSuchProcess:
-            return False
-        except psutil.AccessDenied:
-            return True
-
-    def _has_port(self, process: psutil.Process) -> bool:
-        import psutil
-
-        return any(
-            c.status == psutil.CONN_LISTEN and c.laddr.port == self.run.port
-            for c in process.net_connections("tcp")
-        )
+        return processes is not None and listens(processes.server.pid, self.run.port)
 
     def lost_its_port(self) -> bool:
         """Whether, now that the server has died, somebody else has its port."""
@@ -350,10 +333,17 @@ def _supervised(run: Run, folder: Path) -> Server:
     return Server(run, folder, supervisor, writing)
 
 
+_SIGNS = (
+    ("Python.h: No such file", PYTHON_HEADERS),
+    ("Failed to find C compiler", "the engine compiles at run time: install a C compiler (gcc)"),
+    ("out of memory", "the GPU's memory ran out: lower `--context`, or take a smaller model"),
+)
+"""What an engine's log says of the failures that people meet most, and the way out."""
+
+
 def died(run: Run, status: int, who: str | None = None) -> ServerDiedError:
     """The error for a server that ended by itself, with what its end usually means."""
     lines = last_lines(run.log)
-    text = "\n".join(lines)
     how, hint = f"with status {status}", "the log has the engine's own words"
     if status < 0:
         how = f"by {signal_name(-status)}"
@@ -368,8 +358,9 @@ def died(run: Run, status: int, who: str | None = None) -> ServerDiedError:
         hint = (
             "what the compiler made of the source crashes: a newer compiler, or `--build published`"
         )
-    elif "out of memory" in text.lower():
-        hint = "the GPU's memory ran out: lower `--context`, or take a smaller model"
+    else:
+        text = "\n".join(last_lines(run.log, 1000)).lower()
+        hint = next((way for sign, way in _SIGNS if sign.lower() in text), hint)
     return ServerDiedError(
         f"{who or run.engine} ended {how} while it was to serve `{run.model}`",
         found=lines,
@@ -382,7 +373,7 @@ def last_lines(path: str, count: int = 8) -> list[str]:
     """The last lines of a log that say anything: not the frames of Python's tracebacks."""
     try:
         with Path(path).open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - (1 << 17)))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []

@@ -28,6 +28,9 @@ from sartor.serve.runs import EXIT, KEY, PROCESSES, RECORD, process, read
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_SECONDS = 10
 
+FOREIGN = ("PYTHONPATH", "PYTHONHOME")
+"""Variables that put other packages before the environment's own, which were verified without."""
+
 
 def main(arguments: list[str]) -> int:
     """Run until the server ends, or until it is to be stopped."""
@@ -72,7 +75,8 @@ def _signals_as_bytes() -> int:
 
 
 def _start(run: Run) -> subprocess.Popen[bytes]:
-    variables = {**os.environ, **run.variables}
+    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    variables = kept | run.variables
     if run.key_variable and run.api_key_file:
         variables[run.key_variable] = Path(run.api_key_file).read_text("utf-8").strip()
     with Path(run.log).open("ab") as log:

@@ -16,7 +16,7 @@ import msgspec
 from sartor.build.environment import environment_variables
 from sartor.build.uv import run_uv
 from sartor.engines.launch import launcher
-from sartor.errors import SartorError, VerifyError
+from sartor.errors import PYTHON_HEADERS, SartorError, VerifyError
 from sartor.paths import Places, write_atomically
 from sartor.processes import bounded, signal_name
 from sartor.reporter import Silent
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 IMPORT_SECONDS = 300
+FIND_HEADERS = """
+import pathlib, sysconfig
+header = pathlib.Path(sysconfig.get_path("include", "posix_prefix"), "Python.h")
+print(header if header.exists() else f"there is no {header}")
+raise SystemExit(not header.exists())
+"""
 HUNG = 1 << 16
 """No process ends with this status."""
 
@@ -102,12 +108,22 @@ def _devices(environment: Environment) -> list[Outcome]:
     launches = NotTried("launches", "kernels are not launched at this grade")
     if environment.stack.accelerator == "cpu":
         return [launches]
+    engine = launcher(environment.stack.launcher)
+    outcomes: list[Outcome] = [_headers(environment)] if engine.compiles else []
     name = "loads: the framework sees the GPU"
-    code = launcher(environment.stack.launcher).sees_gpu
-    status, output = run_python(environment, code, IMPORT_SECONDS)
+    status, output = run_python(environment, engine.sees_gpu, IMPORT_SECONDS)
     if status == 0:
-        return [Passed(name, output.strip()), launches]
-    return [Failed(name, f"{output}\n{_how_it_ended(status)}".strip()), launches]
+        return [*outcomes, Passed(name, output.strip()), launches]
+    return [*outcomes, Failed(name, f"{output}\n{_how_it_ended(status)}".strip()), launches]
+
+
+def _headers(environment: Environment) -> Outcome:
+    """Triton compiles its link to the driver where the server starts (triton/runtime/build.py)."""
+    name = "loads: Python's headers are there for what the engine compiles"
+    status, output = run_python(environment, FIND_HEADERS, IMPORT_SECONDS)
+    if status == 0:
+        return Passed(name, output.strip())
+    return Failed(name, f"{output}\n{_how_it_ended(status)}".strip(), PYTHON_HEADERS)
 
 
 def run_python(environment: Environment, code: str, seconds: float) -> tuple[int, str]:
