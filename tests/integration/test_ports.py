@@ -61,12 +61,22 @@ def test_a_port_is_taken_before_anything_listens_on_it() -> None:
 
 
 def test_connections_that_are_closing_take_no_port() -> None:
-    with socket.create_server((HERE, 0)) as server:
+    with socket.create_server((HERE, 0), reuse_port=True) as server:
         port = server.getsockname()[1]
         with socket.create_connection((HERE, port)) as client:
             server.accept()[0].close()  # the side that closes first has to wait
             assert client.recv(1) == b""
     assert port_is_free(HERE, port)
+
+
+def test_a_port_that_llama_cpp_could_not_bind_is_not_free() -> None:
+    """The closing connections are those of a server that asked for ``SO_REUSEADDR`` alone."""
+    with socket.create_server((HERE, 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection((HERE, port)) as client:
+            server.accept()[0].close()
+            assert client.recv(1) == b""
+    assert not port_is_free(HERE, port)
 
 
 def test_who_listens(stranger: tuple[int, int]) -> None:

@@ -71,19 +71,24 @@ def choose_port(
 def port_is_free(address: str, port: int) -> bool:
     """Whether a server could bind the port now; raises `UsageError` where none ever could.
 
-    A server that has bound and does not listen yet lets others bind too, as they all ask for
-    ``SO_REUSEADDR``: without it nobody can. Nor where connections of an earlier server are closing.
+    A server that has bound and does not listen yet lets others bind too, where all ask for the
+    same option. Without one nobody can; nor where connections of an earlier server are closing,
+    and then vLLM's and uvicorn's option must do, and llama.cpp's.
     """
     if not 1 <= port <= 65535:
         raise UsageError(f"{port} is not a port", hint="ports are 1 to 65535")
-    return _binds(address, port, 0) or (_binds(address, port, 1) and _closing(port))
+    if _binds(address, port):
+        return True
+    options = (socket.SO_REUSEADDR, socket.SO_REUSEPORT)
+    return all(_binds(address, port, option) for option in options) and _closing(port)
 
 
-def _binds(address: str, port: int, reuse: int) -> bool:
+def _binds(address: str, port: int, option: int | None = None) -> bool:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+            if option is not None:
+                probe.setsockopt(socket.SOL_SOCKET, option, 1)
             probe.bind((address, port))
     except PermissionError:
         raise UsageError(f"port {port} is for root alone", hint="take a port above 1023") from None
