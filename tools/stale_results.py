@@ -36,7 +36,9 @@ def main() -> int:
         if changed is None:
             print(f"NOT CHECKED: {name}: its commit {result['commit'][:12]} is not in this clone")
         elif changed:
-            print(f"STALE: {name} ({result['date']}): changed since: {', '.join(changed)}")
+            first, more = ", ".join(changed[:4]), len(changed) - 4
+            others = f" and {more} more" if more > 0 else ""
+            print(f"STALE: {name} ({result['date']}): changed since: {first}{others}")
         else:
             print(f"fresh: {name} ({result['date']})")
     for ring in ("heavy", "gpu"):
