@@ -43,6 +43,8 @@ def main() -> int:
         argv = [sys.executable, "-m", "pytest", "-v", f"--junitxml={report}", f"tests/{ring}"]
         with (folder / f"{ring}.log").open("w", encoding="utf-8") as log:
             status = subprocess.call(argv, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        path = folder / f"{ring}.log"
+        path.write_text(path.read_text("utf-8").replace(str(ROOT), "."), "utf-8")
         result = {"script": "benchmarks/run_ring.py", "log": f"{ring}.log", "status": status}
         write_result(f"{ring}/{ring}", PROVES[ring], {**result, "outcomes": outcomes(report)})
     return status
