@@ -17,7 +17,16 @@ from sartor.errors import (
 from sartor.host.describe import parse_host
 from sartor.host.model import Disk, Host, Tool
 from sartor.models.model import Model
-from sartor.plan.model import Accepted, Candidate, IndexUse, Plan, Rejected, Request, Unchecked
+from sartor.plan.model import (
+    Accepted,
+    Candidate,
+    IndexUse,
+    Plan,
+    Rejected,
+    Request,
+    Unchecked,
+    environment_key,
+)
 from sartor.plan.planner import indexes_to_ask, plan
 
 WHOLE = "cpu=zen5, arch=x86_64, glibc=2.39, python=3.12, ram=64G, disk=200G, gcc=13.2, g++=13.2"
@@ -167,6 +176,7 @@ def test_no_python_of_a_supported_version() -> None:
 
 class TestDisk:
     HOST = parse_host("cpu-only, cpu=zen5, disk=50M")
+    ROOMY = parse_host("cpu-only, cpu=zen5")
 
     def test_too_little_room_is_an_error_of_its_own(self) -> None:
         with pytest.raises(DiskFullError) as raised:
@@ -175,19 +185,24 @@ class TestDisk:
         assert raised.value.hint
 
     def test_what_is_built_needs_no_room(self) -> None:
-        there = {("llama.cpp", "published", version("llama.cpp", "published"))}
-        planned = plan(self.HOST, Request(), built=there)
+        planned = plan(self.HOST, Request(), built={key_on(self.ROOMY, Request())})
         assert planned.stack.build == "published"
         assert "disk" in reasons(planned, "vllm", "cpu")
 
-    def test_another_version_that_is_built_does_not_count(self) -> None:
+    def test_the_same_build_for_another_python_does_not_count(self) -> None:
+        with_pythons = [Tool("python3.11", "/a", "3.11.9"), Tool("python3.12", "/b", "3.12.3")]
+        tight, roomy = (
+            msgspec.structs.replace(host, pythons=with_pythons) for host in (self.HOST, self.ROOMY)
+        )
+        there = {key_on(roomy, Request(python="3.11"))}
+        assert plan(tight, Request(python="3.11"), built=there).stack.python.path == "/a"
         with pytest.raises(DiskFullError):
-            plan(self.HOST, Request(), built={("llama.cpp", "published", "0")})
+            plan(tight, Request(python="3.12"), built=there)
 
 
-def version(engine: str, build: str) -> str:
-    """The version of a build in the facts."""
-    return next(b.version for e in engines() for b in e.build if (e.name, b.id) == (engine, build))
+def key_on(host: Host, request: Request) -> str:
+    """The key of the environment that is planned for a host."""
+    return environment_key(plan(host, request).stack)
 
 
 class TestIndexes:
@@ -207,7 +222,7 @@ class TestIndexes:
 
     def test_what_is_built_needs_none(self) -> None:
         build = "published-cuda-12.8"
-        there = {("llama.cpp", build, version("llama.cpp", build))}
+        there = {key_on(self.HOST, Request())}
         assert indexes_to_ask(self.HOST, Request(), None, there) == []
         lost = IndexUse("xllamacpp-cu128", "https://x", ["xllamacpp"], "not reached", "offline")
         planned = plan(self.HOST, Request(), indexes={lost.id: lost}, built=there)
