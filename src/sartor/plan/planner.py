@@ -21,6 +21,7 @@ from sartor.errors import (
 )
 from sartor.host.summary import summary
 from sartor.plan.case import Case
+from sartor.plan.gpu_rules import compute_capability
 from sartor.plan.memory import fit
 from sartor.plan.model import (
     Accepted,
@@ -30,6 +31,7 @@ from sartor.plan.model import (
     IndexUse,
     Plan,
     Request,
+    Unchecked,
     environment_key,
 )
 from sartor.plan.native import defects
@@ -150,11 +152,15 @@ def indexes_to_ask(
     return list(wanted.values())
 
 
-def _rank(case: Case) -> tuple[bool, int, int]:
-    """On a GPU first, then by the engine's rank there, then in the order of the facts."""
+def _rank(case: Case) -> tuple[bool, int, bool, int]:
+    """On a GPU first, then by the engine's rank there, then in the order of the facts.
+
+    Of one engine's builds, those that are declared for a GPU come before those that may run on it.
+    """
     position = case.engine.build.index(case.build)
     accelerator = case.build.accelerator
-    return (accelerator != "cuda", case.engine.rank[accelerator], position)
+    is_unsure = isinstance(compute_capability(case), Unchecked)
+    return (accelerator != "cuda", case.engine.rank[accelerator], is_unsure, position)
 
 
 def _because(chosen: Judged) -> list[str]:

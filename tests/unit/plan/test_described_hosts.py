@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from sartor.engines.facts import engines
+from sartor.engines.facts import BuildFact, engines
 from sartor.errors import (
     CompilerMissingError,
     DiskFullError,
@@ -17,9 +17,11 @@ from sartor.errors import (
 from sartor.host.describe import parse_host
 from sartor.host.model import Disk, Host, Tool
 from sartor.models.model import Model
+from sartor.plan.devices import coverage
 from sartor.plan.model import (
     Accepted,
     Candidate,
+    Device,
     IndexUse,
     Plan,
     Rejected,
@@ -50,6 +52,7 @@ def reasons(planned: Plan, engine: str, build: str) -> list[str]:
         ("h200, driver=580.159", "vllm", "0.32.0"),
         ("v100, driver=535.183", "vllm", "0.19.1"),
         ("gb10, driver=580.95", "vllm", "0.32.0"),
+        ("b300, driver=575.57", "vllm", "0.19.1"),
         ("rtx-5090, rtx-3090, driver=580.95", "vllm", "0.32.0"),
         ("2x rtx-3090, h100, driver=580.95", "vllm", "0.32.0"),
         ("h100:mig-1g.10gb, driver=580.95", "vllm", "0.32.0"),
@@ -82,6 +85,65 @@ def test_an_old_driver_says_which_would_do() -> None:
     assert "575.57" in rejection.found
     assert rejection.hint
     assert "580" in rejection.hint
+
+
+@pytest.mark.parametrize("branch", ["580", "580.65"])
+def test_a_bare_driver_branch_is_not_compared(branch: str) -> None:
+    planned = plan(parse_host(f"rtx-5090, driver={branch}"), Request())
+    assert reasons(planned, "vllm", "0.32.0") == []
+    open_questions = {d.rule: d.why for d in candidate(planned, "vllm", "0.32.0").unchecked}
+    assert "state the whole version" in open_questions["driver"]
+    older = plan(parse_host("rtx-5090, driver=575"), Request())
+    assert reasons(older, "vllm", "0.32.0") == ["driver"]
+    newer = plan(parse_host("rtx-5090, driver=581"), Request())
+    assert "driver" not in {d.rule for d in candidate(newer, "vllm", "0.32.0").unchecked}
+
+
+@pytest.mark.parametrize(
+    ("name", "newer", "older"), [("b300", "10.3", "10.0"), ("gb10", "12.1", "12.0")]
+)
+def test_machine_code_for_an_older_minor_version_may_run(name: str, newer: str, older: str) -> None:
+    planned = plan(parse_host(f"{name}, driver=575.57"), Request(engine="vllm"))
+    assert "compute-capability" not in reasons(planned, "vllm", "0.19.1")
+    open_questions = {d.rule: d.why for d in candidate(planned, "vllm", "0.19.1").unchecked}
+    remark = open_questions["compute-capability"]
+    assert f"machine code for {older} is declared and may run on {newer}" in remark
+    assert f"({older}a) is not read" in remark
+    exact = plan(parse_host(f"{name}, driver=580.95"), Request(engine="vllm"))
+    assert exact.stack.build == "0.32.0"
+
+
+class TestCoverage:
+    def build(self, native: list[str], ptx: list[str]) -> BuildFact:
+        row = next(b for e in engines() for b in e.build if b.id == "published-cuda-12.8")
+        return msgspec.structs.replace(row, native=native, ptx=ptx)
+
+    @pytest.mark.parametrize(
+        ("native", "ptx", "capability", "verdict"),
+        [
+            (["8.6"], [], "8.6", "native"),
+            (["8.0", "8.6"], [], "8.9", "maybe"),
+            (["8.9"], [], "8.6", "missing"),
+            (["8.0"], [], "9.0", "missing"),
+            (["8.6"], [], "8.7", "missing"),  # a Tegra part
+            (["8.7"], [], "8.9", "missing"),
+            (["8.6"], ["8.0"], "8.9", "jit"),
+            (["12.0"], [], "12.9", "maybe"),  # not in the facts
+        ],
+    )
+    def test_verdicts(
+        self, native: list[str], ptx: list[str], capability: str, verdict: str
+    ) -> None:
+        device = Device("0", "x", capability, None)
+        assert coverage(self.build(native, ptx), device, "12.8").verdict == verdict
+
+
+def test_builds_that_are_declared_for_a_gpu_come_first() -> None:
+    planned = plan(parse_host("gb10, driver=580.95"), Request())
+    vllm = [c.build for c in planned.candidates if c.engine == "vllm"]
+    assert vllm == ["0.32.0", "0.25.1", "0.19.1", "cpu"]
+    both = plan(parse_host("b300, h100, driver=575.57"), Request(engine="vllm"))
+    assert [d.compute_capability for d in both.fit.devices] == ["9.0"]
 
 
 def test_a_gpu_that_is_left_idle_is_said() -> None:
