@@ -22,7 +22,7 @@ from sartor.errors import (
 from sartor.host.summary import summary
 from sartor.plan.case import Case
 from sartor.plan.gpu_rules import compute_capability
-from sartor.plan.memory import fit
+from sartor.plan.memory import fit, trained_context
 from sartor.plan.model import (
     Accepted,
     Candidate,
@@ -98,8 +98,15 @@ def plan(
         because=_because(chosen),
         warnings=_warnings(chosen, judged),
         candidates=[j.candidate for j in judged],
-        not_checked=[f"{d.rule}: {d.why}" for d in chosen.candidate.unchecked],
+        not_checked=[f"{d.rule}: {d.why}" for d in chosen.candidate.unchecked] + unsaid(model),
     )
+
+
+def unsaid(model: Model | None) -> list[str]:
+    """What the model's file does not say, and what happens then."""
+    if model is None or model.chat_template is not False:
+        return []
+    return ["chat-template: no chat template in the file; the engine's default is used"]
 
 
 def judge(case: Case) -> Judged:
@@ -200,7 +207,7 @@ def _warnings(chosen: Judged, judged: list[Judged]) -> list[str]:
             f"({row.symptom})"
             for row, version in defects(case)
         ]
-    trained = case.model.context_length if case.model else None
+    trained = trained_context(case)
     if case.request.context and trained and case.request.context > trained:
         warnings.append(
             f"the context is {chosen.fit.context} tokens: the model was trained for no more"

@@ -16,6 +16,8 @@ from sartor.errors import (
 )
 from sartor.host.describe import parse_host
 from sartor.host.model import Disk, Host, Tool
+from sartor.line import fitted
+from sartor.models.demo_weights import DEMO_SHAPE
 from sartor.models.model import Model
 from sartor.plan.devices import coverage
 from sartor.plan.model import (
@@ -318,6 +320,32 @@ class TestModel:
         planned = plan(parse_host("cpu-only, cpu=zen5"), Request(context=100_000), model)
         assert planned.fit.context == 2048
         assert any("2048" in warning for warning in planned.warnings)
+
+    def test_the_demo_model_s_training_bounds_the_context(self) -> None:
+        planned = plan(parse_host("cpu-only, cpu=zen5"), Request(context=1_000_000_000))
+        assert planned.fit.context == DEMO_SHAPE.context
+        assert any(str(DEMO_SHAPE.context) in warning for warning in planned.warnings)
+        unasked = plan(parse_host("cpu-only, cpu=zen5"), Request())
+        assert unasked.fit.context == DEMO_SHAPE.context
+        assert not any("trained" in warning for warning in unasked.warnings)
+
+    def test_all_sequences_that_room_is_kept_for_count(self) -> None:
+        model = msgspec.structs.replace(self.model(0, "safetensors"), kv_bytes_per_token=1 << 20)
+        on_cpu = plan(parse_host("cpu-only, cpu=zen5, ram=64G"), Request(context=1024), model)
+        on_gpu = plan(parse_host("h200, driver=580.95"), Request(context=1024), model)
+        assert on_cpu.stack.engine == on_gpu.stack.engine == "vllm"
+        assert on_cpu.fit.needed_bytes == 4 << 30
+        assert on_gpu.fit.needed_bytes == 1 << 30
+        with pytest.raises(ModelTooLargeError):
+            plan(parse_host("cpu-only, cpu=zen5, ram=3G"), Request(context=1024), model)
+
+    @pytest.mark.parametrize(("there", "notes"), [(False, 1), (True, 0), (None, 0)])
+    def test_a_missing_chat_template_is_said(self, there: bool | None, notes: int) -> None:
+        model = msgspec.structs.replace(self.model(1 << 20), chat_template=there)
+        planned = plan(parse_host("cpu-only, cpu=zen5"), Request(), model)
+        assert sum("no chat template" in text for text in planned.not_checked) == notes
+        plain = msgspec.structs.replace(planned, not_checked=[])
+        assert len(fitted(fitted(plain, model), model).not_checked) == notes
 
 
 class TestRequest:
