@@ -19,7 +19,7 @@ import msgspec
 
 from sartor.errors import HostDescriptionError, UnknownGpuError, closest
 from sartor.host.model import Host
-from sartor.host.names import closest_gpus, gpu_fact
+from sartor.host.names import closest_gpus, gpu_fact, why_unknown
 from sartor.host.stated import KEYS, Faults, Stated, StatedGpu, host_of
 
 if TYPE_CHECKING:
@@ -166,9 +166,9 @@ def is_known(gpu: StatedGpu, faults: Faults) -> bool:
     """Whether the facts know the GPU, or its compute capability is stated; else a fault."""
     if gpu.name and (gpu.compute_capability or gpu_fact(gpu.name)):
         return True
-    faults.add_unknown_gpu(
-        gpu.where, f"no GPU called `{gpu.name}`{suggest(closest_gpus(gpu.name))}"
-    )
+    reason = why_unknown(gpu.name)
+    remark = f": {reason}" if reason else suggest(closest_gpus(gpu.name))
+    faults.add_unknown_gpu(gpu.where, f"no GPU called `{gpu.name}`{remark}")
     return False
 
 
