@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 BRAND = "nvidia"
 ALIKE = 0.75  # names of GPUs are short, and half of every one is the same
-CPU_PATH = "the CPU path works without one: write `cpu-only` instead"
 OTHER_MAKERS = re.compile(
     r"\b(?:amd|ati|radeon|instinct|firepro|vega|rx(?:\d{3,4}\w*)?|mi\d{2,3}[a-z]?|w[67]\d00"
     r"|intel|arc|iris|uhd|gaudi\d?|a(?:3[157]0|380|550|580|730|750|770)m?|b5[78]0)\b"
@@ -92,7 +91,7 @@ def why_unknown(name: str) -> str | None:
     """Why a name that the facts do not hold is none of theirs; None where it may be a slip."""
     wanted = slug(name)
     if OTHER_MAKERS.search(wanted):
-        return f"Sartor knows NVIDIA GPUs only; {CPU_PATH}"
+        return "Sartor knows NVIDIA GPUs only; the CPU path works with `cpu-only`"
     if BEFORE_PASCAL.search(wanted):
-        return f"it is older than Pascal, the first generation that Sartor knows; {CPU_PATH}"
+        return "older than Pascal; the CPU path works with `cpu-only`"
     return None

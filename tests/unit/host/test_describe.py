@@ -168,6 +168,8 @@ def test_a_gpu_of_another_maker_is_said() -> None:
         parse_host("rx 7900 xtx")
     assert "NVIDIA GPUs only" in caught.value.found[0]
     assert "did you mean" not in caught.value.found[0]
+    assert "`cpu-only`" in (caught.value.hint or "")
+    assert "sm_120" not in (caught.value.hint or "")
 
 
 def test_unknown_gpus_alone_have_their_own_error() -> None:
