@@ -246,9 +246,12 @@ def all_errors() -> list[type[SartorError]]:
     return sorted(SartorError.__subclasses__(), key=lambda c: c.exit_code)
 
 
-def closest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The names among ``known`` that ``name`` was probably meant to be, best first."""
-    return difflib.get_close_matches(name.lower(), list(known), n=most, cutoff=0.5)
+def closest(name: str, known: Iterable[str], most: int = 3, cutoff: float = 0.5) -> list[str]:
+    """The names among ``known`` that ``name`` was probably meant to be, best first.
+
+    ``cutoff`` is how alike they must be, from 0 to 1; short names want more.
+    """
+    return difflib.get_close_matches(name.lower(), list(known), n=most, cutoff=cutoff)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

@@ -50,6 +50,14 @@ def kv(metadata: dict[str, Value] | None = None, **integers: int | list[int]) ->
     return gguf_kv_bytes(read_header(io.BytesIO(gguf(metadata, **named)), "x"))
 
 
+def test_a_chat_template_in_a_gguf_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(gguf())
+    assert local_gguf(path, "x").chat_template is False
+    path.write_bytes(gguf({"tokenizer.chat_template": scalar(ValueType.STRING, "{{ messages }}")}))
+    assert local_gguf(path, "x").chat_template is True
+
+
 def test_kv_bytes_from_a_gguf_header() -> None:
     assert kv() == 2 * 4 * 8 * 16
     assert kv(head_count_kv=2) == 2 * 4 * 2 * 16

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import hashlib
 import os
 import shutil
 import sys
@@ -31,6 +30,7 @@ from sartor.paths import (
     make_folder,
     write_atomically,
 )
+from sartor.plan.model import environment_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,15 +39,6 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 RECORD = "sartor-environment.json"
-
-
-def environment_key(stack: Stack) -> str:
-    """16 hexadecimal digits that stand for everything in the stack that makes a difference.
-
-    The state of an index and the room on the disk do not.
-    """
-    plain = msgspec.structs.replace(stack, indexes=[], label="", disk_mb=0)
-    return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:16]
 
 
 def find(places: Places, key: str) -> Environment | None:
@@ -61,11 +52,10 @@ def find(places: Places, key: str) -> Environment | None:
     return environment if usable else None
 
 
-def built(places: Places) -> frozenset[tuple[str, str, str]]:
-    """Engine, build and version of every finished environment."""
-    found = (find(places, record.parent.name) for record in places.environments.glob(f"*/{RECORD}"))
-    stacks = [environment.stack for environment in found if environment]
-    return frozenset((stack.engine, stack.build, stack.version) for stack in stacks)
+def built(places: Places) -> frozenset[str]:
+    """The keys of every finished environment."""
+    keys = (record.parent.name for record in places.environments.glob(f"*/{RECORD}"))
+    return frozenset(key for key in keys if find(places, key))
 
 
 def ensure(stack: Stack, places: Places, reporter: Reporter) -> tuple[Environment, bool]:

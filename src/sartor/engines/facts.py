@@ -62,7 +62,8 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``split`` says how a model is spread over several GPUs: by layers over any mixture, or by
     tensors over equal parts. ``rank`` orders the engines among each other on one accelerator; 1 is
-    asked first.
+    asked first. ``sequences`` says for how many sequences of the whole context room for the KV
+    cache is kept ahead, by accelerator.
     """
 
     name: str
@@ -72,6 +73,7 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     licence: str
     default_context: int
     rank: dict[str, int]
+    sequences: dict[str, int]
     default_gpu_memory_fraction: float
     split: Literal["layers", "tensors"]
     start_timeout_seconds: float

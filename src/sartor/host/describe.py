@@ -19,7 +19,7 @@ import msgspec
 
 from sartor.errors import HostDescriptionError, UnknownGpuError, closest
 from sartor.host.model import Host
-from sartor.host.names import closest_gpus, gpu_fact
+from sartor.host.names import closest_gpus, gpu_fact, why_unknown
 from sartor.host.stated import KEYS, Faults, Stated, StatedGpu, host_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 EXAMPLE = "rtx-5090, driver=575.57, cpu=zen5, ram=64G"
 NO_GPU = ("cpu-only", "no-gpu")
+NEW_GPU_HINT = (
+    "write the name as `nvidia-smi -L` prints it, or state the compute capability of a new GPU, "
+    "for example `my-gpu:sm_120:32G`"
+)
+NO_GPU_HINT = "describe the machine as `cpu-only` to plan for its CPU"
 GPU_KEYS = ("gpus", "gpu")
 MOST_GPUS = 64
 COUNT_BEFORE = re.compile(r"([0-9]{1,4})\s*x\s*(.+)", re.IGNORECASE | re.DOTALL)
@@ -62,8 +67,7 @@ def finish(stated: Stated, faults: Faults) -> Host:
         raise UnknownGpuError(
             "no GPU of that name is known",
             found=faults.lines,
-            hint="write the name as `nvidia-smi -L` prints it, or state the compute capability of "
-            "a new GPU, for example `my-gpu:sm_120:32G`",
+            hint=NO_GPU_HINT if faults.strangers == len(faults.lines) else NEW_GPU_HINT,
         )
     raise HostDescriptionError(
         "the description of the host cannot be read",
@@ -166,9 +170,10 @@ def is_known(gpu: StatedGpu, faults: Faults) -> bool:
     """Whether the facts know the GPU, or its compute capability is stated; else a fault."""
     if gpu.name and (gpu.compute_capability or gpu_fact(gpu.name)):
         return True
-    faults.add_unknown_gpu(
-        gpu.where, f"no GPU called `{gpu.name}`{suggest(closest_gpus(gpu.name))}"
-    )
+    reason = why_unknown(gpu.name)
+    remark = f": {reason}" if reason else suggest(closest_gpus(gpu.name))
+    what = f"no GPU called `{gpu.name}`{remark}"
+    faults.add_unknown_gpu(gpu.where, what, is_stranger=reason is not None)
     return False
 
 

@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from sartor.facts import GpuFact
 
 BRAND = "nvidia"
+ALIKE = 0.75  # names of GPUs are short, and half of every one is the same
+OTHER_MAKERS = re.compile(
+    r"\b(?:amd|ati|radeon|instinct|firepro|vega|rx(?:\d{3,4}\w*)?|mi\d{2,3}[a-z]?|w[67]\d00"
+    r"|intel|arc|iris|uhd|gaudi\d?|a(?:3[157]0|380|550|580|730|750|770)m?|b5[78]0)\b"
+)
+BEFORE_PASCAL = re.compile(
+    r"\b(?:fermi|kepler|maxwell|k\d{1,4}[a-z]?|m(?:6|10|40|60)|m\d{3,4}m?"
+    r"|gt[xs]?-?[2-9]\d\d(?:m|mx|ti)?|9[1-9]0(?:m|mx|ti)?|gtx-titan.*|titan-(?:black|z)"
+    r"|jetson-(?:nano(?!-super)|tx1|tk1)|tegra-(?:k1|x1))\b"
+)
 
 
 def slug(text: str) -> str:
@@ -73,4 +83,15 @@ def by_letters(wanted: str) -> GpuFact | None:
 def closest_gpus(name: str) -> list[str]:
     """The ids that ``name`` was probably meant to be, best first."""
     by_spelling = {s: row.id for row in reversed(facts.gpus()) for s in spellings(row)}
-    return list(dict.fromkeys(by_spelling[s] for s in closest(slug(name), by_spelling, most=6)))[:3]
+    near = closest(slug(name), by_spelling, most=6, cutoff=ALIKE)
+    return list(dict.fromkeys(by_spelling[s] for s in near))[:3]
+
+
+def why_unknown(name: str) -> str | None:
+    """Why a name that the facts do not hold is none of theirs; None where it may be a slip."""
+    wanted = slug(name)
+    if OTHER_MAKERS.search(wanted):
+        return "Sartor knows NVIDIA GPUs only; the CPU path works with `cpu-only`"
+    if BEFORE_PASCAL.search(wanted):
+        return "older than Pascal; the CPU path works with `cpu-only`"
+    return None

@@ -99,14 +99,16 @@ class Faults:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.unknown_gpus = 0
+        self.strangers = 0
 
     def add(self, where: str, what: str) -> None:
         """One more fault, at ``where``."""
         self.lines.append(f"`{where}`: {what}")
 
-    def add_unknown_gpu(self, where: str, what: str) -> None:
-        """One more fault, which is a GPU that the facts do not know."""
+    def add_unknown_gpu(self, where: str, what: str, *, is_stranger: bool) -> None:
+        """One more fault, which is a GPU that the facts do not know; a stranger never will be."""
         self.unknown_gpus += 1
+        self.strangers += is_stranger
         self.add(where, what)
 
     @property

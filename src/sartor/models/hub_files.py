@@ -183,9 +183,7 @@ def _fill_blob(cache: Cache, source: Source, progress: _Progress) -> None:
         if is_whole(blob, source.size_bytes):
             return
         blob.parent.mkdir(parents=True, exist_ok=True)
-        resumed = _size(partial) > 0
-        _download(source, partial, progress.advance)
-        if resumed:
+        if _download(source, partial, progress.advance):
             _check_content(partial, source)
         partial.replace(blob)
 
@@ -207,17 +205,22 @@ def _locked(path: Path, reporter: Reporter) -> Iterator[None]:
         lock.release()
 
 
-def _download(source: Source, partial: Path, advance: Callable[[int], None]) -> None:
-    """Grow ``partial`` to the whole content; gives up after a few tries that bring nothing."""
+def _download(source: Source, partial: Path, advance: Callable[[int], None]) -> bool:
+    """Grow ``partial`` to the whole content; gives up after a few tries that bring nothing.
+
+    Returns whether it was put together: from several requests, or with what was there before.
+    """
     partial.touch()
     stalled = 0
+    is_joined = _size(partial) > 0
     while True:
         start = partial.stat().st_size
         if start > source.size_bytes:
             partial.write_bytes(b"")
             start = 0
         if start == source.size_bytes:
-            return
+            return is_joined
+        is_joined = start > 0
         try:
             _stream(source.url, partial, start, advance)
         except Exception as error:
@@ -251,7 +254,7 @@ def _position(file: BinaryIO, start: int) -> None:
 
 
 def _check_content(partial: Path, source: Source) -> None:
-    """Check the hash of a file that was put together from several tries, where there is one."""
+    """Check the hash of a file that was put together, where there is one."""
     if not _SHA256.fullmatch(source.etag):
         return
     with partial.open("rb") as file:

@@ -74,6 +74,7 @@ def gguf_model(  # noqa: PLR0913 - what the header cannot say
         kv_bytes_per_token=gguf_kv_bytes(header),
         quantization=quantization,
         files=files,
+        chat_template="tokenizer.chat_template" in header.metadata,
     )
 
 

@@ -24,7 +24,8 @@ class Model(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.model/1
     on this machine. ``name`` is the name that clients use. ``size_bytes`` counts the weights.
     ``context_length`` is what the model was trained for, in tokens. ``kv_bytes_per_token`` is for
     an f16 cache, over all layers that keep every token; None where it is not known.
-    ``repository`` and ``revision`` (a commit) are those of the hub.
+    ``repository`` and ``revision`` (a commit) are those of the hub. ``chat_template`` says whether
+    a GGUF file holds one; None where that was not read.
     """
 
     reference: str
@@ -41,6 +42,7 @@ class Model(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.model/1
     files: list[ModelFile] = []
     repository: str | None = None
     revision: str | None = None
+    chat_template: bool | None = None
 
 
 def estimate_memory(model: Model, context: int) -> int:

@@ -34,17 +34,27 @@ def _of_gpu(gpu: Gpu, host: Host) -> list[Device]:
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """What a build holds for one device, and why that is said."""
+    """What a build holds for one device, and why that is said.
 
-    verdict: Literal["native", "jit", "missing", "unknown"]
+    ``maybe``: machine code for an older minor version of the device's major one, which runs unless
+    it is architecture-specific. ``unknown``: the device or its driver is not known well enough.
+    """
+
+    verdict: Literal["native", "jit", "maybe", "missing", "unknown"]
     because: str
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the makers' word is that the build runs there."""
+        return self.verdict in {"native", "jit"}
 
 
 def coverage(build: BuildFact, device: Device, driver_cuda: str | None) -> Coverage:
     """What the makers declare that ``build`` does on ``device`` under that driver.
 
     Plain PTX serves any newer or equal device where the driver's CUDA is at least the one that
-    introduced its ISA (measured on an H200).
+    introduced its ISA, plain machine code any newer minor version of its own major one (measured
+    on an H200); the facts do not say which machine code is plain.
     """
     capability = device.compute_capability
     found = known_version(capability)
@@ -52,9 +62,43 @@ def coverage(build: BuildFact, device: Device, driver_cuda: str | None) -> Cover
         return Coverage("unknown", "its compute capability is not known")
     if capability in build.native:
         return Coverage("native", f"machine code is declared for {capability}")
+    compiled = _by_ptx(build, found, driver_cuda)
+    older = None if compiled.is_sure else _older_native(build, found)
+    if older is None:
+        return compiled
+    return Coverage(
+        "maybe",
+        f"machine code for {older} is declared and may run on {capability}; whether it is "
+        f"architecture-specific ({older}a) is not read",
+    )
+
+
+def _older_native(build: BuildFact, found: Version) -> str | None:
+    """The newest declared machine code of the same major version that is older than ``found``.
+
+    Tegra parts and others do not run each other's.
+    """
+    fitting = [
+        native
+        for native in build.native
+        if Version(native).major == found.major
+        and Version(native) < found
+        and not {_is_tegra(Version(native)), _is_tegra(found)} >= {True, False}
+    ]
+    return max(fitting, key=Version, default=None)
+
+
+def _is_tegra(capability: Version) -> bool | None:
+    """Whether the compute capability is a Tegra part's; None where it is not in the facts."""
+    rows = (row for row in facts.archs() if Version(row.compute_capability) == capability)
+    return next((row.tegra for row in rows), None)
+
+
+def _by_ptx(build: BuildFact, found: Version, driver_cuda: str | None) -> Coverage:
+    """What the declared PTX does on a device of compute capability ``found``."""
     older = [p for p in build.ptx if Version(p) <= found]
     if not older:
-        return Coverage("missing", f"nothing is declared for {capability}")
+        return Coverage("missing", f"nothing is declared for {found}")
     ptx = max(older, key=Version)
     wanted = build.driver_cuda_for_ptx
     have = known_version(driver_cuda)

@@ -10,7 +10,7 @@ from sartor import facts
 from sartor.host.names import gpu_fact
 from sartor.plan.devices import Coverage, compilable, coverage, devices
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
-from sartor.plan.versions import known_version
+from sartor.plan.versions import known_version, leaves_open
 
 if TYPE_CHECKING:
     from sartor.plan.case import Case
@@ -45,10 +45,13 @@ def driver(case: Case) -> Decision | None:
     found = known_version(version)
     if version is None or found is None:
         return Unchecked("driver", wanted, "the driver's version is not known")
-    if found >= Version(case.build.driver_min):
+    minimum = Version(case.build.driver_min)
+    if leaves_open(found, minimum):
+        why = f"only {version} is known of the driver's version: state the whole version"
+        return Unchecked("driver", wanted, why)
+    if found >= minimum:
         return Accepted("driver", wanted, version, case.declared)
-    branch = case.build.driver_min.split(".", 1)[0]
-    hint = f"a driver of branch {branch} or newer would unlock it"
+    hint = f"a driver of version {case.build.driver_min} or newer would unlock it"
     return Rejected("driver", wanted, version, case.declared, hint)
 
 
@@ -103,8 +106,9 @@ def _compiled(case: Case, device: Device) -> Coverage:
 
 
 def usable_devices(case: Case) -> list[Device]:
-    """The devices that the build can be expected to run on."""
-    return [d for d, verdict in device_verdicts(case) if verdict.verdict != "missing"]
+    """The devices that the build may run on: those that it is declared for before the others."""
+    usable = [(d, c) for d, c in device_verdicts(case) if c.verdict != "missing"]
+    return [d for d, _ in sorted(usable, key=lambda pair: not pair[1].is_sure)]
 
 
 def compute_capability(case: Case) -> Decision | None:
@@ -117,9 +121,8 @@ def compute_capability(case: Case) -> Decision | None:
     )
     verdicts = device_verdicts(case)
     found = "; ".join(f"{d.name} ({d.compute_capability}): {v.because}" for d, v in verdicts)
-    kinds = {v.verdict for _, v in verdicts}
-    if kinds == {"missing"}:
+    if any(v.is_sure for _, v in verdicts):
+        return Accepted("compute-capability", wanted, found, case.declared)
+    if all(v.verdict == "missing" for _, v in verdicts):
         return Rejected("compute-capability", wanted, found, case.declared)
-    if kinds <= {"missing", "unknown"}:
-        return Unchecked("compute-capability", wanted, found)
-    return Accepted("compute-capability", wanted, found, case.declared)
+    return Unchecked("compute-capability", wanted, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sartor.models.demo_weights import DEMO_SHAPE
 from sartor.models.model import estimate_memory
 from sartor.paths import human_bytes
 from sartor.plan.gpu_rules import usable_devices
@@ -12,6 +13,7 @@ from sartor.plan.model import Accepted, Decision, Device, Fit, Rejected, Uncheck
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sartor.engines.facts import EngineFacts
     from sartor.models.model import Model
     from sartor.plan.case import Case
 
@@ -21,12 +23,22 @@ EVIDENCE = "weights and KV cache, from the model's own header; a lower bound"
 def choose_context(case: Case) -> int:
     """The context in tokens: what was asked for, else the engine's default; never past training."""
     wanted = case.request.context or case.engine.default_context
-    return within_training(wanted, case.model) if case.model else wanted
+    return within_training(wanted, trained_context(case))
 
 
-def within_training(context: int, model: Model) -> int:
-    """No more tokens than the model was trained for."""
-    return min(context, model.context_length) if model.context_length else context
+def trained_context(case: Case) -> int | None:
+    """The context in tokens that the model, or else the demo model, was trained for."""
+    return case.model.context_length if case.model else DEMO_SHAPE.context
+
+
+def within_training(context: int, trained: int | None) -> int:
+    """No more tokens than a model was trained for; None where that is not known."""
+    return min(context, trained) if trained else context
+
+
+def needed_bytes(model: Model, context: int, engine: EngineFacts, accelerator: str) -> int:
+    """What the weights take, and the KV cache of all sequences the engine keeps room for."""
+    return estimate_memory(model, context * engine.sequences[accelerator])
 
 
 def fit(case: Case) -> tuple[Fit, Decision | None]:
@@ -35,8 +47,9 @@ def fit(case: Case) -> tuple[Fit, Decision | None]:
     The decision is None where there is no model yet (a demo model of a few MB fits anywhere).
     """
     context = choose_context(case)
-    needed = estimate_memory(case.model, context) if case.model else None
-    if case.build.accelerator == "cpu":
+    where = case.build.accelerator
+    needed = needed_bytes(case.model, context, case.engine, where) if case.model else None
+    if where == "cpu":
         return _in_main_memory(case, context, needed)
     return _on_devices(case, context, needed)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 
 
@@ -106,6 +108,15 @@ class Stack(msgspec.Struct, frozen=True):
     source_sha256: str | None = None
     cmake_args: list[str] = []
     isa: str | None = None
+
+
+def environment_key(stack: Stack) -> str:
+    """16 hexadecimal digits that stand for everything in the stack that makes a difference.
+
+    The state of an index and the room on the disk do not.
+    """
+    plain = msgspec.structs.replace(stack, indexes=[], label="", disk_mb=0)
+    return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:16]
 
 
 class Fit(msgspec.Struct, frozen=True):

@@ -21,7 +21,8 @@ from sartor.errors import (
 )
 from sartor.host.summary import summary
 from sartor.plan.case import Case
-from sartor.plan.memory import fit
+from sartor.plan.gpu_rules import compute_capability
+from sartor.plan.memory import fit, trained_context
 from sartor.plan.model import (
     Accepted,
     Candidate,
@@ -29,22 +30,19 @@ from sartor.plan.model import (
     Fit,
     IndexUse,
     Plan,
-    Python,
     Request,
-    Stack,
+    Unchecked,
+    environment_key,
 )
-from sartor.plan.native import cmake_arguments, defects
-from sartor.plan.rules import RULES, choose_python, missing_libraries
+from sartor.plan.native import defects
+from sartor.plan.rules import RULES
+from sartor.plan.stack import index_use, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from sartor.host.model import Host
     from sartor.models.model import Model
-
-
-BuiltStack = tuple[str, str, str]
-"""Engine, build and version of a stack whose environment is there."""
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -77,13 +75,13 @@ def plan(
     request: Request,
     model: Model | None = None,
     indexes: dict[str, IndexUse] | None = None,
-    built: Collection[BuiltStack] = (),
+    built: Collection[str] = (),
 ) -> Plan:
     """The stack for ``host``, why it, and what was decided about every other candidate.
 
     ``model`` is None for the demo model. ``indexes`` are the makers' own indexes that were asked,
-    ``built`` the stacks whose environments are there. Raises the error of the rule that stood in
-    the way where no candidate is left.
+    ``built`` the keys (see `environment_key`) of the environments that are there. Raises the error
+    of the rule that stood in the way where no candidate is left.
     """
     request = normalise(request)
     judged = [judge(case) for case in _cases(host, request, model, indexes or {}, built)]
@@ -95,13 +93,20 @@ def plan(
     return Plan(
         host=summary(host),
         model=model.reference if model else None,
-        stack=_stack(chosen),
+        stack=stack_of(chosen.case, chosen.fit),
         fit=chosen.fit,
         because=_because(chosen),
         warnings=_warnings(chosen, judged),
         candidates=[j.candidate for j in judged],
-        not_checked=[f"{d.rule}: {d.why}" for d in chosen.candidate.unchecked],
+        not_checked=[f"{d.rule}: {d.why}" for d in chosen.candidate.unchecked] + unsaid(model),
     )
+
+
+def unsaid(model: Model | None) -> list[str]:
+    """What the model's file does not say, and what happens then."""
+    if model is None or model.chat_template is not False:
+        return []
+    return ["chat-template: no chat template in the file; the engine's default is used"]
 
 
 def judge(case: Case) -> Judged:
@@ -119,17 +124,22 @@ def _cases(
     request: Request,
     model: Model | None,
     indexes: dict[str, IndexUse],
-    built: Collection[BuiltStack],
+    built: Collection[str],
 ) -> list[Case]:
-    return [
-        Case(host, e, b, model, request, indexes, (e.name, b.id, b.version) in built)
-        for e in engines()
-        for b in e.build
-    ]
+    cases = [Case(host, e, b, model, request, indexes) for e in engines() for b in e.build]
+    return (
+        [msgspec.structs.replace(c, built=_is_built(c, built)) for c in cases] if built else cases
+    )
+
+
+def _is_built(case: Case, built: Collection[str]) -> bool:
+    """Whether the very environment is there that the candidate would get: its whole stack."""
+    place, _ = fit(case)
+    return environment_key(stack_of(case, place)) in built
 
 
 def indexes_to_ask(
-    host: Host, request: Request, model: Model | None, built: Collection[BuiltStack] = ()
+    host: Host, request: Request, model: Model | None, built: Collection[str] = ()
 ) -> list[IndexUse]:
     """The makers' own indexes that stand between a candidate and being chosen.
 
@@ -143,52 +153,21 @@ def indexes_to_ask(
             continue
         if case.built:
             break
-        wanted |= {i: _index_use(case, rows[i].url, i) for i in case.build.indexes}
+        wanted |= {i: index_use(case.build, rows[i]) for i in case.build.indexes}
         if case.build.index_optional or not case.build.indexes:
             break
     return list(wanted.values())
 
 
-def _rank(case: Case) -> tuple[bool, int, int]:
-    """On a GPU first, then by the engine's rank there, then in the order of the facts."""
+def _rank(case: Case) -> tuple[bool, int, bool, int]:
+    """On a GPU first, then by the engine's rank there, then in the order of the facts.
+
+    Of one engine's builds, those that are declared for a GPU come before those that may run on it.
+    """
     position = case.engine.build.index(case.build)
     accelerator = case.build.accelerator
-    return (accelerator != "cuda", case.engine.rank[accelerator], position)
-
-
-def _stack(chosen: Judged) -> Stack:
-    case, build, host = chosen.case, chosen.case.build, chosen.case.host
-    python = choose_python(case)
-    rows = {row.id: row for row in facts.indexes()}
-    isa = None
-    if build.how == "source" and host.cpu:
-        isa = f"{host.cpu.name}:{','.join(sorted(host.cpu.features))}"
-    return Stack(
-        engine=case.engine.name,
-        build=build.id,
-        label=build.label,
-        how=build.how,
-        version=build.version,
-        accelerator=build.accelerator,
-        launcher=build.launcher,
-        requirements=build.requirements,
-        modules=build.modules,
-        python=Python(python.path if python else None, python.version if python else None),
-        architecture=host.architecture,
-        disk_mb=build.disk_mb,
-        leave_out=build.leave_out,
-        indexes=[case.indexes.get(i) or _index_use(case, rows[i].url, i) for i in build.indexes],
-        supply=missing_libraries(case),
-        source_project=build.source_project,
-        source_sha256=build.source_sha256,
-        cmake_args=cmake_arguments(case, chosen.fit.devices),
-        isa=isa,
-    )
-
-
-def _index_use(case: Case, url: str, name: str) -> IndexUse:
-    build = case.build
-    return IndexUse(name, url, build.index_packages, optional=build.index_optional)
+    is_unsure = isinstance(compute_capability(case), Unchecked)
+    return (accelerator != "cuda", case.engine.rank[accelerator], is_unsure, position)
 
 
 def _because(chosen: Judged) -> list[str]:
@@ -228,7 +207,7 @@ def _warnings(chosen: Judged, judged: list[Judged]) -> list[str]:
             f"({row.symptom})"
             for row, version in defects(case)
         ]
-    trained = case.model.context_length if case.model else None
+    trained = trained_context(case)
     if case.request.context and trained and case.request.context > trained:
         warnings.append(
             f"the context is {chosen.fit.context} tokens: the model was trained for no more"

@@ -249,6 +249,7 @@ def _settings(
     environment: Environment, model: Model, fit: Fit, address: tuple[str, int], key: Path | None
 ) -> ServeSettings:
     stack = environment.stack
+    engine = engine_facts(stack.engine)
     return ServeSettings(
         model_path=str(model.path),
         model_name=model.name,
@@ -258,8 +259,10 @@ def _settings(
         accelerator=stack.accelerator,
         threads=usable_cores(),
         gpus=[d.id for d in fit.devices if d.id],
-        gpu_memory_fraction=engine_facts(stack.engine).default_gpu_memory_fraction,
-        kv_cache_bytes=(model.kv_bytes_per_token or 0) * fit.context * 4,
+        gpu_memory_fraction=engine.default_gpu_memory_fraction,
+        kv_cache_bytes=(model.kv_bytes_per_token or 0)
+        * fit.context
+        * engine.sequences[stack.accelerator],
         api_key_file=str(key) if key else None,
     )
 

@@ -15,7 +15,7 @@ from packaging.version import Version
 from sartor import facts
 from sartor.engines.facts import BuildFact, engine, engines
 from sartor.errors import UnknownEngineError
-from sartor.host.names import gpu_fact, slug
+from sartor.host.names import gpu_fact, slug, spellings, why_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -187,3 +187,8 @@ def test_engines_are_known_by_name_and_alias() -> None:
     with pytest.raises(UnknownEngineError) as raised:
         engine("vlm")
     assert "`vllm`" in str(raised.value.hint)
+
+
+def test_no_known_gpu_is_taken_for_a_stranger() -> None:
+    names = [spelling for row in facts.gpus() for spelling in spellings(row)]
+    assert [name for name in names if why_unknown(name)] == []

@@ -163,6 +163,15 @@ def test_all_faults_at_once() -> None:
     assert "`zen5`" in found[-1]
 
 
+def test_a_gpu_of_another_maker_is_said() -> None:
+    with pytest.raises(UnknownGpuError) as caught:
+        parse_host("rx 7900 xtx")
+    assert "NVIDIA GPUs only" in caught.value.found[0]
+    assert "did you mean" not in caught.value.found[0]
+    assert "`cpu-only`" in (caught.value.hint or "")
+    assert "sm_120" not in (caught.value.hint or "")
+
+
 def test_unknown_gpus_alone_have_their_own_error() -> None:
     with pytest.raises(UnknownGpuError) as caught:
         parse_host("rtx-5990, l4, ram=64G")

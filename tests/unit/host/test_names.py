@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sartor import facts
-from sartor.host.names import closest_gpus, gpu_fact, slug, spellings
+from sartor.host.names import closest_gpus, gpu_fact, slug, spellings, why_unknown
 
 
 @given(st.text())
@@ -60,3 +60,31 @@ def test_unknown_names() -> None:
     assert gpu_fact("") is None
     assert closest_gpus("RTX 5900")[0] == "rtx-5090"
     assert closest_gpus("%%%") == []
+
+
+@pytest.mark.parametrize("name", ["hal9000", "geforce", "potato", "m1 max", "k20x", "mi300x"])
+def test_absurd_guesses_are_not_made(name: str) -> None:
+    assert closest_gpus(name) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ("rx 7900 xtx, mi300x, arc a770, a770, radeon pro w7900, Intel Gaudi3, AMD", "NVIDIA"),
+        ("k80, m40, gtx 980, gtx-980-ti, GTX980m, titan x maxwell, 980ti", "older than Pascal"),
+        ("NVIDIA GeForce GTX TITAN X, quadro m4000, gt 710, jetson nano", "older than Pascal"),
+    ],
+)
+def test_names_that_are_no_slips(names: str, words: str) -> None:
+    for name in names.split(", "):
+        assert gpu_fact(name) is None
+        reason = why_unknown(name)
+        assert reason, name
+        assert words in reason
+        assert "`cpu-only`" in reason
+
+
+@pytest.mark.parametrize("name", ["rtx 5900", "gtx 1090", "tesla v10", "l4o", "h2000"])
+def test_slips_are_left_to_the_guesses(name: str) -> None:
+    assert why_unknown(name) is None
+    assert closest_gpus(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from sartor.engines.facts import engines
+from sartor.engines.facts import BuildFact, engines
 from sartor.errors import (
     CompilerMissingError,
     DiskFullError,
@@ -16,8 +16,21 @@ from sartor.errors import (
 )
 from sartor.host.describe import parse_host
 from sartor.host.model import Disk, Host, Tool
+from sartor.line import fitted
+from sartor.models.demo_weights import DEMO_SHAPE
 from sartor.models.model import Model
-from sartor.plan.model import Accepted, Candidate, IndexUse, Plan, Rejected, Request, Unchecked
+from sartor.plan.devices import coverage
+from sartor.plan.model import (
+    Accepted,
+    Candidate,
+    Device,
+    IndexUse,
+    Plan,
+    Rejected,
+    Request,
+    Unchecked,
+    environment_key,
+)
 from sartor.plan.planner import indexes_to_ask, plan
 
 WHOLE = "cpu=zen5, arch=x86_64, glibc=2.39, python=3.12, ram=64G, disk=200G, gcc=13.2, g++=13.2"
@@ -41,6 +54,7 @@ def reasons(planned: Plan, engine: str, build: str) -> list[str]:
         ("h200, driver=580.159", "vllm", "0.32.0"),
         ("v100, driver=535.183", "vllm", "0.19.1"),
         ("gb10, driver=580.95", "vllm", "0.32.0"),
+        ("b300, driver=575.57", "vllm", "0.19.1"),
         ("rtx-5090, rtx-3090, driver=580.95", "vllm", "0.32.0"),
         ("2x rtx-3090, h100, driver=580.95", "vllm", "0.32.0"),
         ("h100:mig-1g.10gb, driver=580.95", "vllm", "0.32.0"),
@@ -73,6 +87,65 @@ def test_an_old_driver_says_which_would_do() -> None:
     assert "575.57" in rejection.found
     assert rejection.hint
     assert "580" in rejection.hint
+
+
+@pytest.mark.parametrize("branch", ["580", "580.65"])
+def test_a_bare_driver_branch_is_not_compared(branch: str) -> None:
+    planned = plan(parse_host(f"rtx-5090, driver={branch}"), Request())
+    assert reasons(planned, "vllm", "0.32.0") == []
+    open_questions = {d.rule: d.why for d in candidate(planned, "vllm", "0.32.0").unchecked}
+    assert "state the whole version" in open_questions["driver"]
+    older = plan(parse_host("rtx-5090, driver=575"), Request())
+    assert reasons(older, "vllm", "0.32.0") == ["driver"]
+    newer = plan(parse_host("rtx-5090, driver=581"), Request())
+    assert "driver" not in {d.rule for d in candidate(newer, "vllm", "0.32.0").unchecked}
+
+
+@pytest.mark.parametrize(
+    ("name", "newer", "older"), [("b300", "10.3", "10.0"), ("gb10", "12.1", "12.0")]
+)
+def test_machine_code_for_an_older_minor_version_may_run(name: str, newer: str, older: str) -> None:
+    planned = plan(parse_host(f"{name}, driver=575.57"), Request(engine="vllm"))
+    assert "compute-capability" not in reasons(planned, "vllm", "0.19.1")
+    open_questions = {d.rule: d.why for d in candidate(planned, "vllm", "0.19.1").unchecked}
+    remark = open_questions["compute-capability"]
+    assert f"machine code for {older} is declared and may run on {newer}" in remark
+    assert f"({older}a) is not read" in remark
+    exact = plan(parse_host(f"{name}, driver=580.95"), Request(engine="vllm"))
+    assert exact.stack.build == "0.32.0"
+
+
+class TestCoverage:
+    def build(self, native: list[str], ptx: list[str]) -> BuildFact:
+        row = next(b for e in engines() for b in e.build if b.id == "published-cuda-12.8")
+        return msgspec.structs.replace(row, native=native, ptx=ptx)
+
+    @pytest.mark.parametrize(
+        ("native", "ptx", "capability", "verdict"),
+        [
+            (["8.6"], [], "8.6", "native"),
+            (["8.0", "8.6"], [], "8.9", "maybe"),
+            (["8.9"], [], "8.6", "missing"),
+            (["8.0"], [], "9.0", "missing"),
+            (["8.6"], [], "8.7", "missing"),  # a Tegra part
+            (["8.7"], [], "8.9", "missing"),
+            (["8.6"], ["8.0"], "8.9", "jit"),
+            (["12.0"], [], "12.9", "maybe"),  # not in the facts
+        ],
+    )
+    def test_verdicts(
+        self, native: list[str], ptx: list[str], capability: str, verdict: str
+    ) -> None:
+        device = Device("0", "x", capability, None)
+        assert coverage(self.build(native, ptx), device, "12.8").verdict == verdict
+
+
+def test_builds_that_are_declared_for_a_gpu_come_first() -> None:
+    planned = plan(parse_host("gb10, driver=580.95"), Request())
+    vllm = [c.build for c in planned.candidates if c.engine == "vllm"]
+    assert vllm == ["0.32.0", "0.25.1", "0.19.1", "cpu"]
+    both = plan(parse_host("b300, h100, driver=575.57"), Request(engine="vllm"))
+    assert [d.compute_capability for d in both.fit.devices] == ["9.0"]
 
 
 def test_a_gpu_that_is_left_idle_is_said() -> None:
@@ -167,6 +240,7 @@ def test_no_python_of_a_supported_version() -> None:
 
 class TestDisk:
     HOST = parse_host("cpu-only, cpu=zen5, disk=50M")
+    ROOMY = parse_host("cpu-only, cpu=zen5")
 
     def test_too_little_room_is_an_error_of_its_own(self) -> None:
         with pytest.raises(DiskFullError) as raised:
@@ -175,19 +249,24 @@ class TestDisk:
         assert raised.value.hint
 
     def test_what_is_built_needs_no_room(self) -> None:
-        there = {("llama.cpp", "published", version("llama.cpp", "published"))}
-        planned = plan(self.HOST, Request(), built=there)
+        planned = plan(self.HOST, Request(), built={key_on(self.ROOMY, Request())})
         assert planned.stack.build == "published"
         assert "disk" in reasons(planned, "vllm", "cpu")
 
-    def test_another_version_that_is_built_does_not_count(self) -> None:
+    def test_the_same_build_for_another_python_does_not_count(self) -> None:
+        with_pythons = [Tool("python3.11", "/a", "3.11.9"), Tool("python3.12", "/b", "3.12.3")]
+        tight, roomy = (
+            msgspec.structs.replace(host, pythons=with_pythons) for host in (self.HOST, self.ROOMY)
+        )
+        there = {key_on(roomy, Request(python="3.11"))}
+        assert plan(tight, Request(python="3.11"), built=there).stack.python.path == "/a"
         with pytest.raises(DiskFullError):
-            plan(self.HOST, Request(), built={("llama.cpp", "published", "0")})
+            plan(tight, Request(python="3.12"), built=there)
 
 
-def version(engine: str, build: str) -> str:
-    """The version of a build in the facts."""
-    return next(b.version for e in engines() for b in e.build if (e.name, b.id) == (engine, build))
+def key_on(host: Host, request: Request) -> str:
+    """The key of the environment that is planned for a host."""
+    return environment_key(plan(host, request).stack)
 
 
 class TestIndexes:
@@ -207,7 +286,7 @@ class TestIndexes:
 
     def test_what_is_built_needs_none(self) -> None:
         build = "published-cuda-12.8"
-        there = {("llama.cpp", build, version("llama.cpp", build))}
+        there = {key_on(self.HOST, Request())}
         assert indexes_to_ask(self.HOST, Request(), None, there) == []
         lost = IndexUse("xllamacpp-cu128", "https://x", ["xllamacpp"], "not reached", "offline")
         planned = plan(self.HOST, Request(), indexes={lost.id: lost}, built=there)
@@ -241,6 +320,32 @@ class TestModel:
         planned = plan(parse_host("cpu-only, cpu=zen5"), Request(context=100_000), model)
         assert planned.fit.context == 2048
         assert any("2048" in warning for warning in planned.warnings)
+
+    def test_the_demo_model_s_training_bounds_the_context(self) -> None:
+        planned = plan(parse_host("cpu-only, cpu=zen5"), Request(context=1_000_000_000))
+        assert planned.fit.context == DEMO_SHAPE.context
+        assert any(str(DEMO_SHAPE.context) in warning for warning in planned.warnings)
+        unasked = plan(parse_host("cpu-only, cpu=zen5"), Request())
+        assert unasked.fit.context == DEMO_SHAPE.context
+        assert not any("trained" in warning for warning in unasked.warnings)
+
+    def test_all_sequences_that_room_is_kept_for_count(self) -> None:
+        model = msgspec.structs.replace(self.model(0, "safetensors"), kv_bytes_per_token=1 << 20)
+        on_cpu = plan(parse_host("cpu-only, cpu=zen5, ram=64G"), Request(context=1024), model)
+        on_gpu = plan(parse_host("h200, driver=580.95"), Request(context=1024), model)
+        assert on_cpu.stack.engine == on_gpu.stack.engine == "vllm"
+        assert on_cpu.fit.needed_bytes == 4 << 30
+        assert on_gpu.fit.needed_bytes == 1 << 30
+        with pytest.raises(ModelTooLargeError):
+            plan(parse_host("cpu-only, cpu=zen5, ram=3G"), Request(context=1024), model)
+
+    @pytest.mark.parametrize(("there", "notes"), [(False, 1), (True, 0), (None, 0)])
+    def test_a_missing_chat_template_is_said(self, there: bool | None, notes: int) -> None:
+        model = msgspec.structs.replace(self.model(1 << 20), chat_template=there)
+        planned = plan(parse_host("cpu-only, cpu=zen5"), Request(), model)
+        assert sum("no chat template" in text for text in planned.not_checked) == notes
+        plain = msgspec.structs.replace(planned, not_checked=[])
+        assert len(fitted(fitted(plain, model), model).not_checked) == notes
 
 
 class TestRequest:
