@@ -38,6 +38,11 @@ ENDPOINT = Endpoint(
 )
 
 
+@pytest.fixture(autouse=True)
+def _its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SARTOR_COMMAND", raising=False)
+
+
 @given(st.lists(st.tuples(st.text(), st.text(), st.text()), min_size=1))
 def test_columns_line_up(rows: list[tuple[str, str, str]]) -> None:
     assert len(table(rows)) == len(rows)
@@ -56,6 +61,18 @@ def test_an_endpoint() -> None:
     again = endpoint_lines(msgspec.structs.replace(ENDPOINT, reused=True, demo=True))
     assert again[-1].startswith("stop: sartor stop llama.cpp-1")
     assert any("random" in line for line in again)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("./sartor", "./sartor"), ("/my tree/sartor", "'/my tree/sartor'")]
+)
+def test_the_command_is_the_one_that_was_typed(
+    name: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SARTOR_COMMAND", name)
+    last = endpoint_lines(msgspec.structs.replace(ENDPOINT, detached=True))[-1]
+    assert last == f"stop: {shown} stop llama.cpp-1   log: {shown} logs llama.cpp-1"
+    assert f"`{shown} up`" in status_lines([])[0]
 
 
 def test_the_curl_line_is_one_for_a_shell() -> None:
