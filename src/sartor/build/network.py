@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+_DEFAULT = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
 # pip's setting, the uv variables that say the same, and how several places are joined.
 _TRANSLATED = (
-    ("index-url", ("UV_DEFAULT_INDEX", "UV_INDEX_URL"), " "),
+    ("index-url", _DEFAULT, " "),
     ("extra-index-url", ("UV_EXTRA_INDEX_URL", "UV_INDEX"), " "),
     ("find-links", ("UV_FIND_LINKS",), ","),
 )
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})  # what pip takes for it
 _INDEX_SETTINGS = frozenset({"index", "index-url", "extra-index-url", "find-links", "no-index"})
+_ASKS_AN_INDEX = frozenset({("pip", "compile"), ("pip", "install"), ("pip", "sync")})
 _INDEX_NAME = re.compile(r"^[\w.-]+=")  # as in UV_DEFAULT_INDEX=mine=https://...
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -85,6 +87,17 @@ def uv_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     return {k: v for k, v in (added | _proxies(settings, environ)).items() if v}
 
 
+def uv_options(
+    arguments: Sequence[str], environ: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """The options to start uv's command with that no variable stands for: pip's ``no-index``."""
+    environ = os.environ if environ is None else environ
+    no_index = pip_settings(environ).get("no-index", "").lower() in _TRUE
+    asks = tuple(arguments[:2]) in _ASKS_AN_INDEX or arguments[0] == "build"
+    named = any(environ.get(v) for v in _DEFAULT) or _uv_names_an_index(environ)
+    return ("--no-index",) if no_index and asks and not named else ()
+
+
 def _indexes(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """pip's settings of where packages are, as uv's variables, but for those that are set."""
     added = {}
@@ -92,8 +105,6 @@ def _indexes(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[st
         value = settings.get(key)
         if value and not any(v in environ for v in variables):
             added[variables[0]] = joint.join(_existing(value.split()))
-    if settings.get("no-index", "").lower() in _TRUE and "UV_NO_INDEX" not in environ:
-        added["UV_NO_INDEX"] = "true"
     return added
 
 
@@ -165,7 +176,7 @@ def default_index(environ: Mapping[str, str] | None = None) -> str | None:
     What is said to uv, by variable or by file, goes before what is said to pip.
     """
     environ = os.environ if environ is None else environ
-    for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
+    for variable in _DEFAULT:
         if environ.get(variable):
             return _INDEX_NAME.sub("", environ[variable])
     tables = _uv_settings(environ)

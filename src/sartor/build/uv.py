@@ -13,7 +13,7 @@ import termios
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sartor.build.network import uv_environment
+from sartor.build.network import uv_environment, uv_options
 from sartor.errors import (
     BuildError,
     IndexRefusedError,
@@ -54,7 +54,7 @@ def run_uv(
     """
     import uv
 
-    argv = [uv.find_uv_bin(), *arguments]
+    argv = [uv.find_uv_bin(), *arguments, *uv_options(arguments)]
     env = {**os.environ, **uv_environment(), **(environment or {}), "NO_COLOR": "1"}
     env.pop("VIRTUAL_ENV", None)
     output, status = _on_terminal(argv, env, log, _Lines(reporter, what, on_line))

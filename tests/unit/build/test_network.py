@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from sartor.build.network import as_configured, default_index, pip_settings, uv_environment
+from sartor.build.network import (
+    as_configured,
+    default_index,
+    pip_settings,
+    uv_environment,
+    uv_options,
+)
 
 
 @pytest.fixture
@@ -73,12 +79,13 @@ def test_certificates_and_proxies(home: dict[str, str]) -> None:
     assert "HTTPS_PROXY" not in uv_environment({**environ, "https_proxy": "http://other.example"})
 
 
-@pytest.mark.parametrize(("said", "meant"), [("1", "true"), ("Yes", "true"), ("false", None)])
-def test_no_index(home: dict[str, str], said: str, meant: str | None) -> None:
+@pytest.mark.parametrize(("said", "meant"), [("1", True), ("Yes", True), ("false", False)])
+def test_no_index(home: dict[str, str], said: str, meant: bool) -> None:
     write_pip(home, f"[install]\nno-index = {said}\nfind-links = https://x.example/w\n")
-    added = uv_environment(home)
-    assert added.get("UV_NO_INDEX") == meant
-    assert added["UV_FIND_LINKS"] == "https://x.example/w"
+    assert uv_options(["pip", "sync", "x"], home) == (("--no-index",) if meant else ())
+    assert uv_options(["venv", "x"], home) == ()
+    assert uv_options(["build"], {**home, "UV_DEFAULT_INDEX": "https://a.example"}) == ()
+    assert uv_environment(home)["UV_FIND_LINKS"] == "https://x.example/w"
 
 
 def test_clients_in_this_process_use_the_proxy_too(
