@@ -71,6 +71,8 @@ class Index(ThreadingHTTPServer):
         self.status = 200
         self.wheel_status = 200
         self.bytes_per_second: float | None = None
+        self.cut_after: int | None = None
+        self.ranges = True
         self.sent = 0
 
     @property
@@ -121,12 +123,16 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(self.server.wheels[name].read_bytes(), "application/octet-stream")
 
     def reply(self, data: bytes, kind: str) -> None:
-        self.send_response(200)
+        begin = self.asked_from() if self.server.ranges else 0
+        self.send_response(206 if begin else 200)
+        data = data[begin:]
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command == "HEAD":
             return
+        if kind == "application/octet-stream":
+            data = data[: self.server.cut_after]
         try:
             for start in range(0, len(data), CHUNK):
                 self.server.sent += self.wfile.write(data[start : start + CHUNK])
@@ -134,6 +140,12 @@ class Handler(BaseHTTPRequestHandler):
                     time.sleep(CHUNK / self.server.bytes_per_second)
         except OSError:
             self.close_connection = True
+
+    def asked_from(self) -> int:
+        """Where ``Range: bytes=N-`` begins; ranges with an end are not given."""
+        unit, _, first = self.headers.get("Range", "").partition("=")
+        number = first.removesuffix("-")
+        return int(number) if unit == "bytes" and number.isdigit() else 0
 
     def log_message(self, *_: object) -> None:
         """Nothing is said."""

@@ -1,15 +1,18 @@
 """Write what the code already says into the documents: `python tools/make_docs.py [--check]`.
 
 docs/errors.md, docs/commands.md and docs/hosts.md are generated whole. With ``--check`` nothing is
-written; the status is 1 where a file differs, and the command that mends it is printed.
+written; the status is 1 where a file differs, and the command that mends it is printed. It is 1 too
+where a document has a placeholder left in it, or a relative link that leads nowhere.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 from sartor.cli import COMMANDS, parser
 from sartor.engines.facts import engines
@@ -95,6 +98,36 @@ PAGES = {
     "docs/hosts.md": hosts_page,
 }
 
+PLACEHOLDER = re.compile(r"\b(?:TRANSCRIPT|PLACEHOLDER)(?:_[A-Z]+)?\b")
+LINK = re.compile(r"\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
+FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+
+
+def documents(root: Path) -> list[Path]:
+    """Every document of the project that people read."""
+    found = [root / "README.md", root / "CONTRIBUTING.md", *sorted(root.glob("docs/**/*.md"))]
+    return [path for path in found if path.exists()]
+
+
+def defects(path: Path) -> list[str]:
+    """One line for each placeholder left in a document and each relative link without a file."""
+    text = path.read_text("utf-8")
+    prose = FENCE.sub("", text)
+    lines = [f"`{m[0]}` was never filled in" for m in PLACEHOLDER.finditer(text)]
+    for target in LINK.findall(prose):
+        file = target.partition("#")[0]
+        if file and ":" not in file and not (path.parent / unquote(file)).exists():
+            lines.append(f"the link to `{target}` leads nowhere")
+    return lines
+
+
+def report_defects(root: Path) -> int:
+    """Print the defects of every document; returns how many there are."""
+    found = [f"{p.relative_to(root)}: {line}" for p in documents(root) for line in defects(p)]
+    for line in found:
+        print(line, file=sys.stderr)
+    return len(found)
+
 
 def main() -> int:
     """Write or compare every page."""
@@ -116,8 +149,8 @@ def main() -> int:
     if check and differing:
         print(f"these differ from the code: {', '.join(differing)}", file=sys.stderr)
         print("to make them agree: python tools/make_docs.py", file=sys.stderr)
-        return 1
-    return 0
+    defective = report_defects(ROOT) if check else 0
+    return 1 if check and (differing or defective) else 0
 
 
 if __name__ == "__main__":

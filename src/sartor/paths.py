@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
@@ -86,6 +88,24 @@ def make_folder(path: Path, mode: int = 0o777) -> Path:
     return path
 
 
+def make_private_folder(path: Path) -> Path:
+    """Make ``path`` with its parents, for this user alone, and so too where it is there already.
+
+    Raises what `make_folder` raises.
+    """
+    make_folder(path, mode=0o700)
+    with contextlib.suppress(OSError):  # another user's, who decides
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            path.chmod(0o700)
+    return path
+
+
+def open_log(path: Path) -> TextIO:
+    """Open a log to append to it; a new one is for this user alone. Raises `OSError`."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.fdopen(handle, "a", encoding="utf-8")
+
+
 @contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
     """Turn "no space" and "not permitted" below ``path`` into errors with a way out."""
@@ -124,8 +144,8 @@ def disk_full(path: Path, needed_bytes: int | None = None, log: str | None = Non
 
 def free_bytes(path: Path) -> int:
     """Bytes an ordinary user may still write where ``path`` is, or will be."""
-    stat = os.statvfs(existing_parent(path))
-    return stat.f_bavail * stat.f_frsize
+    system = os.statvfs(existing_parent(path))
+    return system.f_bavail * system.f_frsize
 
 
 def existing_parent(path: Path) -> Path:

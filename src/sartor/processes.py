@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import psutil
+
+SECRETS = ("SARTOR_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+"""Variables that Sartor reads itself and no engine, build or check needs."""
+
+
+def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The user's variables as other people's programs get them: without `SECRETS`."""
+    environ = os.environ if environ is None else environ
+    return {name: value for name, value in environ.items() if name not in SECRETS}
 
 
 @contextlib.contextmanager

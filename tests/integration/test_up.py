@@ -155,6 +155,7 @@ class TestKey:
         with from_variable.start("up", "--json") as running:
             endpoint = running.endpoint()
             check_key(sartor, endpoint, KEY)
+            assert "SARTOR_API_KEY" not in psutil.Process(endpoint["pid"]).environ()
             again = sartor.json("up", "--api-key-file", str(file))
             assert again["reused"], "the same key from a file is the same server"
             assert again["id"] == endpoint["id"]

@@ -28,6 +28,7 @@ from sartor.paths import (
     explain_os_errors,
     free_bytes,
     make_folder,
+    make_private_folder,
     write_atomically,
 )
 from sartor.plan.model import environment_key
@@ -94,7 +95,7 @@ def _build(stack: Stack, key: str, places: Places, reporter: Reporter) -> Enviro
     if free_bytes(places.environments) < needed:
         raise disk_full(places.environments, needed)
     log = places.logs / f"build-{key}.log"
-    make_folder(log.parent)
+    make_private_folder(log.parent)
     log.unlink(missing_ok=True)
     try:
         lock = _lock_and_install(stack, key, places, log, reporter)

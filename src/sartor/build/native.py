@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pypi_simple import DistributionPackage
+    from requests import Response, Session
 
     from sartor.plan.model import Stack
     from sartor.reporter import Reporter
 
 NO_COMPILER = "install a C and C++ compiler, or take the published build"
+PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
+CUDA_COMPILER = "-DCMAKE_CUDA_COMPILER="
 _UNIT = re.compile(r"^\[(\d+)/(\d+)\]|^\[\s*(\d+)%\]")
 
 
@@ -36,7 +39,7 @@ def build_wheel(stack: Stack, places: Places, log: Path, reporter: Reporter) -> 
     Raises `CompilerMissingError`, `BuildError` (the log has the compiler's words), and what
     fetching the source raises.
     """
-    key = wheel_key(stack, compiler_version())
+    key = wheel_key(stack, compiler_version(), cuda_compiler_version(stack))
     folder = make_folder(places.wheels / key)
     with waiting_lock(places.wheels / f".{key}.lock", reporter, "compiling this"):
         done = sorted(folder.glob("*.whl"))
@@ -47,9 +50,10 @@ def build_wheel(stack: Stack, places: Places, log: Path, reporter: Reporter) -> 
         return _compile(stack, source, folder, log, reporter)
 
 
-def wheel_key(stack: Stack, compiler: str) -> str:
-    """16 hexadecimal digits for (source hash, flags, ISA, compiler, architecture)."""
+def wheel_key(stack: Stack, compiler: str, cuda_compiler: str | None) -> str:
+    """16 hexadecimal digits for (source hash, flags, ISA, compilers, architecture)."""
     parts = [stack.source_sha256, *stack.cmake_args, stack.isa, compiler, stack.architecture]
+    parts += [cuda_compiler] if cuda_compiler else []
     return hashlib.sha256("\n".join(str(p) for p in parts).encode()).hexdigest()[:16]
 
 
@@ -59,8 +63,30 @@ def compiler_version() -> str:
     program = program or shutil.which("clang++")
     if program is None:
         raise CompilerMissingError("there is no C++ compiler on this machine", hint=NO_COMPILER)
-    done = subprocess.run([*program.split(), "--version"], capture_output=True, check=False)
-    return done.stdout.decode("utf-8", "replace").splitlines()[0] if done.stdout else program
+    said = _version_lines(program.split())
+    return said[0] if said else program
+
+
+def cuda_compiler_version(stack: Stack) -> str | None:
+    """What the stack's nvcc says of itself; None where the stack is not for CUDA.
+
+    Raises `CompilerMissingError` where there is none.
+    """
+    if stack.accelerator != "cuda":
+        return None
+    named = [a.removeprefix(CUDA_COMPILER) for a in stack.cmake_args if a.startswith(CUDA_COMPILER)]
+    program = named[0] if named else os.environ.get("CUDACXX") or shutil.which("nvcc")
+    if program is None or shutil.which(program) is None:
+        raise CompilerMissingError(
+            f"`{program or 'nvcc'}` is not on this machine",
+            hint="install the CUDA toolkit, or take the published build",
+        )
+    return "\n".join(_version_lines([program]))
+
+
+def _version_lines(program: list[str]) -> list[str]:
+    done = subprocess.run([*program, "--version"], capture_output=True, check=False)
+    return done.stdout.decode("utf-8", "replace").splitlines()
 
 
 def _compile(stack: Stack, source: Path, folder: Path, log: Path, reporter: Reporter) -> Path:
@@ -119,30 +145,42 @@ def _compiler_said(log: Path, error: BuildError) -> BuildError:
 def fetch_source(stack: Stack, places: Places, reporter: Reporter) -> Path:
     """The stack's source package from the user's index, checked against its known SHA-256.
 
-    Kept under ``sources/``; an interrupted download leaves nothing behind.
+    Kept under ``sources/``; an interrupted download is gone on with. Two at a time wait for each
+    other.
     """
-    project, version, wanted = stack.source_project, stack.version, stack.source_sha256
     folder = make_folder(places.root / "sources")
-    target = folder / f"{project}-{version}.tar.gz"
-    if target.exists() and _sha256(target) == wanted:
-        return target
-    partial = folder / f".{target.name}.partial"
-    try:
-        _download(str(project), version, partial, reporter)
-        found = _sha256(partial)
-        if found != wanted:
-            raise BuildError(
-                f"the source package of {project} {version} is not the one that Sartor knows",
-                found=[f"wanted sha256 {wanted}", f"found sha256 {found}"],
-                hint="the index or a proxy serves other bytes; nothing of it was used",
-            )
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    target = folder / f"{stack.source_project}-{stack.version}.tar.gz"
+    with waiting_lock(folder / f".{target.name}.lock", reporter, "fetching this source"):
+        if _sha256(target) != stack.source_sha256:
+            partial = folder / f".{target.name}.partial"
+            _fetch(stack, partial, reporter)
+            partial.replace(target)
     return target
 
 
-def _download(project: str, version: str, target: Path, reporter: Reporter) -> None:
+def _fetch(stack: Stack, partial: Path, reporter: Reporter) -> None:
+    """Make ``partial`` the whole source; what was there before may be the beginning of another."""
+    wanted, found = stack.source_sha256, _sha256(partial)
+    for _ in range(2):
+        begun = partial.exists()
+        if found != wanted:
+            _download(str(stack.source_project), stack.version, partial, reporter)
+            found = _sha256(partial)
+        if found == wanted:
+            return
+        partial.unlink()
+        if not begun:
+            break
+    raise BuildError(
+        f"the source package of {stack.source_project} {stack.version} is not the one that "
+        "Sartor knows",
+        found=[f"wanted sha256 {wanted}", f"found sha256 {found}"],
+        hint="the index or a proxy serves other bytes; nothing of it was used",
+    )
+
+
+def _download(project: str, version: str, partial: Path, reporter: Reporter) -> None:
+    """Fetch what ``partial`` lacks, or all of it where the server does not give a part."""
     import requests
     from pypi_simple import PYPI_SIMPLE_ENDPOINT, PyPISimple
 
@@ -150,25 +188,50 @@ def _download(project: str, version: str, target: Path, reporter: Reporter) -> N
     try:
         with PyPISimple(index) as client:
             package = _source_package(client.get_project_page(project).packages, version)
-            answer = client.s.get(package.url, stream=True, timeout=60)
-            answer.raise_for_status()
-            total = int(answer.headers.get("Content-Length", 0)) or None
-            with explain_os_errors(target), target.open("wb") as file:
-                done = 0
-                for chunk in answer.iter_content(1 << 16):
-                    done += file.write(chunk)
-                    reporter.progress("downloading source", done, total, "B")
+            with _ask_for_the_rest(client.s, package.url, partial) as answer:
+                answer.raise_for_status()
+                _receive(answer, partial, reporter)
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else "an error"
         raise IndexRefusedError(
             f"fetching the source of {project}: the package index answered {status}",
             hint="check the index in your pip or uv configuration",
         ) from error
-    except (requests.ConnectionError, requests.Timeout) as error:
+    except (
+        requests.ConnectionError,
+        requests.Timeout,
+        requests.exceptions.ChunkedEncodingError,  # it ended in the middle
+    ) as error:
         raise IndexUnreachableError(
             f"fetching the source of {project}: the package index could not be reached",
-            hint="check the network and the proxy (HTTPS_PROXY); the published build may be cached",
+            hint="check the network and the proxy (HTTPS_PROXY); what has come is kept, "
+            "and the published build may be cached",
         ) from error
+
+
+def _ask_for_the_rest(session: Session, url: str, partial: Path) -> Response:
+    headers = {"Accept-Encoding": "identity"}
+    begun = partial.stat().st_size if partial.exists() else 0
+    if begun:
+        answer = session.get(
+            url, stream=True, timeout=60, headers=headers | {"Range": f"bytes={begun}-"}
+        )
+        if answer.status_code != RANGE_NOT_SATISFIABLE:
+            return answer
+        answer.close()
+    return session.get(url, stream=True, timeout=60, headers=headers)
+
+
+def _receive(answer: Response, partial: Path, reporter: Reporter) -> None:
+    """Append the part that came, or write the whole where the server gave that."""
+    part = answer.status_code == PARTIAL_CONTENT
+    done = partial.stat().st_size if part else 0
+    coming = int(answer.headers.get("Content-Length", 0))
+    with explain_os_errors(partial), partial.open("ab" if part else "wb") as file:
+        total = done + coming if coming else None
+        for chunk in answer.iter_content(1 << 16):
+            done += file.write(chunk)
+            reporter.progress("downloading source", done, total, "B")
 
 
 def _source_package(packages: list[DistributionPackage], version: str) -> DistributionPackage:

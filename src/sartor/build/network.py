@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import ssl
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-# pip's setting, the uv variables that say the same, and how several values are joined.
+_DEFAULT = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
+# pip's setting, the uv variables that say the same, and how several places are joined.
 _TRANSLATED = (
-    ("index-url", ("UV_DEFAULT_INDEX", "UV_INDEX_URL"), " "),
+    ("index-url", _DEFAULT, " "),
     ("extra-index-url", ("UV_EXTRA_INDEX_URL", "UV_INDEX"), " "),
     ("find-links", ("UV_FIND_LINKS",), ","),
-    ("no-index", ("UV_NO_INDEX",), " "),
 )
+_TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})  # what pip takes for it
+_INDEX_SETTINGS = frozenset({"index", "index-url", "extra-index-url", "find-links", "no-index"})
+_ASKS_AN_INDEX = frozenset({("pip", "compile"), ("pip", "install"), ("pip", "sync")})
+_INDEX_NAME = re.compile(r"^[\w.-]+=")  # as in UV_DEFAULT_INDEX=mine=https://...
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -71,19 +77,46 @@ def uv_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     settings = pip_settings(environ)
     added: dict[str, str] = {}
     if not _uv_names_an_index(environ):
-        for key, variables, joint in _TRANSLATED:
-            value = settings.get(key)
-            if value and not any(v in environ for v in variables):
-                added[variables[0]] = joint.join(_existing(value.split()))
+        added |= _indexes(settings, environ)
     if added.get("UV_EXTRA_INDEX_URL") and "UV_INDEX_STRATEGY" not in environ:
         added["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # what several indexes mean to pip
     if "SSL_CERT_FILE" not in environ and "UV_SYSTEM_CERTS" not in environ:
         added["UV_SYSTEM_CERTS"] = "true"
         if settings.get("cert"):
             added["SSL_CERT_FILE"] = settings["cert"]
-    if settings.get("proxy") and not any(v in environ for v in ("HTTPS_PROXY", "https_proxy")):
-        added |= {"HTTPS_PROXY": settings["proxy"], "HTTP_PROXY": settings["proxy"]}
-    return {k: v for k, v in added.items() if v}
+    return {k: v for k, v in (added | _proxies(settings, environ)).items() if v}
+
+
+def uv_options(
+    arguments: Sequence[str], environ: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """The options to start uv's command with that no variable stands for: pip's ``no-index``."""
+    environ = os.environ if environ is None else environ
+    no_index = pip_settings(environ).get("no-index", "").lower() in _TRUE
+    asks = tuple(arguments[:2]) in _ASKS_AN_INDEX or arguments[0] == "build"
+    named = any(environ.get(v) for v in _DEFAULT) or _uv_names_an_index(environ)
+    return ("--no-index",) if no_index and asks and not named else ()
+
+
+def _indexes(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """pip's settings of where packages are, as uv's variables, but for those that are set."""
+    added = {}
+    for key, variables, joint in _TRANSLATED:
+        value = settings.get(key)
+        if value and not any(v in environ for v in variables):
+            added[variables[0]] = joint.join(_existing(value.split()))
+    return added
+
+
+def _proxies(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """pip's proxy as every client's variables, where the user has set none of them."""
+    proxy = settings.get("proxy")
+    named = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+    if not proxy or any(environ.get(v) for v in named):
+        return {}
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    return {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy}
 
 
 def _existing(values: list[str]) -> list[str]:
@@ -92,15 +125,29 @@ def _existing(values: list[str]) -> list[str]:
 
 
 def _uv_names_an_index(environ: Mapping[str, str]) -> bool:
-    config = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
-    files = [environ.get("UV_CONFIG_FILE"), config / "uv/uv.toml", Path("/etc/uv/uv.toml")]
-    for file in files:
+    return any(_INDEX_SETTINGS & table.keys() for table in _uv_settings(environ))
+
+
+def _uv_settings(environ: Mapping[str, str]) -> list[dict[str, object]]:
+    """The tables of the user's and the system's ``uv.toml``, the winning ones first."""
+    tables: list[dict[str, object]] = []
+    for file in _uv_files(environ):
         try:
-            if file and "index" in Path(file).read_text("utf-8"):
-                return True
-        except OSError:
+            read = tomllib.loads(file.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
             continue
-    return False
+        tables += [t for t in (read.get("pip"), read) if isinstance(t, dict)]
+    return tables
+
+
+def _uv_files(environ: Mapping[str, str]) -> list[Path]:
+    if environ.get("UV_CONFIG_FILE"):
+        return [Path(environ["UV_CONFIG_FILE"])]
+    if environ.get("UV_NO_CONFIG", "").lower() in _TRUE:
+        return []
+    config = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
+    system = [Path(d) for d in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")]
+    return [folder / "uv/uv.toml" for folder in (config, *system, Path("/etc"))]
 
 
 def certificate_bundle(environ: Mapping[str, str] | None = None) -> str | None:
@@ -114,21 +161,36 @@ def certificate_bundle(environ: Mapping[str, str] | None = None) -> str | None:
     return None
 
 
-def trust_the_system() -> None:
-    """Let every HTTPS client in this process trust what the system trusts."""
+def as_configured() -> None:
+    """Let every client in this process go through pip's proxy and trust what the system trusts."""
+    os.environ.update(_proxies(pip_settings(), os.environ))
     bundle = certificate_bundle()
     if bundle:
         os.environ.setdefault("SSL_CERT_FILE", bundle)
         os.environ.setdefault("REQUESTS_CA_BUNDLE", bundle)
 
 
-def default_index() -> str | None:
-    """The user's own index, where one is configured; None means the clients' default."""
-    for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
-        if os.environ.get(variable):
-            return (
-                os.environ[variable].rpartition("=")[2]
-                if "=http" in os.environ[variable]
-                else (os.environ[variable])
-            )
-    return pip_settings().get("index-url")
+def default_index(environ: Mapping[str, str] | None = None) -> str | None:
+    """The user's own index, where one is configured; None means the clients' default.
+
+    What is said to uv, by variable or by file, goes before what is said to pip.
+    """
+    environ = os.environ if environ is None else environ
+    for variable in _DEFAULT:
+        if environ.get(variable):
+            return _INDEX_NAME.sub("", environ[variable])
+    tables = _uv_settings(environ)
+    named = next((url for table in tables if (url := _default_of(table))), None)
+    if named or _uv_names_an_index(environ):
+        return named
+    return pip_settings(environ).get("index-url")
+
+
+def _default_of(table: Mapping[str, object]) -> str | None:
+    """The index that a table of ``uv.toml`` puts in the place of uv's default."""
+    listed = table.get("index")
+    for index in listed if isinstance(listed, list) else []:
+        if isinstance(index, dict) and index.get("default") is True:
+            return str(index.get("url") or "") or None
+    url = table.get("index-url")
+    return url if isinstance(url, str) else None

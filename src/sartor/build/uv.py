@@ -13,7 +13,7 @@ import termios
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sartor.build.network import uv_environment
+from sartor.build.network import uv_environment, uv_options
 from sartor.errors import (
     BuildError,
     IndexRefusedError,
@@ -21,8 +21,8 @@ from sartor.errors import (
     ResolutionError,
     SartorError,
 )
-from sartor.paths import disk_full, explain_os_errors, make_folder
-from sartor.processes import bounded
+from sartor.paths import disk_full, explain_os_errors, make_folder, open_log
+from sartor.processes import bounded, child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,8 +54,8 @@ def run_uv(
     """
     import uv
 
-    argv = [uv.find_uv_bin(), *arguments]
-    env = {**os.environ, **uv_environment(), **(environment or {}), "NO_COLOR": "1"}
+    argv = [uv.find_uv_bin(), *arguments, *uv_options(arguments)]
+    env = {**child_environment(), **uv_environment(), **(environment or {}), "NO_COLOR": "1"}
     env.pop("VIRTUAL_ENV", None)
     output, status = _on_terminal(argv, env, log, _Lines(reporter, what, on_line))
     if status != 0:
@@ -119,10 +119,10 @@ def bars(text: str) -> dict[str, tuple[float, float]]:
 def _on_terminal(
     argv: Sequence[str], env: Mapping[str, str], log: Path, lines: _Lines
 ) -> tuple[str, int]:
-    make_folder(log.parent)
+    make_folder(log.parent, mode=0o700)
     ours, theirs = _terminal_or_pipe()
     try:
-        with explain_os_errors(log), log.open("a", encoding="utf-8") as file:
+        with explain_os_errors(log), open_log(log) as file:
             file.write(f"$ {' '.join(argv)}\n")
             process = subprocess.Popen(
                 argv,

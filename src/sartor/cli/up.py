@@ -84,9 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Bring the line up; for a dry run or a described host, plan alone."""
-    from sartor.build.network import trust_the_system
+    from sartor.build.network import as_configured
 
-    trust_the_system()
+    as_configured()
     if options.dry_run or options.host is not None:
         return _plan(options)
     return _up(options)

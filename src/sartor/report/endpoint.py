@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from sartor.report.command import command
+
 if TYPE_CHECKING:
     from sartor.serve.model import Endpoint
 
@@ -48,5 +50,6 @@ def curl(endpoint: Endpoint) -> str:
 
 def _how_to_stop(endpoint: Endpoint) -> list[str]:
     if endpoint.detached or endpoint.reused:
-        return [f"stop: sartor stop {endpoint.id}   log: sartor logs {endpoint.id}"]
+        sartor = command()
+        return [f"stop: {sartor} stop {endpoint.id}   log: {sartor} logs {endpoint.id}"]
     return [f"stop: Ctrl-C   log: {endpoint.log}"]

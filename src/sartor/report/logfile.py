@@ -6,7 +6,7 @@ import datetime
 import os
 from typing import TYPE_CHECKING
 
-from sartor.paths import make_folder
+from sartor.paths import make_private_folder, open_log
 from sartor.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class LogFile(Reporter):
             return
         now = datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
         try:
-            with self.path.open("a", encoding="utf-8") as file:
+            with open_log(self.path) as file:
                 file.write(f"{now} {text}\n")
         except OSError:
             self._written = False
@@ -99,7 +99,7 @@ class Both(Reporter):
 
 def new_log(places: Places, command: str) -> LogFile:
     """A new log for one run of a command; the oldest beyond twenty are removed."""
-    make_folder(places.logs)
+    make_private_folder(places.logs)
     old = sorted(places.logs.glob(f"{command}-*.log"))
     for path in old[: max(0, len(old) - KEPT + 1)]:
         path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING
 
+from sartor.report.command import command
 from sartor.report.table import table
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 def status_lines(runs: list[RunState], now: datetime.datetime | None = None) -> list[str]:
     """One line for each run, with what to do about those that do not run."""
     if not runs:
-        return ["nothing runs; `sartor up` starts something"]
+        return [f"nothing runs; `{command()} up` starts something"]
     now = now or datetime.datetime.now(datetime.UTC)
     rows = [["RUN", "STATE", "MODEL", "ENGINE", "URL", "SINCE", "PID"]]
     for run in runs:
@@ -27,7 +28,8 @@ def status_lines(runs: list[RunState], now: datetime.datetime | None = None) -> 
     lines = table(rows)
     lines += [f"{run.id}: environment {run.environment}" for run in runs]
     if any(run.state in {"lost", "ended"} for run in runs):
-        lines.append("`sartor logs RUN` shows why a run ended; `sartor stop` cleans up")
+        sartor = command()
+        lines.append(f"`{sartor} logs RUN` shows why a run ended; `{sartor} stop` cleans up")
     return lines
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, TextIO
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from sartor.errors import SartorError
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "yellow": "33", "green": "32"}
+
+_COLOUR = re.compile(r"(\x1b\[\d+m)")
 
 
 class Terminal(Reporter):
@@ -80,8 +84,17 @@ class Terminal(Reporter):
             self._line_open = False
 
     def _over(self, text: str) -> None:
-        self._write(f"\r\x1b[K{text}")
+        """One line that is written over: cut, as what a terminal wraps cannot be taken back."""
+        self._write(f"\r\x1b[K{_cut(text, self._columns() - 1)}")
         self._line_open = True
+
+    def _columns(self) -> int:
+        """The width of this terminal, which need not be stdout's."""
+        try:
+            found = os.get_terminal_size(self._stream.fileno()).columns
+        except (OSError, ValueError):
+            found = 0
+        return found or shutil.get_terminal_size().columns
 
     def _say(self, text: str) -> None:
         self.clear()
@@ -96,6 +109,18 @@ class Terminal(Reporter):
 
     def _paint(self, text: str, colour: str) -> str:
         return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self._colour and text else text
+
+
+def _cut(text: str, columns: int) -> str:
+    """The beginning of ``text`` that takes ``columns`` at most, with all its colour codes."""
+    kept = []
+    for part in _COLOUR.split(text):
+        if _COLOUR.fullmatch(part):
+            kept.append(part)
+            continue
+        kept.append(part[: max(0, columns)])
+        columns -= len(part)
+    return "".join(kept)
 
 
 def _amount(done: float, total: float | None, unit: str) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from sartor.paths import write_atomically
-from sartor.processes import end_group
+from sartor.processes import child_environment, end_group
 from sartor.serve.model import Exit, Processes, Run
 from sartor.serve.runs import EXIT, KEY, PROCESSES, RECORD, process, read
 
@@ -75,7 +75,7 @@ def _signals_as_bytes() -> int:
 
 
 def _start(run: Run) -> subprocess.Popen[bytes]:
-    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    kept = {n: value for n, value in child_environment().items() if n not in FOREIGN}
     variables = kept | run.variables
     if run.key_variable and run.api_key_file:
         variables[run.key_variable] = Path(run.api_key_file).read_text("utf-8").strip()

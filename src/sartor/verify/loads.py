@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import re
 import signal
 import subprocess
@@ -18,7 +17,7 @@ from sartor.build.uv import run_uv
 from sartor.engines.launch import launcher
 from sartor.errors import PYTHON_HEADERS, SartorError, VerifyError
 from sartor.paths import Places, write_atomically
-from sartor.processes import bounded, signal_name
+from sartor.processes import bounded, child_environment, signal_name
 from sartor.reporter import Silent
 from sartor.verify.model import Failed, NotTried, Outcome, Passed, Report
 
@@ -132,7 +131,7 @@ def run_python(environment: Environment, code: str, seconds: float) -> tuple[int
     A negative status is the number of the signal that ended it; `HUNG` says that it took too long.
     """
     argv = [str(environment.python), "-I", "-c", code]
-    variables = {**os.environ, **environment_variables(environment)}
+    variables = {**child_environment(), **environment_variables(environment)}
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             argv,

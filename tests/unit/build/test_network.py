@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from sartor.build.network import pip_settings, uv_environment
+from sartor.build.network import (
+    as_configured,
+    default_index,
+    pip_settings,
+    uv_environment,
+    uv_options,
+)
 
 
 @pytest.fixture
@@ -70,3 +77,68 @@ def test_certificates_and_proxies(home: dict[str, str]) -> None:
     assert added["SSL_CERT_FILE"] == "/etc/own.pem"
     assert added["HTTPS_PROXY"] == added["HTTP_PROXY"] == "http://proxy.example:3128"
     assert "HTTPS_PROXY" not in uv_environment({**environ, "https_proxy": "http://other.example"})
+
+
+@pytest.mark.parametrize(("said", "meant"), [("1", True), ("Yes", True), ("false", False)])
+def test_no_index(home: dict[str, str], said: str, meant: bool) -> None:
+    write_pip(home, f"[install]\nno-index = {said}\nfind-links = https://x.example/w\n")
+    assert uv_options(["pip", "sync", "x"], home) == (("--no-index",) if meant else ())
+    assert uv_options(["venv", "x"], home) == ()
+    assert uv_options(["build"], {**home, "UV_DEFAULT_INDEX": "https://a.example"}) == ()
+    assert uv_environment(home)["UV_FIND_LINKS"] == "https://x.example/w"
+
+
+def test_clients_in_this_process_use_the_proxy_too(
+    home: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+    for name, value in {**home, "PIP_PROXY": "proxy.example:3128"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "x")
+    as_configured()
+    assert os.environ["HTTPS_PROXY"] == os.environ["HTTP_PROXY"] == "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("https://a.example/simple?to=http://b.example", None),
+        ("mine=https://a.example/simple?k=v", "https://a.example/simple?k=v"),
+    ],
+)
+def test_the_default_index_by_variable(home: dict[str, str], said: str, meant: str | None) -> None:
+    assert default_index({**home, "UV_DEFAULT_INDEX": said}) == (meant or said)
+
+
+TWO = """
+[[index]]
+url = "https://e.example"
+[[index]]
+url = "https://c.example"
+default = true
+"""
+
+
+@pytest.mark.parametrize("folder", [".config", "xdg"])
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        (TWO, "https://c.example"),
+        ('index-url = "https://c.example"\n', "https://c.example"),
+        ('[pip]\nindex-url = "https://c.example"\n', "https://c.example"),
+        ('[[index]]\nurl = "https://e.example"\n', None),
+        ('cache-dir = "/index"\n', "https://pip.example"),
+        ("index-url = ", "https://pip.example"),
+    ],
+)
+def test_the_default_index_by_file(
+    home: dict[str, str], folder: str, text: str, meant: str | None
+) -> None:
+    config = Path(home["HOME"]) / folder / "uv/uv.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(text)
+    environ = {**home, "PIP_INDEX_URL": "https://pip.example"}
+    assert default_index(environ) == meant
+    assert ("UV_DEFAULT_INDEX" in uv_environment(environ)) == (meant == "https://pip.example")
+    assert default_index({**environ, "UV_NO_CONFIG": "1"}) == "https://pip.example"

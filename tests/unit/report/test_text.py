@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import io
+import re
 import shlex
+import stat
 from pathlib import Path
 
 import msgspec
@@ -38,6 +40,11 @@ ENDPOINT = Endpoint(
 )
 
 
+@pytest.fixture(autouse=True)
+def _its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SARTOR_COMMAND", raising=False)
+
+
 @given(st.lists(st.tuples(st.text(), st.text(), st.text()), min_size=1))
 def test_columns_line_up(rows: list[tuple[str, str, str]]) -> None:
     assert len(table(rows)) == len(rows)
@@ -56,6 +63,18 @@ def test_an_endpoint() -> None:
     again = endpoint_lines(msgspec.structs.replace(ENDPOINT, reused=True, demo=True))
     assert again[-1].startswith("stop: sartor stop llama.cpp-1")
     assert any("random" in line for line in again)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("./sartor", "./sartor"), ("/my tree/sartor", "'/my tree/sartor'")]
+)
+def test_the_command_is_the_one_that_was_typed(
+    name: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SARTOR_COMMAND", name)
+    last = endpoint_lines(msgspec.structs.replace(ENDPOINT, detached=True))[-1]
+    assert last == f"stop: {shown} stop llama.cpp-1   log: {shown} logs llama.cpp-1"
+    assert f"`{shown} up`" in status_lines([])[0]
 
 
 def test_the_curl_line_is_one_for_a_shell() -> None:
@@ -134,6 +153,18 @@ def test_no_terminal(quiet: bool) -> None:
     assert ("by the way" in said) is not quiet
 
 
+@pytest.mark.parametrize("columns", [1, 12, 80])
+def test_a_line_of_progress_fits(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    screen = Screen()
+    Terminal(screen).stage("build", "x" * 100)
+    shown = re.sub(r"\x1b\[\d*[mK]|\r", "", screen.getvalue())
+    assert len(shown) == columns - 1
+    assert screen.getvalue().endswith("\x1b[0m")
+
+
 class Broken(io.StringIO):
     """A stream that cannot be written."""
 
@@ -171,6 +202,7 @@ def test_a_log_file(tmp_path: Path) -> None:
     both.note("note")
     both.detail("detail")
     both.warn("careful")
+    assert stat.S_IMODE(log.path.stat().st_mode) == 0o600
     lines = [line.partition(" ")[2] for line in log.path.read_text().splitlines()]
     assert lines == [
         "build begins begins",
@@ -190,6 +222,7 @@ def test_old_logs_go(tmp_path: Path) -> None:
     left = sorted(p.name for p in (tmp_path / "logs").iterdir())
     assert len(left) == 20
     assert "up-29.log" in left
+    assert stat.S_IMODE((tmp_path / "logs").stat().st_mode) == 0o700
 
 
 @given(st.integers(0, 1 << 60))
