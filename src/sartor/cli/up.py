@@ -119,7 +119,8 @@ def _up(options: argparse.Namespace) -> int:
 
     places, terminal = default_places(), Terminal()
     asked, serving = up_request(options), serve_request(options)
-    with up(asked, serving, places, Both(terminal, new_log(places, "up"))) as (found, server):
+    log = new_log(places, "up")
+    with log.ending(), up(asked, serving, places, Both(terminal, log)) as (found, server):
         endpoint = found
         if server and options.detach:
             server.detach()
