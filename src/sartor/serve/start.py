@@ -27,7 +27,7 @@ from sartor.paths import Places, make_folder, write_atomically
 from sartor.processes import listens, signal_name
 from sartor.reporter import Silent
 from sartor.serve import runs
-from sartor.serve.address import choose_port, port_is_free, write_key
+from sartor.serve.address import choose_port, port_is_free, read_key, write_key
 from sartor.serve.ask import first_question, ready
 from sartor.serve.model import Answer, Endpoint, Exit, Processes, Run
 
@@ -70,11 +70,20 @@ class Server:
     """A server that was started here: use it as a context manager, and it ends with the block.
 
     The pipe to its supervisor is what ties it to this process: it closes when this process goes,
-    however it goes. `detach` lets the server live on.
+    however it goes. `detach` lets the server live on. ``key`` is the API key of the run, kept here
+    because its file goes with the server.
     """
 
-    def __init__(self, run: Run, folder: Path, supervisor: subprocess.Popen[bytes], pipe: int):
+    def __init__(
+        self,
+        run: Run,
+        folder: Path,
+        supervisor: subprocess.Popen[bytes],
+        pipe: int,
+        key: str | None = None,
+    ):
         self.run = run
+        self.key = key
         self.folder = folder
         self._supervisor = supervisor
         self._pipe = pipe
@@ -100,12 +109,6 @@ class Server:
     def url(self) -> str:
         """The base address for clients on this machine."""
         return runs.url_of(self.run)
-
-    @property
-    def key(self) -> str | None:
-        """The API key of the run."""
-        file = self.run.api_key_file
-        return Path(file).read_text("utf-8").strip() if file else None
 
     def detach(self) -> None:
         """Let the server go on when this process ends; raises `ServerDiedError` where it cannot."""
@@ -313,6 +316,7 @@ def _log_file(places: Places, name: str) -> Path:
 
 
 def _supervised(run: Run, folder: Path) -> Server:
+    key = read_key(run.api_key_file) if run.api_key_file else None
     reading, writing = os.pipe()
     try:
         with Path(run.log).open("ab") as log:
@@ -330,7 +334,7 @@ def _supervised(run: Run, folder: Path) -> Server:
         raise
     finally:
         os.close(reading)
-    return Server(run, folder, supervisor, writing)
+    return Server(run, folder, supervisor, writing, key)
 
 
 _SIGNS = (
@@ -381,7 +385,17 @@ def last_lines(path: str, count: int = 8) -> list[str]:
 
 
 def ask_again(endpoint: Endpoint) -> Answer:
-    """Ask a server that runs already; raises `ServerTimeoutError` where it does not answer."""
-    file = endpoint.api_key_file
-    key = Path(file).read_text("utf-8").strip() if file else None
+    """Ask a server that runs already.
+
+    Raises `ServerDiedError` where it has ended since, `ServerTimeoutError` where it is silent.
+    """
+    try:
+        file = endpoint.api_key_file
+        key = Path(file).read_text("utf-8").strip() if file else None
+    except FileNotFoundError:
+        raise ServerDiedError(
+            f"`{endpoint.id}`, which was to be used again, has ended meanwhile",
+            hint="run the same command again: a new server is started",
+            log=endpoint.log,
+        ) from None
     return first_question(endpoint.url, key, endpoint.model, ASK_SECONDS, endpoint.log)

@@ -52,9 +52,10 @@ def main(arguments: list[str]) -> int:
     if asked:
         shutil.rmtree(folder, ignore_errors=True)
     else:
-        (folder / KEY).unlink(missing_ok=True)
+        # In this order: whoever misses the key finds out why.
         ended = Exit(status=server.wait(), at=time.time())
         write_atomically(folder / EXIT, msgspec.json.encode(ended))
+        (folder / KEY).unlink(missing_ok=True)
     return 0
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from sartor.errors import NoSuchRunError, PortInUseError, UsageError
+from sartor.errors import NoSuchRunError, PortInUseError, ServerDiedError, UsageError
 from sartor.paths import Places
 from sartor.serve import runs
 from sartor.serve.address import checked_key, choose_port, given_key, listen_address, needs_key
-from sartor.serve.model import Exit, Process, Processes, Run
-from sartor.serve.start import died, last_lines
+from sartor.serve.model import Endpoint, Exit, Process, Processes, Run
+from sartor.serve.start import ask_again, died, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,3 +195,22 @@ def test_the_last_words_of_a_log(tmp_path: Path) -> None:
     assert lines[-1] == "RuntimeError: no server"
     assert len(lines) == 3
     assert last_lines(str(tmp_path / "missing")) == []
+
+
+def test_a_server_that_ends_before_it_is_asked_again(tmp_path: Path) -> None:
+    endpoint = Endpoint(
+        id="llama.cpp-1",
+        url="http://127.0.0.1:9/v1",
+        engine="llama.cpp",
+        version="1",
+        build="published",
+        model="m",
+        environment="/e/key",
+        because=[],
+        log="/nowhere/log",
+        pid=1,
+        started_at=RUN.started_at,
+        api_key_file=str(tmp_path / "gone"),
+    )
+    with pytest.raises(ServerDiedError, match=r"llama\.cpp-1"):
+        ask_again(endpoint)
