@@ -294,10 +294,26 @@ class TestSeveral:
         assert sartor.json("up", "--model", str(file))["id"] == second["id"]
         sartor.run("stop", "--all").succeeded()
 
+    def test_the_same_file_by_another_path(self, sartor: Sartor, tmp_path: Path) -> None:
+        file = tmp_path / "mine.gguf"
+        file.write_bytes(next((sartor.home / "models").glob("*.gguf")).read_bytes())
+        (tmp_path / "link.gguf").symlink_to(file)
+        first = sartor.json("up", "--detach", "--model", str(file))
+        for name in ("mine.gguf", "./link.gguf", "../" + tmp_path.name + "/mine.gguf"):
+            done = sartor.run("up", "--json", "--model", name, cwd=tmp_path).succeeded()
+            assert (done.document["id"], done.document["reused"]) == (first["id"], True)
+        sartor.run("stop").succeeded()
+
     def test_a_port_of_ones_own(self, sartor: Sartor) -> None:
         port = closed_port()
         endpoint = sartor.json("up", "--detach", "--port", str(port))
         assert port_of(endpoint) == port
+        for arguments in ([], ["--port", str(port)]):
+            again = sartor.json("up", "--detach", *arguments)
+            assert (again["id"], again["reused"]) == (endpoint["id"], True)
+        other = sartor.json("up", "--detach", "--port", str(closed_port()))
+        assert not other["reused"]
+        sartor.run("stop", str(port_of(other))).succeeded()
         sartor.run("stop", str(port)).succeeded()
 
 

@@ -30,6 +30,7 @@ from sartor.serve import runs
 from sartor.serve.address import choose_port, port_is_free, read_key, write_key
 from sartor.serve.ask import first_question, ready
 from sartor.serve.model import Answer, Endpoint, Exit, Processes, Run
+from sartor.serve.origin import here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,15 +56,33 @@ class ServeRequest(msgspec.Struct, frozen=True):
 
 
 def run_key(environment: Environment, model: Model, fit: Fit, asked: ServeRequest) -> str:
-    """Stands for everything that makes two servers the same to a user.
+    """Stands for everything that makes two servers the same to a user, whatever the port.
 
-    A file that was written again is another model, but for the demo model: two that make it at
-    once write the same.
+    A file is told by where it is and when it was written, under whatever name it was given.
     """
-    written = Path(model.path).stat().st_mtime_ns if model.path and not model.demo else 0
-    parts = [environment.key, model.path, written, fit.context, [d.id for d in fit.devices]]
-    parts += [asked.host, asked.port, asked.api_key]
+    parts = [environment.key, _identity(model), fit.context, [d.id for d in fit.devices]]
+    parts += [asked.host, asked.api_key]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+
+
+def _identity(model: Model) -> list[tuple[str, int, int]]:
+    """The real path, size and time (ns) of each of a model's files.
+
+    Not the time of the demo model's: two that make it at once write the same.
+    """
+    real = sorted({path.resolve() for path in _files(model) if path.is_file()})
+    stats = [(str(path), path.stat()) for path in real]
+    return [(path, s.st_size, 0 if model.demo else s.st_mtime_ns) for path, s in stats]
+
+
+def _files(model: Model) -> list[Path]:
+    """A GGUF file with the parts beside it, or all that a folder holds: weights, tokenizer, …."""
+    if model.path is None:
+        return []
+    given = Path(model.path)
+    if given.is_dir():
+        return [*given.iterdir(), *(given / file.name for file in model.files)]
+    return [given, *(given.with_name(Path(file.name).name) for file in model.files)]
 
 
 class Server:
@@ -296,6 +315,7 @@ def _record(
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         key_variable=command.key_variable if key_file else None,
         api_key_file=key_file,
+        origin=here(),
     )
 
 
