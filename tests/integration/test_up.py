@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -214,6 +215,16 @@ class TestEnd:
         assert not answers(endpoint)
         assert not processes_of(sartor.home)
 
+    def test_an_impatient_user(self, sartor: Sartor) -> None:
+        with sartor.start("up", "--json") as running:
+            endpoint = running.endpoint()
+            while running.process.poll() is None:
+                running.process.send_signal(signal.SIGINT)
+                time.sleep(0.01)
+            done = running.wait().succeeded()
+        assert "error" not in done.stderr
+        assert not answers(endpoint)
+
     def test_a_signal_while_the_model_loads(self, sartor: Sartor) -> None:
         with sartor.start("up", "--json") as running:
             wait_until(lambda: "starting" in sartor.states().values() or running.stdout)
@@ -376,4 +387,5 @@ class TestAround:
             with Path(served["log"]).open("a") as log:
                 log.write("a line for the follower\n")
             wait_until(lambda: "a line for the follower" in running.stdout)
-            assert running.end(signal.SIGINT).status == 130
+            done = running.end(signal.SIGINT)
+        assert (done.status, done.stderr) == (130, "")

@@ -68,14 +68,20 @@ def choose_port(
     )
 
 
+def checked_port(port: int) -> int:
+    """``port`` where it can be one; raises `UsageError`."""
+    if not 1 <= port <= 65535:
+        raise UsageError(f"{port} is not a port", hint="ports are 1 to 65535")
+    return port
+
+
 def port_is_free(address: str, port: int) -> bool:
     """Whether a server could bind the port now; raises `UsageError` where none ever could.
 
     A server that has bound and does not listen yet lets others bind too, as they all ask for
     ``SO_REUSEADDR``: without it nobody can. Nor where connections of an earlier server are closing.
     """
-    if not 1 <= port <= 65535:
-        raise UsageError(f"{port} is not a port", hint="ports are 1 to 65535")
+    checked_port(port)
     return _binds(address, port, 0) or (_binds(address, port, 1) and _closing(port))
 
 
