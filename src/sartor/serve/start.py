@@ -60,12 +60,12 @@ def run_key(environment: Environment, model: Model, fit: Fit, asked: ServeReques
 
     A file is told by where it is and when it was written, under whatever name it was given.
     """
-    parts = [environment.key, _identity(model), fit.context, [d.id for d in fit.devices]]
+    parts = [environment.key, model_identity(model), fit.context, [d.id for d in fit.devices]]
     parts += [asked.host, asked.api_key]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 
-def _identity(model: Model) -> list[tuple[str, int, int]]:
+def model_identity(model: Model) -> list[tuple[str, int, int]]:
     """The real path, size and time (ns) of each of a model's files.
 
     Not the time of the demo model's: two that make it at once write the same.
