@@ -201,7 +201,7 @@ def served(
     with ExitStack() as stack:
         path = places.runs / f".{key}.lock"
         lock = stack.enter_context(waiting_lock(path, reporter, "starting the same server"))
-        endpoint, server = runs.endpoint(places, key), None
+        endpoint, server = runs.endpoint(places, key, asked.port), None
         if endpoint is None:
             begin = partial(start, environment, model, planned.fit, asked, places)
             tries = PORT_TRIES if asked.port is None else 1

@@ -6,11 +6,12 @@ import contextlib
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     import psutil
 
@@ -110,9 +111,25 @@ def group_alive(group: int) -> bool:
         return False
     except PermissionError:
         return True
+    return any(_runs(pid) for pid in members(group))
+
+
+def members(group: int) -> list[int]:
+    """The processes of a group, zombies among them."""
     import psutil
 
-    return any(_runs(pid) for pid in psutil.pids() if _group_of(pid) == group)
+    return [pid for pid in psutil.pids() if _group_of(pid) == group]
+
+
+def names(pid: int, paths: Collection[Path]) -> bool:
+    """Whether a process works in one of ``paths``, or has one in its command or its variables."""
+    own, words = Path(f"/proc/{pid}"), [os.fsencode(path) for path in paths]
+    try:
+        # Programs that give themselves a title write it over both; where they stand is left.
+        said = (own / "cmdline").read_bytes() + (own / "environ").read_bytes()
+        return (own / "cwd").readlink() in paths or any(word in said for word in words)
+    except OSError:
+        return False
 
 
 def _group_of(pid: int) -> int | None:

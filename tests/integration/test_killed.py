@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import signal
@@ -35,6 +37,20 @@ def supervisor_of(endpoint: Document) -> psutil.Process:
     assert parent is not None
     assert "sartor.serve.supervisor" in parent.cmdline()
     return parent
+
+
+def leaderless_group(folder: Path) -> tuple[int, psutil.Process]:
+    """The number of a group whose leader has ended, and the one process left in it."""
+    with subprocess.Popen(
+        ["bash", "-c", "sleep 60 >&- & echo $!"],
+        cwd=folder,
+        env={},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    ) as leader:
+        assert leader.stdout is not None
+        member = psutil.Process(int(leader.stdout.readline()))
+    return leader.pid, member
 
 
 class TestServing:
@@ -143,6 +159,55 @@ class TestServing:
             assert sartor.json("stop")["cleaned"] == [endpoint["id"]]
             assert bystander.poll() is None
             bystander.kill()
+
+    @pytest.mark.parametrize("of_the_run", [True, False])
+    def test_a_group_without_its_leader(
+        self, sartor: Sartor, tmp_path: Path, *, of_the_run: bool
+    ) -> None:
+        endpoint = sartor.json("up", "--detach")
+        folder = sartor.home / "runs" / endpoint["id"]
+        supervisor_of(endpoint).kill()
+        wait_until(lambda: sartor.states() == {endpoint["id"]: "lost"}, 10)
+        leader, member = leaderless_group(folder if of_the_run else tmp_path)
+        path = folder / "processes.json"
+        server = psutil.Process(endpoint["pid"])
+        path.write_text(path.read_text().replace(str(server.pid), str(leader)))
+        assert sartor.json("stop")["cleaned"] == [endpoint["id"]]
+        ended = not member.is_running() or member.status() == psutil.STATUS_ZOMBIE
+        for process in (member, server):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        assert ended is of_the_run
+
+    def test_a_run_of_another_container(self, sartor: Sartor) -> None:
+        endpoint = sartor.json("up", "--detach")
+        folder = sartor.home / "runs" / endpoint["id"]
+        record = (folder / "run.json").read_text()
+        values = json.loads(record)
+        values["origin"]["pids"] = "pid:[1]"
+        (folder / "run.json").write_text(json.dumps(values))
+        assert sartor.states() == {endpoint["id"]: "elsewhere"}
+        assert "elsewhere" in sartor.run("status").succeeded().stdout
+        for name in ([], [endpoint["id"]]):
+            error = sartor.run("stop", *name, "--json").failed("no-such-run", 53)
+            assert str(folder) in error["hint"]
+        assert sartor.json("stop", "--all") == {
+            "schema": "sartor.stopped/1",
+            "stopped": [],
+            "cleaned": [],
+        }
+        other = sartor.json("up", "--detach")
+        assert not other["reused"]
+        assert sartor.json("stop")["stopped"] == [other["id"]]
+        assert answers(endpoint)
+        (folder / "run.json").write_text(record)
+        assert sartor.json("stop")["stopped"] == [endpoint["id"]]
+
+    def test_two_stop_it_at_once(self, sartor: Sartor) -> None:
+        endpoint = sartor.json("up", "--detach")
+        both = [sartor.start("stop", "--all", "--json") for _ in range(2)]
+        stopped = [running.wait().succeeded().document["stopped"] for running in both]
+        assert sorted(stopped) == [[], [endpoint["id"]]]
 
     def test_stop_while_the_server_starts(self, sartor: Sartor) -> None:
         with sartor.start("up", "--json") as running:

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -215,6 +216,16 @@ class TestEnd:
         assert not answers(endpoint)
         assert not processes_of(sartor.home)
 
+    def test_an_impatient_user(self, sartor: Sartor) -> None:
+        with sartor.start("up", "--json") as running:
+            endpoint = running.endpoint()
+            while running.process.poll() is None:
+                running.process.send_signal(signal.SIGINT)
+                time.sleep(0.01)
+            done = running.wait().succeeded()
+        assert "error" not in done.stderr
+        assert not answers(endpoint)
+
     def test_a_signal_while_the_model_loads(self, sartor: Sartor) -> None:
         with sartor.start("up", "--json") as running:
             wait_until(lambda: "starting" in sartor.states().values() or running.stdout)
@@ -295,10 +306,26 @@ class TestSeveral:
         assert sartor.json("up", "--model", str(file))["id"] == second["id"]
         sartor.run("stop", "--all").succeeded()
 
+    def test_the_same_file_by_another_path(self, sartor: Sartor, tmp_path: Path) -> None:
+        file = tmp_path / "mine.gguf"
+        file.write_bytes(next((sartor.home / "models").glob("*.gguf")).read_bytes())
+        (tmp_path / "link.gguf").symlink_to(file)
+        first = sartor.json("up", "--detach", "--model", str(file))
+        for name in ("mine.gguf", "./link.gguf", "../" + tmp_path.name + "/mine.gguf"):
+            done = sartor.run("up", "--json", "--model", name, cwd=tmp_path).succeeded()
+            assert (done.document["id"], done.document["reused"]) == (first["id"], True)
+        sartor.run("stop").succeeded()
+
     def test_a_port_of_ones_own(self, sartor: Sartor) -> None:
         port = closed_port()
         endpoint = sartor.json("up", "--detach", "--port", str(port))
         assert port_of(endpoint) == port
+        for arguments in ([], ["--port", str(port)]):
+            again = sartor.json("up", "--detach", *arguments)
+            assert (again["id"], again["reused"]) == (endpoint["id"], True)
+        other = sartor.json("up", "--detach", "--port", str(closed_port()))
+        assert not other["reused"]
+        sartor.run("stop", str(port_of(other))).succeeded()
         sartor.run("stop", str(port)).succeeded()
 
 
@@ -361,4 +388,5 @@ class TestAround:
             with Path(served["log"]).open("a") as log:
                 log.write("a line for the follower\n")
             wait_until(lambda: "a line for the follower" in running.stdout)
-            assert running.end(signal.SIGINT).status == 130
+            done = running.end(signal.SIGINT)
+        assert (done.status, done.stderr) == (130, "")

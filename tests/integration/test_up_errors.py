@@ -265,6 +265,19 @@ class TestModel:
         assert Path(error["log"]).exists()
         assert leftovers(sartor.home) == []
 
+    def test_the_engine_does_not_know_it_and_a_key_is_asked_for(
+        self, sartor: Sartor, demo: Path, tmp_path: Path
+    ) -> None:
+        strange = tmp_path / "badarch.gguf"
+        strange.write_bytes(demo.read_bytes().replace(b"llama", b"llamb"))
+        for _ in range(3):
+            done = sartor.run("up", "-d", "--json", "--listen", "0.0.0.0", "-m", str(strange))
+            error = done.failed("server-died", 51)
+            assert any("llamb" in line for line in error["found"]), error["found"]
+        assert leftovers(sartor.home) == []
+        last = sartor.json("logs", "--stage", "up", "--lines", "1000")["lines"]
+        assert any(error["message"] in line for line in last), "the log says how it ended"
+
 
 def write_huge(target: Path, size: int) -> None:
     """A GGUF file whose only tensor takes ``size`` bytes, none of them on the disk."""

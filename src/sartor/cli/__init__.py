@@ -13,7 +13,7 @@ from sartor import __version__
 from sartor.errors import DiskFullError, InterruptedBySignal, SartorError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
 COMMANDS = {
@@ -73,19 +73,43 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Parse, run one command, show what it raises; returns the exit status."""
     as_json = "--json" in arguments
-    previous = signal.signal(signal.SIGTERM, _raise_terminated)
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    removed = "; what was half done is removed" if command == "up" else ""
+    with _signals_raise_once(removed):
+        try:
+            return _dispatch(parser().parse_args(arguments))
+        except SartorError as error:
+            return _show(error, as_json=as_json)
+        except KeyboardInterrupt:
+            return _show(InterruptedBySignal(f"interrupted{removed}"), as_json=as_json)
+        except BrokenPipeError:
+            return 141
+
+
+@contextlib.contextmanager
+def _signals_raise_once(removed: str) -> Iterator[None]:
+    """SIGINT raises `KeyboardInterrupt`, SIGTERM `InterruptedBySignal`; the next SIGINT is ignored.
+
+    So cleanup comes to its end, unless a SIGTERM follows. Signals that were ignored stay so.
+    """
+
+    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(number, signal.SIG_IGN)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise InterruptedBySignal(f"ended by SIGTERM{removed}")
+
+    previous = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in previous.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
     try:
-        return _dispatch(parser().parse_args(arguments))
-    except SartorError as error:
-        return _show(error, as_json=as_json)
-    except KeyboardInterrupt:
-        return _show(
-            InterruptedBySignal("interrupted; what was half done is removed"), as_json=as_json
-        )
-    except BrokenPipeError:
-        return 141
+        yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            if signal.getsignal(number) is interrupt:
+                signal.signal(number, handler)
 
 
 def _dispatch(options: argparse.Namespace) -> int:
@@ -115,9 +139,3 @@ def _show(error: SartorError, *, as_json: bool) -> int:
             print_document(error.document())
     Terminal().error(error)
     return error.exit_code
-
-
-def _raise_terminated(number: int, _frame: FrameType | None) -> None:
-    raise InterruptedBySignal(
-        f"ended by {signal.Signals(number).name}; what was half done is removed"
-    )

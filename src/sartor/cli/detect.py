@@ -25,11 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Detect, show, return 0."""
+    from sartor.errors import UsageError
     from sartor.line import find_host
     from sartor.paths import default_places
     from sartor.report.document import print_document, print_lines
     from sartor.report.host import host_lines
 
+    if options.host is not None and options.capture is not None:
+        raise UsageError(
+            "`--capture` writes down what is read of this machine; with `--host` nothing is",
+            hint="leave one of the two out",
+        )
     host = find_host(options.host, default_places(), options.capture)
     if options.json:
         print_document(host)

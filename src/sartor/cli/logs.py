@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show the end of one log; returns 0."""
+    """Show the end of one log; returns 0, or 130 where Ctrl-C ends the following."""
     from sartor.errors import UsageError
     from sartor.paths import default_places
     from sartor.report.document import print_document, print_lines
@@ -33,6 +33,11 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             "`--json` is one document; it cannot follow a log", hint="leave one of the two out"
         )
+    if options.stage == "up" and options.run is not None:
+        raise UsageError(
+            f"`--stage up` is the newest log of a whole `sartor up`, not of `{options.run}`",
+            hint="leave the run out, or take `--stage serve`, `build` or `verify` with it",
+        )
     path = find_log(default_places(), options.run, options.stage)
     lines = tail(path, options.lines)
     if options.json:
@@ -40,6 +45,9 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print_lines(*lines)
     if options.follow:
-        for line in follow(path):
-            print_lines(line)
+        try:
+            for line in follow(path):
+                print_lines(line)
+        except KeyboardInterrupt:
+            return 130
     return 0

@@ -25,18 +25,14 @@ def run(options: argparse.Namespace) -> int:
     from sartor.serve.model import StopDocument
 
     places, terminal = default_places(), Terminal()
-    named = runs.find(places, options.run) if options.run else None
-    cleaned = runs.clean_lost(places)
-    if named is None:
-        named = runs.states(places) if options.all else runs.find(places, None)
-    chosen = [state for state in named if state.id not in cleaned]
-    for state in chosen:
-        runs.stop(places, state)
+    chosen, cleaned = runs.to_stop(places, options.run, everything=options.all)
+    stopped = [state for state in chosen if runs.stop(places, state)]
+    for state in stopped:
         terminal.note(f"stopped {state.id} ({state.model} on port {state.port})")
     for name in cleaned:
         terminal.note(f"cleaned up {name}, which had ended or was killed")
-    if not chosen and not cleaned:
+    if not stopped and not cleaned:
         terminal.note("nothing runs")
     if options.json:
-        print_document(StopDocument([s.id for s in chosen], cleaned))
+        print_document(StopDocument([s.id for s in stopped], cleaned))
     return 0

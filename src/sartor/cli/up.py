@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
     from sartor.serve.start import Server, ServeRequest
 
+_PYTHON = re.compile(r"3(\.\d+){1,2}")
 
 _ARGUMENTS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
@@ -99,7 +101,9 @@ def _plan(options: argparse.Namespace) -> int:
     from sartor.report.plan import explain_lines, plan_lines
     from sartor.report.terminal import Terminal
 
-    _, _, planned = make_plan(up_request(options), default_places(), Terminal())
+    asked = up_request(options)
+    serve_request(options)  # what does not hold together is said in a dry run too
+    _, _, planned = make_plan(asked, default_places(), Terminal())
     if options.json:
         print_document(planned)
     else:
@@ -119,7 +123,8 @@ def _up(options: argparse.Namespace) -> int:
 
     places, terminal = default_places(), Terminal()
     asked, serving = up_request(options), serve_request(options)
-    with up(asked, serving, places, Both(terminal, new_log(places, "up"))) as (found, server):
+    log = new_log(places, "up")
+    with log.ending(), up(asked, serving, places, Both(terminal, log)) as (found, server):
         endpoint = found
         if server and options.detach:
             server.detach()
@@ -154,14 +159,20 @@ def up_request(options: argparse.Namespace) -> UpRequest:
             "`--context` is a number of tokens, 1 or more",
             hint="leave it out for the engine's default",
         )
+    if options.python is not None and not _PYTHON.fullmatch(options.python):
+        raise UsageError(
+            f"`--python {options.python}` is not a version of Python",
+            hint="the form is 3.12, or 3.12.4",
+        )
     want = Request(options.engine, options.build, options.context, options.python)
     return UpRequest(want=want, model=options.model, host=options.host)
 
 
 def serve_request(options: argparse.Namespace) -> ServeRequest:
     """The options that say where to serve."""
-    from sartor.serve.address import given_key, listen_address
+    from sartor.serve.address import checked_port, given_key, listen_address
     from sartor.serve.start import ServeRequest
 
     key = given_key(options.api_key_file, os.environ)
-    return ServeRequest(listen_address(options.listen), options.port, key)
+    port = None if options.port is None else checked_port(options.port)
+    return ServeRequest(listen_address(options.listen), port, key)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sartor.errors import SartorError
 from sartor.paths import make_private_folder, open_log
 from sartor.reporter import Reporter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sartor.paths import Places
@@ -49,6 +52,19 @@ class LogFile(Reporter):
         """As it is."""
         self._line(f"warning: {text}")
 
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Write down the error that ends the block, and let it pass."""
+        try:
+            yield
+        except SartorError as error:
+            for line in error_lines(error):
+                self._line(line)
+            raise
+        except BaseException as error:
+            self._line(f"error: {type(error).__name__}: {error}".rstrip(": "))
+            raise
+
     def _line(self, text: str) -> None:
         if not self._written:
             return
@@ -58,6 +74,13 @@ class LogFile(Reporter):
                 file.write(f"{now} {text}\n")
         except OSError:
             self._written = False
+
+
+def error_lines(error: SartorError) -> list[str]:
+    """An error as a log has it: what happened, what was found, the way out, the other log."""
+    lines = [f"error: {error.code}: {error.message}", *(f"  {line}" for line in error.found)]
+    lines += [f"hint: {error.hint}"] if error.hint else []
+    return lines + ([f"log: {error.log}"] if error.log else [])
 
 
 class Both(Reporter):

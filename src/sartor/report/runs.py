@@ -30,6 +30,8 @@ def status_lines(runs: list[RunState], now: datetime.datetime | None = None) -> 
     if any(run.state in {"lost", "ended"} for run in runs):
         sartor = command()
         lines.append(f"`{sartor} logs RUN` shows why a run ended; `{sartor} stop` cleans up")
+    if any(run.state == "elsewhere" for run in runs):
+        lines.append("elsewhere: on another machine or in another container; stop it there")
     return lines
 
 

@@ -68,6 +68,13 @@ def choose_port(
     )
 
 
+def checked_port(port: int) -> int:
+    """``port`` where it can be one; raises `UsageError`."""
+    if not 1 <= port <= 65535:
+        raise UsageError(f"{port} is not a port", hint="ports are 1 to 65535")
+    return port
+
+
 def port_is_free(address: str, port: int) -> bool:
     """Whether a server could bind the port now; raises `UsageError` where none ever could.
 
@@ -75,8 +82,7 @@ def port_is_free(address: str, port: int) -> bool:
     same option. Without one nobody can; nor where connections of an earlier server are closing,
     and then vLLM's and uvicorn's option must do, and llama.cpp's.
     """
-    if not 1 <= port <= 65535:
-        raise UsageError(f"{port} is not a port", hint="ports are 1 to 65535")
+    checked_port(port)
     if _binds(address, port):
         return True
     options = (socket.SO_REUSEADDR, socket.SO_REUSEPORT)

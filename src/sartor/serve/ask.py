@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,6 +15,8 @@ from sartor.serve.model import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+T = TypeVar("T")
 
 QUESTION = "Say hello in one short sentence."
 
@@ -58,7 +60,8 @@ def ready(url: str, key: str | None, model: str) -> bool:
         return False
     if status != 200:
         return False
-    return model in [entry.id for entry in msgspec.convert(value, _Models).data]
+    listed = _as(value, _Models)
+    return listed is not None and model in [entry.id for entry in listed.data]
 
 
 def first_question(url: str, key: str | None, model: str, seconds: float, log: str) -> Answer:
@@ -77,8 +80,9 @@ def first_question(url: str, key: str | None, model: str, seconds: float, log: s
         except (OSError, http.client.HTTPException) as error:
             problem = f"{path}: {error}"
             break
-        if status == 200:
-            return _answer(value, time.perf_counter() - began)
+        answer = _answer(value, time.perf_counter() - began) if status == 200 else None
+        if answer is not None:
+            return answer
         problem = f"{path}: status {status}: {json.dumps(value)[:400]}"
     raise ServerTimeoutError(
         "the server started but did not answer a first question",
@@ -106,19 +110,32 @@ class _Choice(msgspec.Struct, frozen=True):
     text: str | None = None
 
 
+class _Reply(msgspec.Struct, frozen=True):
+    choices: list[_Choice]
+
+
 class _Usage(msgspec.Struct, frozen=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
 
-class _Reply(msgspec.Struct, frozen=True):
-    choices: list[_Choice] = []
+class _Counted(msgspec.Struct, frozen=True):
     usage: _Usage = _Usage()
 
 
-def _answer(value: dict[str, object], seconds: float) -> Answer:
-    reply = msgspec.convert(value, _Reply)
+def _as(value: dict[str, object], kind: type[T]) -> T | None:
+    """The value as ``kind``; None where a server sent another shape."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return None
+
+
+def _answer(value: dict[str, object], seconds: float) -> Answer | None:
+    """What a server said; None where that is no answer. Tokens that it does not count are 0."""
+    reply, usage = _as(value, _Reply), (_as(value, _Counted) or _Counted()).usage
+    if reply is None or not reply.choices:
+        return None
     said = [c.message.content or c.text or c.message.reasoning_content for c in reply.choices]
     text = next((s for s in said if s), "")
-    usage = reply.usage
     return Answer(QUESTION, text.strip(), usage.prompt_tokens, usage.completion_tokens, seconds)

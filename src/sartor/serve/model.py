@@ -29,10 +29,19 @@ class Exit(msgspec.Struct, frozen=True):
     at: float
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """Where process numbers mean what they say: a machine, one boot of it, a PID namespace."""
+
+    host: str
+    boot: str
+    pids: str
+
+
 class Run(msgspec.Struct, frozen=True):
     """One server as it was started. ``key`` stands for what was asked, so that it is found again.
 
-    ``variables`` are set beside the user's own; none of them is a secret.
+    ``variables`` are set beside the user's own; none of them is a secret. ``origin`` is where its
+    processes run: several machines and containers may share one home.
     """
 
     id: str
@@ -51,6 +60,7 @@ class Run(msgspec.Struct, frozen=True):
     key_variable: str | None = None
     api_key_file: str | None = None
     detached: bool = False
+    origin: Origin | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -93,8 +103,9 @@ class Endpoint(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.endp
 class RunState(msgspec.Struct, frozen=True):
     """One run as `sartor status` shows it.
 
-    ``state`` is ``starting``, ``running``, ``ended`` (by itself: see ``exit_status``) or ``lost``
-    (its supervisor was killed; the next `sartor up` or `sartor stop` cleans up).
+    ``state`` is ``starting``, ``running``, ``ended`` (by itself: see ``exit_status``), ``lost``
+    (its supervisor was killed; the next `sartor up` or `sartor stop` cleans up) or ``elsewhere``
+    (it is of another machine or container that shares this home, and is left alone).
     """
 
     id: str

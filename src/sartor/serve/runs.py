@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import time
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from sartor.errors import NoSuchRunError, did_you_mean
-from sartor.processes import end_group, group_alive
+from sartor.processes import end_group, members, names
 from sartor.serve.model import Endpoint, Exit, Process, Processes, Run, RunState
+from sartor.serve.origin import boot, distance
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sartor.paths import Places
 
 T = TypeVar("T")
 
 RECORD, PROCESSES, EXIT, ENDPOINT = "run.json", "processes.json", "exit.json", "endpoint.json"
 KEY = "api-key"
+
+_OVER = {"lost", "ended"}
 
 YOUNG_SECONDS = 30
 """How long a run may go without the record of its processes before it counts as left behind."""
@@ -48,15 +53,7 @@ def created(pid: int) -> str | None:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in {b"Z", b"X"} else f"{_boot()}:{fields[19].decode()}"
-
-
-@cache
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return "unknown boot"
+    return None if fields[0] in {b"Z", b"X"} else f"{boot()}:{fields[19].decode()}"
 
 
 def folders(places: Places) -> list[Path]:
@@ -93,7 +90,7 @@ def state(folder: Path) -> RunState | None:
     ended = read(folder / EXIT, Exit)
     return RunState(
         id=run.id,
-        state=_state(folder, processes, ended),
+        state=_state(folder, run, processes, ended),
         engine=run.engine,
         version=run.version,
         model=run.model,
@@ -108,9 +105,19 @@ def state(folder: Path) -> RunState | None:
     )
 
 
-def _state(folder: Path, processes: Processes | None, ended: Exit | None) -> str:
+def _state(folder: Path, run: Run, processes: Processes | None, ended: Exit | None) -> str:
     if ended is not None:
         return "ended"
+    match distance(run.origin):
+        case "elsewhere":
+            return "elsewhere"
+        case "rebooted":
+            return "lost"
+        case "here":
+            return _state_here(folder, processes)
+
+
+def _state_here(folder: Path, processes: Processes | None) -> str:
     if processes is None:
         # The supervisor writes this file first; a folder without it is young, or was left behind.
         return "starting" if (_age(folder / RECORD) or 0) < YOUNG_SECONDS else "lost"
@@ -125,13 +132,14 @@ def states(places: Places) -> list[RunState]:
 
 
 def find(places: Places, name: str | None) -> list[RunState]:
-    """The run of that id (or port, or engine), or the only one where no name is given.
+    """The run of that id (or port, or engine), or the only one here where no name is given.
 
     Raises `NoSuchRunError`, with the names that there are.
     """
     known = states(places)
-    if name is None and len(known) <= 1:
-        return known
+    near = [s for s in known if s.state != "elsewhere"] or known
+    if name is None and len(near) <= 1:
+        return near
     chosen = [s for s in known if name in {s.id, str(s.port), s.engine}]
     if chosen:
         return chosen
@@ -147,12 +155,48 @@ def find(places: Places, name: str | None) -> list[RunState]:
     )
 
 
-def stop(places: Places, run: RunState, grace_seconds: float = 15) -> None:
-    """End a run and everything that belongs to it: processes, port, folder. Its log is kept."""
+def to_stop(
+    places: Places, name: str | None, *, everything: bool
+) -> tuple[list[RunState], list[str]]:
+    """The runs that are meant, and the ids of those that were cleaned up on the way.
+
+    ``everything`` means everything here. Raises `NoSuchRunError` where none is meant, several
+    might be, or one is out of reach.
+    """
+    named = find(places, name) if name else None
+    cleaned = clean_lost(places)
+    if everything and named is None:
+        named = [s for s in states(places) if s.state != "elsewhere"]
+    elif named is None:
+        named = find(places, None)
+    chosen = [state for state in named if state.id not in cleaned and state.state not in _OVER]
+    require_here(places, chosen)
+    return chosen, cleaned
+
+
+def require_here(places: Places, chosen: list[RunState]) -> None:
+    """Raise `NoSuchRunError` where a run's processes are out of reach."""
+    for run in chosen:
+        if run.state == "elsewhere":
+            record = read(places.runs / run.id / RECORD, Run)
+            raise NoSuchRunError(
+                f"{run.id} does not run here but on another machine, or in another container, "
+                "that shares this SARTOR_HOME",
+                found=[f"started on {record.origin.host}"] if record and record.origin else [],
+                hint="`sartor stop` ends it there; where that machine or container is gone for "
+                f"good, remove `{places.runs / run.id}`",
+            )
+
+
+def stop(places: Places, run: RunState, grace_seconds: float = 15) -> bool:
+    """End a run and everything that belongs to it: processes, port, folder. Its log is kept.
+
+    False where somebody else had ended it. The run must be of here: see `require_here`.
+    """
     folder = places.runs / run.id
     if run.state == "starting":
         _wait_for_processes(folder)
-    remove(folder, grace_seconds)
+    return remove(folder, grace_seconds)
 
 
 def _wait_for_processes(folder: Path, seconds: float = 5) -> None:
@@ -164,10 +208,40 @@ def _wait_for_processes(folder: Path, seconds: float = 5) -> None:
         time.sleep(0.02)
 
 
-def remove(folder: Path, grace_seconds: float = 15) -> None:
-    """End the processes that a run's folder names, and remove the folder."""
-    processes = read(folder / PROCESSES, Processes)
-    if processes and alive(processes.supervisor):
+def remove(folder: Path, grace_seconds: float = 15) -> bool:
+    """End the processes that a run's folder names, and remove the folder.
+
+    Of several that do so at once, one gets True. Processes that are not of here are left alone.
+    """
+    with _claimed(folder) as ours:
+        if ours:
+            _end(folder, grace_seconds)
+            shutil.rmtree(folder, ignore_errors=True)
+        return ours
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Keep others from removing the folder; False where it is gone, once they have."""
+    try:
+        claim = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        yield False
+        return
+    try:
+        with contextlib.suppress(OSError):  # some network file systems lock no folders
+            fcntl.flock(claim, fcntl.LOCK_EX)
+        yield folder.exists() and os.path.samestat(folder.stat(), os.fstat(claim))
+    finally:
+        os.close(claim)
+
+
+def _end(folder: Path, grace_seconds: float) -> None:
+    """End what runs of the folder's processes: the supervisor, then what it left."""
+    run, processes = read(folder / RECORD, Run), read(folder / PROCESSES, Processes)
+    if run is None or processes is None or distance(run.origin) != "here":
+        return
+    if alive(processes.supervisor):
         with contextlib.suppress(ProcessLookupError):
             os.kill(processes.supervisor.pid, signal.SIGTERM)
         deadline = time.monotonic() + grace_seconds
@@ -175,26 +249,28 @@ def remove(folder: Path, grace_seconds: float = 15) -> None:
             time.sleep(0.02)
         if alive(processes.supervisor):
             end_group(processes.supervisor.pid, 0)
-    if processes:
-        _end_server(processes.server)
-    shutil.rmtree(folder, ignore_errors=True)
+    if alive(processes.server) or _leaderless(processes.server.pid, run, folder):
+        end_group(processes.server.pid, 5)
 
 
-def _end_server(server: Process) -> None:
-    """End what is left of a server's group: the leader must be the very process of the record.
+def _leaderless(group: int, run: Run, folder: Path) -> bool:
+    """Whether a group whose leader is gone is still the run's own, and not a later one.
 
-    Where the leader is gone its group can only hold its own children, as long as it lives.
+    The number alone does not tell: a process of it must have to do with the run.
     """
-    leaderless = group_alive(server.pid) and not Path(f"/proc/{server.pid}").exists()
-    if alive(server) or leaderless:
-        end_group(server.pid, 5)
+    if run.origin is None or Path(f"/proc/{group}").exists():
+        return False
+    paths = {folder, folder.resolve(), Path(run.environment)}
+    return any(names(pid, paths) for pid in members(group))
 
 
-def endpoint(places: Places, key: str) -> Endpoint | None:
-    """The endpoint of a server that runs and was asked for in the very same way."""
+def endpoint(places: Places, key: str, port: int | None = None) -> Endpoint | None:
+    """The endpoint of a server that runs and was asked for in the same way; on ``port`` if any."""
     for folder in folders(places):
         run = read(folder / RECORD, Run)
-        if run is not None and run.key == key and _of(folder) == "running":
+        if run is None or run.key != key or port not in {None, run.port}:
+            continue
+        if _of(folder) == "running":
             return read(folder / ENDPOINT, Endpoint)
     return None
 
@@ -211,10 +287,11 @@ def promised_ports(places: Places) -> dict[int, str]:
 
 def clean_lost(places: Places) -> list[str]:
     """End and remove what killed supervisors left behind; returns the ids of those runs."""
-    lost = [s.id for s in states(places) if s.state in {"lost", "ended"}]
-    for name in [*lost, *_without_record(places)]:
+    lost = [s.id for s in states(places) if s.state in _OVER]
+    cleaned = [name for name in lost if remove(places.runs / name)]
+    for name in _without_record(places):
         remove(places.runs / name)
-    return lost
+    return cleaned
 
 
 def _without_record(places: Places) -> list[str]:

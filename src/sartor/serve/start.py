@@ -27,9 +27,10 @@ from sartor.paths import Places, make_folder, write_atomically
 from sartor.processes import listens, signal_name
 from sartor.reporter import Silent
 from sartor.serve import runs
-from sartor.serve.address import choose_port, port_is_free, write_key
+from sartor.serve.address import choose_port, port_is_free, read_key, write_key
 from sartor.serve.ask import first_question, ready
 from sartor.serve.model import Answer, Endpoint, Exit, Processes, Run
+from sartor.serve.origin import here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,26 +56,53 @@ class ServeRequest(msgspec.Struct, frozen=True):
 
 
 def run_key(environment: Environment, model: Model, fit: Fit, asked: ServeRequest) -> str:
-    """Stands for everything that makes two servers the same to a user.
+    """Stands for everything that makes two servers the same to a user, whatever the port.
 
-    A file that was written again is another model, but for the demo model: two that make it at
-    once write the same.
+    A file is told by where it is and when it was written, under whatever name it was given.
     """
-    written = Path(model.path).stat().st_mtime_ns if model.path and not model.demo else 0
-    parts = [environment.key, model.path, written, fit.context, [d.id for d in fit.devices]]
-    parts += [asked.host, asked.port, asked.api_key]
+    parts = [environment.key, model_identity(model), fit.context, [d.id for d in fit.devices]]
+    parts += [asked.host, asked.api_key]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+
+
+def model_identity(model: Model) -> list[tuple[str, int, int]]:
+    """The real path, size and time (ns) of each of a model's files.
+
+    Not the time of the demo model's: two that make it at once write the same.
+    """
+    real = sorted({path.resolve() for path in _files(model) if path.is_file()})
+    stats = [(str(path), path.stat()) for path in real]
+    return [(path, s.st_size, 0 if model.demo else s.st_mtime_ns) for path, s in stats]
+
+
+def _files(model: Model) -> list[Path]:
+    """A GGUF file with the parts beside it, or all that a folder holds: weights, tokenizer, …."""
+    if model.path is None:
+        return []
+    given = Path(model.path)
+    if given.is_dir():
+        return [*given.iterdir(), *(given / file.name for file in model.files)]
+    return [given, *(given.with_name(Path(file.name).name) for file in model.files)]
 
 
 class Server:
     """A server that was started here: use it as a context manager, and it ends with the block.
 
     The pipe to its supervisor is what ties it to this process: it closes when this process goes,
-    however it goes. `detach` lets the server live on.
+    however it goes. `detach` lets the server live on. ``key`` is the API key of the run, kept here
+    because its file goes with the server.
     """
 
-    def __init__(self, run: Run, folder: Path, supervisor: subprocess.Popen[bytes], pipe: int):
+    def __init__(
+        self,
+        run: Run,
+        folder: Path,
+        supervisor: subprocess.Popen[bytes],
+        pipe: int,
+        key: str | None = None,
+    ):
         self.run = run
+        self.key = key
         self.folder = folder
         self._supervisor = supervisor
         self._pipe = pipe
@@ -100,12 +128,6 @@ class Server:
     def url(self) -> str:
         """The base address for clients on this machine."""
         return runs.url_of(self.run)
-
-    @property
-    def key(self) -> str | None:
-        """The API key of the run."""
-        file = self.run.api_key_file
-        return Path(file).read_text("utf-8").strip() if file else None
 
     def detach(self) -> None:
         """Let the server go on when this process ends; raises `ServerDiedError` where it cannot."""
@@ -296,6 +318,7 @@ def _record(
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         key_variable=command.key_variable if key_file else None,
         api_key_file=key_file,
+        origin=here(),
     )
 
 
@@ -316,6 +339,7 @@ def _log_file(places: Places, name: str) -> Path:
 
 
 def _supervised(run: Run, folder: Path) -> Server:
+    key = read_key(run.api_key_file) if run.api_key_file else None
     reading, writing = os.pipe()
     try:
         with Path(run.log).open("ab") as log:
@@ -333,7 +357,7 @@ def _supervised(run: Run, folder: Path) -> Server:
         raise
     finally:
         os.close(reading)
-    return Server(run, folder, supervisor, writing)
+    return Server(run, folder, supervisor, writing, key)
 
 
 _SIGNS = (
@@ -384,7 +408,17 @@ def last_lines(path: str, count: int = 8) -> list[str]:
 
 
 def ask_again(endpoint: Endpoint) -> Answer:
-    """Ask a server that runs already; raises `ServerTimeoutError` where it does not answer."""
-    file = endpoint.api_key_file
-    key = Path(file).read_text("utf-8").strip() if file else None
+    """Ask a server that runs already.
+
+    Raises `ServerDiedError` where it has ended since, `ServerTimeoutError` where it is silent.
+    """
+    try:
+        file = endpoint.api_key_file
+        key = Path(file).read_text("utf-8").strip() if file else None
+    except FileNotFoundError:
+        raise ServerDiedError(
+            f"`{endpoint.id}`, which was to be used again, has ended meanwhile",
+            hint="run the same command again: a new server is started",
+            log=endpoint.log,
+        ) from None
     return first_question(endpoint.url, key, endpoint.model, ASK_SECONDS, endpoint.log)

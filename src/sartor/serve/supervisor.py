@@ -52,9 +52,11 @@ def main(arguments: list[str]) -> int:
     if asked:
         shutil.rmtree(folder, ignore_errors=True)
     else:
-        (folder / KEY).unlink(missing_ok=True)
         ended = Exit(status=server.wait(), at=time.time())
-        write_atomically(folder / EXIT, msgspec.json.encode(ended))
+        try:
+            write_atomically(folder / EXIT, msgspec.json.encode(ended))
+        finally:  # not before: whoever misses the key looks for how it ended
+            (folder / KEY).unlink(missing_ok=True)
     return 0
 
 

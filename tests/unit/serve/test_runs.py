@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from sartor.errors import NoSuchRunError, PortInUseError, UsageError
+from sartor.errors import NoSuchRunError, PortInUseError, ServerDiedError, UsageError
 from sartor.paths import Places
 from sartor.serve import runs
 from sartor.serve.address import checked_key, choose_port, given_key, listen_address, needs_key
-from sartor.serve.model import Exit, Process, Processes, Run
-from sartor.serve.start import died, last_lines
+from sartor.serve.model import Endpoint, Exit, Origin, Process, Processes, Run
+from sartor.serve.origin import here
+from sartor.serve.start import ask_again, died, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +88,38 @@ def test_states(places: Places, record: Callable[..., Path]) -> None:
     }
     assert found["ended"].exit_status == -9
     assert next(iter(found)) == "left-behind", "the oldest first"
+
+
+OTHER = here().host + "-2"
+
+
+@pytest.mark.parametrize(
+    ("origin", "state"),
+    [
+        (here(), "running"),
+        (None, "running"),
+        (msgspec.structs.replace(here(), pids="pid:[1]"), "elsewhere"),
+        (msgspec.structs.replace(here(), host=OTHER, boot="theirs"), "elsewhere"),
+        (msgspec.structs.replace(here(), boot="before"), "lost"),
+        (msgspec.structs.replace(here(), host=OTHER), "running"),
+    ],
+)
+def test_where_a_run_is(
+    places: Places, record: Callable[..., Path], origin: Origin | None, state: str
+) -> None:
+    folder = record("one", processes=Processes(US, US))
+    (folder / runs.ENDPOINT).touch()
+    run = msgspec.structs.replace(RUN, id="one", origin=origin)
+    (folder / runs.RECORD).write_bytes(msgspec.json.encode(run))
+    assert [s.state for s in runs.states(places)] == [state]
+    assert runs.clean_lost(places) == (["one"] if state == "lost" else [])
+    assert folder.exists() == (state != "lost")
+
+
+def test_a_folder_is_removed_by_one_alone(places: Places, record: Callable[..., Path]) -> None:
+    folder = record("one", processes=Processes(GONE, GONE))
+    assert runs.remove(folder)
+    assert not runs.remove(folder)
 
 
 def test_records_that_are_damaged_or_vanish(
@@ -195,3 +228,22 @@ def test_the_last_words_of_a_log(tmp_path: Path) -> None:
     assert lines[-1] == "RuntimeError: no server"
     assert len(lines) == 3
     assert last_lines(str(tmp_path / "missing")) == []
+
+
+def test_a_server_that_ends_before_it_is_asked_again(tmp_path: Path) -> None:
+    endpoint = Endpoint(
+        id="llama.cpp-1",
+        url="http://127.0.0.1:9/v1",
+        engine="llama.cpp",
+        version="1",
+        build="published",
+        model="m",
+        environment="/e/key",
+        because=[],
+        log="/nowhere/log",
+        pid=1,
+        started_at=RUN.started_at,
+        api_key_file=str(tmp_path / "gone"),
+    )
+    with pytest.raises(ServerDiedError, match=r"llama\.cpp-1"):
+        ask_again(endpoint)
