@@ -49,4 +49,6 @@ def _caches(folder: str) -> dict[str, str]:
         "VLLM_CACHE_ROOT": f"{folder}/vllm",
         "FLASHINFER_WORKSPACE_BASE": f"{folder}/flashinfer",
         "TRITON_CACHE_DIR": f"{folder}/triton",
+        "HUMMING_CACHE_DIR": f"{folder}/humming/cache",
+        "HUMMING_TMP_DIR": f"{folder}/humming/tmp",
     }

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 KEPT_LOGS = 20
+_SPEAKER = re.compile(r"\(\w+(?: pid=\d+)?\) (?:[A-Z]+ [\d-]+ [\d:]+ \[[^\]]*\] ?)?")
+"""What vLLM puts before each line: the process, and of messages the time and the place."""
 _FRAME = re.compile(r"Traceback \(most recent|  File \"|    |  *[~^]+$")
 ASK_SECONDS = 600
 DYING_SECONDS = 3
@@ -363,6 +365,10 @@ def _supervised(run: Run, folder: Path) -> Server:
 _SIGNS = (
     ("Python.h: No such file", PYTHON_HEADERS),
     ("Failed to find C compiler", "the engine compiles at run time: install a C compiler (gcc)"),
+    (
+        "Could not find nvcc",
+        "the engine compiles CUDA code at run time: install the CUDA toolkit, with nvcc on PATH",
+    ),
     ("out of memory", "the GPU's memory ran out: lower `--context`, or take a smaller model"),
 )
 """What an engine's log says of the failures that people meet most, and the way out."""
@@ -404,7 +410,8 @@ def last_lines(path: str, count: int = 8) -> list[str]:
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return [line for line in text.splitlines() if line.strip() and not _FRAME.match(line)][-count:]
+    said = (_SPEAKER.sub("", line, count=1) for line in text.splitlines())
+    return [line for line in said if line.strip() and not _FRAME.match(line)][-count:]
 
 
 def ask_again(endpoint: Endpoint) -> Answer:

@@ -216,6 +216,26 @@ def test_how_a_server_died(status: int, words: str, tmp_path: Path) -> None:
     assert error.hint
 
 
+def test_the_cause_stands_above_what_vllm_says_last(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    at = "(EngineCore pid=3) ERROR 11-20 17:52:09 [core.py:1231]"
+    log.write_text(
+        f"{at} Traceback (most recent call last):\n"
+        f'{at}   File "/e/utils.py", line 12, in start\n{at}     self.run()\n'
+        f"{at} RuntimeError: Could not find nvcc and default cuda_home\n"
+        '(APIServer pid=2)   File "/usr/lib/python3.12/contextlib.py", line 144, in __exit__\n'
+        "(APIServer pid=2)     next(self.gen)\n"
+        "(APIServer pid=2) RuntimeError: Engine core initialization failed.\n",
+        "utf-8",
+    )
+    error = died(msgspec.structs.replace(RUN, log=str(log)), 1)
+    assert error.found == [
+        "RuntimeError: Could not find nvcc and default cuda_home",
+        "RuntimeError: Engine core initialization failed.",
+    ]
+    assert "CUDA toolkit" in (error.hint or "")
+
+
 def test_the_last_words_of_a_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(
