@@ -45,7 +45,8 @@ def main(arguments: list[str]) -> int:
     try:
         both = Processes(process(os.getpid()), process(server.pid))
         write_atomically(folder / PROCESSES, msgspec.json.encode(both))
-        asked = _wait(server, lifeline, wakeup)
+        # A stop that came before the processes had their record has removed the run's.
+        asked = not (folder / RECORD).exists() or _wait(server, lifeline, wakeup)
     finally:
         end_group(server.pid, GRACE_SECONDS, server)
         _end_descendants()

@@ -4,15 +4,13 @@ Needs xllamacpp and the standard library alone; takes one argument, the settings
 """
 
 import json
-import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 
-def main() -> int:
-    """Serve until SIGTERM or SIGINT; the exit status is 0 then."""
+def main() -> None:
+    """Serve until a signal ends the process; SIGTERM does so at any moment, loading included."""
     settings = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     import xllamacpp
 
@@ -37,16 +35,12 @@ def main() -> int:
     if settings["api_key_file"]:
         params.api_keys = [Path(settings["api_key_file"]).read_text("utf-8").strip()]
 
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     print(xllamacpp.get_system_info(), file=sys.stderr)
     server = xllamacpp.Server(params)
     print(f"listening on {server.listening_address}", file=sys.stderr, flush=True)
-    while not stop.wait(3600):
-        pass
-    os._exit(0)  # the C++ server's threads would keep the interpreter alive
+    while True:
+        signal.pause()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
