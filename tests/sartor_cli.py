@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SECONDS = 40.0
 """Longer than anything here takes: a test that reaches it has found a hang."""
 
