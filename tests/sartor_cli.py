@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+# Started in the background or by nohup, the tests and what they start would ignore these.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SECONDS = 40.0
 """Longer than anything here takes: a test that reaches it has found a hang."""

@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 
 from sartor import __version__
 from sartor.build.model import Environment
-from sartor.build.uv import run_uv
-from sartor.errors import IndexRefusedError, IndexUnreachableError, SartorError
+from sartor.build.uv import online_or_from_cache, run_uv
+from sartor.errors import IndexRefusedError, IndexUnreachableError
 from sartor.locks import waiting_lock
 from sartor.paths import (
     Places,
@@ -185,20 +185,7 @@ def _resolve(
             arguments += ["--index", f"{index.id}={index.url}"]
     if stack.indexes:
         arguments += ["--index-strategy", "unsafe-best-match"]
-    _online_or_from_cache(arguments, log, reporter, "resolving")
-
-
-def _online_or_from_cache(arguments: list[str], log: Path, reporter: Reporter, what: str) -> None:
-    try:
-        run_uv(arguments, log, reporter, what=what)
-    except IndexUnreachableError as unreachable:
-        try:
-            run_uv([*arguments, "--offline"], log, reporter, what=what)
-        except SartorError:
-            raise unreachable from None
-        reporter.warn(
-            "the package index could not be reached; the local cache had all that is needed"
-        )
+    online_or_from_cache(arguments, log, reporter, "resolving")
 
 
 def _interpreter(stack: Stack) -> list[str]:
@@ -211,7 +198,7 @@ def _install(stack: Stack, lock: Path, staging: Path, log: Path, reporter: Repor
     run_uv(venv, log, reporter, what="making the environment")
     python = str(staging / "bin" / "python")
     sync = ["pip", "sync", str(lock), "--python", python, "--preview-features", "pylock"]
-    _online_or_from_cache(sync, log, reporter, "downloading")
+    online_or_from_cache(sync, log, reporter, "downloading")
 
 
 def _supply(stack: Stack, staging: Path, log: Path, reporter: Reporter) -> str | None:

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from sartor import facts
-from sartor.build.uv import run_uv
+from sartor.build.uv import online_or_from_cache
 from sartor.errors import SystemLibraryMissingError
 from sartor.paths import explain_os_errors, make_folder
 
@@ -33,7 +33,7 @@ def supply(
         try:
             arguments = ["pip", "install", "--no-deps", "--only-binary", ":all:", *interpreter]
             arguments += ["--target", str(unpacked), str(row.wheel)]
-            run_uv(arguments, log, reporter, what=f"fetching {soname}")
+            online_or_from_cache(arguments, log, reporter, f"fetching {soname}")
             matches = sorted(unpacked.glob(row.member or ""))
             if not matches:
                 raise SystemLibraryMissingError(

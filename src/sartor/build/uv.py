@@ -63,6 +63,22 @@ def run_uv(
     return output
 
 
+def online_or_from_cache(
+    arguments: Sequence[str], log: Path, reporter: Reporter, what: str
+) -> None:
+    """Run uv; where the index cannot be reached, once more with what its cache holds."""
+    try:
+        run_uv(arguments, log, reporter, what=what)
+    except IndexUnreachableError as unreachable:
+        try:
+            run_uv([*arguments, "--offline"], log, reporter, what=what)
+        except SartorError:
+            raise unreachable from None
+        reporter.warn(
+            "the package index could not be reached; the local cache had all that is needed"
+        )
+
+
 class _Lines:
     """Takes the terminal's bytes apart: finished lines, and the progress bars between them."""
 
