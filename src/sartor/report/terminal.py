@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -106,6 +107,14 @@ class Terminal(Reporter):
             self._stream.flush()
         except (OSError, ValueError):
             self._quiet = True
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Send what could not be written nowhere: Python would try again when it exits."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
 
     def _paint(self, text: str, colour: str) -> str:
         return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self._colour and text else text
