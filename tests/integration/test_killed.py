@@ -179,6 +179,7 @@ class TestServing:
         for process in (member, server):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        psutil.wait_procs([member, server], timeout=10)
         assert ended is of_the_run
 
     def test_a_run_of_another_container(self, sartor: Sartor) -> None:
