@@ -205,10 +205,10 @@ def _supply(stack: Stack, staging: Path, log: Path, reporter: Reporter) -> str |
     """Put the missing system libraries into the environment; returns their folder's name in it."""
     if not stack.supply:
         return None
-    from sartor.build.libraries import supply
+    from sartor.build.libraries import SUPPLIED, supply
 
     supply(stack.supply, staging, _interpreter(stack), log, reporter)
-    return "lib/supplied"
+    return SUPPLIED
 
 
 def installed(environment: Path) -> dict[str, str]:

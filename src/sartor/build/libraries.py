@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from sartor.reporter import Reporter
 
+SUPPLIED = "lib/supplied"
+"""The folder of the supplied libraries, below the environment's own."""
+
 
 def supply(
     sonames: list[str], environment: Path, interpreter: list[str], log: Path, reporter: Reporter
@@ -24,7 +27,7 @@ def supply(
     The copy comes from the wheel that `facts/libraries.toml` names, through uv, and so from the
     user's own index. Raises `SystemLibraryMissingError` where the wheel does not hold it.
     """
-    folder = make_folder(environment / "lib" / "supplied")
+    folder = make_folder(environment / SUPPLIED)
     rows = {row.soname: row for row in facts.libraries()}
     for soname in sonames:
         row = rows[soname]

@@ -35,8 +35,6 @@ _BAR = re.compile(f"{_AMOUNT}/{_AMOUNT}")
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SPINNER = re.compile(r"^[⠀-⣿]|^\s*$|^[░█]+ \[\d+/\d+\]|^Resolving dependencies")
 
-LineHandler = "Callable[[str], None]"
-
 
 def run_uv(
     arguments: Sequence[str],

@@ -6,10 +6,8 @@ import contextlib
 import datetime
 import hashlib
 import os
-import re
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -21,14 +19,15 @@ import msgspec
 from sartor.build.environment import environment_variables
 from sartor.engines.facts import engine as engine_facts
 from sartor.engines.launch import ServeSettings, launcher
-from sartor.errors import PYTHON_HEADERS, ServerDiedError, ServerTimeoutError
+from sartor.errors import ServerDiedError, ServerTimeoutError
 from sartor.locks import waiting_lock
-from sartor.paths import Places, make_folder, write_atomically
-from sartor.processes import listens, signal_name
+from sartor.paths import Places, make_folder, make_private_folder, write_atomically
+from sartor.processes import listens
 from sartor.reporter import Silent
 from sartor.serve import runs
 from sartor.serve.address import choose_port, port_is_free, read_key, write_key
 from sartor.serve.ask import first_question, ready
+from sartor.serve.endings import died, last_lines
 from sartor.serve.model import Answer, Endpoint, Exit, Processes, Run
 from sartor.serve.origin import here
 
@@ -42,9 +41,6 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 KEPT_LOGS = 20
-_SPEAKER = re.compile(r"\(\w+(?: pid=\d+)?\) (?:[A-Z]+ [\d-]+ [\d:]+ \[[^\]]*\] ?)?")
-"""What vLLM puts before each line: the process, and of messages the time and the place."""
-_FRAME = re.compile(r"Traceback \(most recent|  File \"|    |  *[~^]+$")
 ASK_SECONDS = 600
 DYING_SECONDS = 3
 
@@ -329,7 +325,7 @@ def _log_file(places: Places, name: str) -> Path:
 
     Not those of servers that still write them.
     """
-    make_folder(places.logs)
+    make_private_folder(places.logs)
     used = {state.log for state in runs.states(places)}
     logs = [path for path in places.logs.glob("serve-*.log") if str(path) not in used]
     old = sorted(logs, key=lambda p: p.stat().st_mtime)
@@ -360,58 +356,6 @@ def _supervised(run: Run, folder: Path) -> Server:
     finally:
         os.close(reading)
     return Server(run, folder, supervisor, writing, key)
-
-
-_SIGNS = (
-    ("Python.h: No such file", PYTHON_HEADERS),
-    ("Failed to find C compiler", "the engine compiles at run time: install a C compiler (gcc)"),
-    (
-        "Could not find nvcc",
-        "the engine compiles CUDA code at run time: install the CUDA toolkit, with nvcc on PATH",
-    ),
-    ("out of memory", "the GPU's memory ran out: lower `--context`, or take a smaller model"),
-)
-"""What an engine's log says of the failures that people meet most, and the way out."""
-
-
-def died(run: Run, status: int, who: str | None = None) -> ServerDiedError:
-    """The error for a server that ended by itself, with what its end usually means."""
-    lines = last_lines(run.log)
-    how, hint = f"with status {status}", "the log has the engine's own words"
-    if status < 0:
-        how = f"by {signal_name(-status)}"
-    if status == -signal.SIGKILL:
-        hint = (
-            "SIGKILL usually comes from the kernel when memory runs out (see `dmesg`): take a "
-            "smaller model or quantisation, or lower `--context`"
-        )
-    elif status == -signal.SIGILL:
-        hint = "the CPU lacks an instruction that was compiled in: `--build native` avoids it"
-    elif status == -signal.SIGSEGV and run.build.startswith("native"):
-        hint = (
-            "what the compiler made of the source crashes: a newer compiler, or `--build published`"
-        )
-    else:
-        text = "\n".join(last_lines(run.log, 1000)).lower()
-        hint = next((way for sign, way in _SIGNS if sign.lower() in text), hint)
-    return ServerDiedError(
-        f"{who or run.engine} ended {how} while it was to serve `{run.model}`",
-        found=lines,
-        hint=hint,
-        log=run.log,
-    )
-
-
-def last_lines(path: str, count: int = 8) -> list[str]:
-    """The last lines of a log that say anything: not the frames of Python's tracebacks."""
-    try:
-        with Path(path).open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - (1 << 17)))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    said = (_SPEAKER.sub("", line, count=1) for line in text.splitlines())
-    return [line for line in said if line.strip() and not _FRAME.match(line)][-count:]
 
 
 def ask_again(endpoint: Endpoint) -> Answer:

@@ -14,9 +14,10 @@ from sartor.errors import NoSuchRunError, PortInUseError, ServerDiedError, Usage
 from sartor.paths import Places
 from sartor.serve import runs
 from sartor.serve.address import checked_key, choose_port, given_key, listen_address, needs_key
+from sartor.serve.endings import died, last_lines
 from sartor.serve.model import Endpoint, Exit, Origin, Process, Processes, Run
 from sartor.serve.origin import here
-from sartor.serve.start import ask_again, died, last_lines
+from sartor.serve.start import ask_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
