@@ -1,0 +1,1 @@
+"""Opening packages: ELF, device code, wheels, environments, images; read-only and bounded."""

@@ -1,0 +1,76 @@
+"""What the makers' own sources say about the libraries of a distribution: `facts/packages/*.toml`.
+
+A file speaks of one or more distributions. A `FeatureFact` says which libraries, or which
+translation units of them, serve a feature; a `DispatchFact` says that the host code calls a unit on
+some GPUs only, which is the only way for a unit to be *not applicable*.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+
+import msgspec
+
+from sartor.facts import Fact, folder
+
+
+class FeatureFact(Fact, frozen=True):
+    """One feature, by the libraries (globs on their paths) and units that serve it.
+
+    ``kernels`` is a regular expression on mangled kernel names: only units of which some kernel
+    matches serve the feature. ``versions`` is a specifier of the distribution's versions.
+    """
+
+    name: str
+    libraries: list[str]
+    kernels: str | None = None
+    versions: str = ""
+    note: str | None = None
+
+
+class DispatchFact(Fact, frozen=True):
+    """Units that the host code calls on some GPUs only.
+
+    ``serves`` are those compute capabilities (``9.0``) or majors (``10.*``). A unit matches where
+    its architectures are exactly ``images`` (None: any), and each of its kernels that were read
+    matches ``kernels`` (None: any). One of the two must be given, or the whole library is meant.
+    """
+
+    libraries: list[str]
+    serves: list[str]
+    because: str
+    images: list[str] | None = None
+    kernels: str | None = None
+    versions: str = ""
+
+
+class PackageFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file. ``distributions`` are normalised names; ``sources`` are short names of sources."""
+
+    distributions: list[str]
+    sources: dict[str, str] = {}
+    feature: list[FeatureFact] = []
+    dispatch: list[DispatchFact] = []
+
+
+@cache
+def package_facts() -> tuple[PackageFacts, ...]:
+    """Every file, by name; raises `msgspec.ValidationError` naming the file."""
+    found = []
+    for file in sorted((folder() / "packages").iterdir(), key=lambda f: f.name):
+        if not file.name.endswith(".toml"):
+            continue
+        content = tomllib.loads(file.read_text("utf-8"))
+        for row in (*content.get("feature", []), *content.get("dispatch", [])):
+            row["source"] = content.get("sources", {}).get(row["source"], row["source"])
+        try:
+            found.append(msgspec.convert(content, PackageFacts))
+        except msgspec.ValidationError as error:
+            raise msgspec.ValidationError(f"packages/{file.name}: {error}") from error
+    return tuple(found)
+
+
+def facts_about(distribution: str) -> PackageFacts | None:
+    """The file that speaks of a distribution (a normalised name)."""
+    return next((f for f in package_facts() if distribution in f.distributions), None)
