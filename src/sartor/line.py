@@ -61,8 +61,8 @@ def make_plan(
     The model is None for the demo model, which is made once the engine's format is known.
     """
     from sartor.build.environment import built
-    from sartor.build.indexes import ask_indexes
     from sartor.host.summary import summary
+    from sartor.index.ask import ask_indexes
     from sartor.plan.planner import indexes_to_ask, plan
 
     with _stage(reporter, "detect") as words:

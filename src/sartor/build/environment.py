@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -19,8 +18,8 @@ from filelock import FileLock, Timeout
 
 from sartor import __version__
 from sartor.build.model import Environment
-from sartor.build.uv import online_or_from_cache, run_uv
 from sartor.errors import IndexRefusedError, IndexUnreachableError
+from sartor.index.uv import online_or_from_cache, run_uv
 from sartor.locks import waiting_lock
 from sartor.paths import (
     Places,
@@ -218,11 +217,3 @@ def installed(environment: Path) -> dict[str, str]:
         name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
         found[name.replace("_", "-").lower()] = version
     return dict(sorted(found.items()))
-
-
-def environment_variables(environment: Environment) -> dict[str, str]:
-    """The variables to start a program of the environment with, over the user's own."""
-    ours = environment.variables()
-    if "LD_LIBRARY_PATH" in ours and os.environ.get("LD_LIBRARY_PATH"):
-        ours["LD_LIBRARY_PATH"] += ":" + os.environ["LD_LIBRARY_PATH"]
-    return ours

@@ -6,8 +6,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from sartor import facts
-from sartor.build.uv import online_or_from_cache
 from sartor.errors import SystemLibraryMissingError
+from sartor.index.uv import online_or_from_cache
 from sartor.paths import explain_os_errors, make_folder
 
 if TYPE_CHECKING:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from sartor.plan.model import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Environment(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.environment/1"):
@@ -30,6 +34,9 @@ class Environment(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.e
         """The interpreter to start the engine with."""
         return Path(self.path) / "bin" / "python"
 
-    def variables(self) -> dict[str, str]:
-        """The variables that a program of this environment needs."""
-        return {"LD_LIBRARY_PATH": self.library_path} if self.library_path else {}
+    def variables(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """The variables that a program of this environment needs, over those that it inherits."""
+        if self.library_path is None:
+            return {}
+        folders = [self.library_path, inherited.get("LD_LIBRARY_PATH", "")]
+        return {"LD_LIBRARY_PATH": ":".join(filter(None, folders))}

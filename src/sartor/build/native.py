@@ -12,9 +12,9 @@ import sys
 import tarfile
 from typing import TYPE_CHECKING
 
-from sartor.build.network import default_index
-from sartor.build.uv import run_uv
 from sartor.errors import BuildError, CompilerMissingError, IndexRefusedError, IndexUnreachableError
+from sartor.index.network import default_index
+from sartor.index.uv import run_uv
 from sartor.locks import waiting_lock
 from sartor.paths import Places, explain_os_errors, make_folder
 

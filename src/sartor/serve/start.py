@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from sartor.build.environment import environment_variables
 from sartor.engines.facts import engine as engine_facts
 from sartor.engines.launch import ServeSettings, launcher
 from sartor.errors import ServerDiedError, ServerTimeoutError
@@ -311,7 +310,7 @@ def _record(
         host=settings.host,
         port=settings.port,
         argv=command.argv,
-        variables=command.environment | environment_variables(environment),
+        variables=command.environment | environment.variables(os.environ),
         log=str(_log_file(places, folder.name)),
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         key_variable=command.key_variable if key_file else None,

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sartor.build.environment import environment_variables
-from sartor.build.uv import run_uv
 from sartor.engines.launch import launcher
 from sartor.errors import PYTHON_HEADERS, SartorError, VerifyError
+from sartor.index.uv import run_uv
 from sartor.paths import Places, write_atomically
 from sartor.processes import bounded, child_environment, signal_name
 from sartor.reporter import Silent
@@ -131,7 +130,8 @@ def run_python(environment: Environment, code: str, seconds: float) -> tuple[int
     A negative status is the number of the signal that ended it; `HUNG` says that it took too long.
     """
     argv = [str(environment.python), "-I", "-c", code]
-    variables = {**child_environment(), **environment_variables(environment)}
+    inherited = child_environment()
+    variables = inherited | environment.variables(inherited)
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             argv,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sartor.build.network import (
+from sartor.index.network import (
     as_configured,
     default_index,
     pip_settings,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sartor.build.uv import bars
+from sartor.index.uv import bars
 
 MIB = 1 << 20
 

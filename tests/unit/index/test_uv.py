@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sartor.build.uv import _Lines, explain
 from sartor.errors import (
     BuildError,
     DiskFullError,
@@ -16,6 +15,7 @@ from sartor.errors import (
     ResolutionError,
     SartorError,
 )
+from sartor.index.uv import _Lines, explain
 from sartor.reporter import Reporter
 
 if TYPE_CHECKING:

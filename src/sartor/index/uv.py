@@ -13,7 +13,6 @@ import termios
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sartor.build.network import uv_environment, uv_options
 from sartor.errors import (
     BuildError,
     IndexRefusedError,
@@ -21,6 +20,7 @@ from sartor.errors import (
     ResolutionError,
     SartorError,
 )
+from sartor.index.network import uv_environment, uv_options
 from sartor.paths import disk_full, explain_os_errors, make_folder, open_log
 from sartor.processes import bounded, child_environment
 
