@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Bring the line up; for a dry run or a described host, plan alone."""
-    from sartor.build.network import as_configured
+    from sartor.index.network import as_configured
 
     as_configured()
     if options.dry_run or options.host is not None:

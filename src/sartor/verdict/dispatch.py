@@ -1,0 +1,99 @@
+"""Which facts speak of a library and a unit: by path, by version, by images and kernels."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import SpecifierSet
+
+from sartor.facts.packages import facts_about, package_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sartor.artifact.model import Library, Package, Unit
+    from sartor.facts.packages import DispatchFact, FeatureFact
+    from sartor.verdict.model import Target
+
+
+class Dispatcher:
+    """The dispatch facts about the packages of one target."""
+
+    def __init__(self, packages: Iterable[Package]) -> None:
+        self._facts: list[tuple[Package, DispatchFact]] = []
+        for package in packages:
+            about = facts_about(package.name)
+            for fact in about.dispatch if about else ():
+                if version_fits(fact.versions, package.version):
+                    self._facts.append((package, fact))
+
+    def __call__(self, library: Library, unit: Unit, target: Target) -> DispatchFact | None:
+        """The fact that says the engine does not call ``unit`` on ``target``; None without one."""
+        for package, fact in self._facts:
+            if (
+                owns(package, library, fact.libraries)
+                and not serves(fact, target.compute_capability)
+                and unit_matches(fact, library, unit)
+            ):
+                return fact
+        return None
+
+
+def owns(package: Package, library: Library, globs: Iterable[str]) -> bool:
+    """Whether the library lies where one of ``globs`` says, under the package's own root."""
+    root = package.path.rpartition("/")[0]
+    prefix = f"{root}/" if root else ""
+    return library.path.startswith(prefix) and any(
+        fnmatchcase(library.path[len(prefix) :], glob) for glob in globs
+    )
+
+
+def version_fits(specifier: str, version: str) -> bool:
+    """Whether a package's version lies within a fact's; a pre-release counts."""
+    return SpecifierSet(specifier).contains(version, prereleases=True)
+
+
+def serves(fact: DispatchFact, capability: str) -> bool:
+    """Whether the host code calls the fact's units on a compute capability."""
+    return any(fnmatchcase(capability, pattern) for pattern in fact.serves)
+
+
+def unit_matches(fact: DispatchFact, library: Library, unit: Unit) -> bool:
+    """Whether the fact speaks of this unit; a fact about kernels does not where none was read."""
+    if fact.images is not None:
+        held = {library.images[i].arch for i in unit.images}
+        if held != set(fact.images):
+            return False
+    if fact.kernels is None:
+        return True
+    return bool(unit.kernels) and all(_pattern(fact.kernels).search(k) for k in unit.kernels or ())
+
+
+def feature_units(fact: FeatureFact, library: Library) -> list[Unit] | None:
+    """The units that serve a feature; None where names would have to be read to tell."""
+    if fact.kernels is None:
+        return library.units
+    if any(unit.kernels is None for unit in library.units):
+        return None
+    pattern = _pattern(fact.kernels)
+    return [u for u in library.units if any(pattern.search(kernel) for kernel in u.kernels or ())]
+
+
+def wants_names(path: str) -> bool:
+    """Whether some fact tells the units of the library at ``path`` apart by their kernels."""
+    return any(
+        fact.kernels is not None
+        and any(
+            fnmatchcase(path, glob) or fnmatchcase(path, f"*/{glob}") for glob in fact.libraries
+        )
+        for about in package_facts()
+        for fact in (*about.feature, *about.dispatch)
+    )
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)

@@ -1,0 +1,110 @@
+"""What each feature of a package is on a GPU, by the libraries and units that serve it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from packaging.version import Version
+
+from sartor.facts.packages import facts_about
+from sartor.verdict.dispatch import Dispatcher, feature_units, owns, version_fits
+from sartor.verdict.model import Feature, FeatureGrade
+from sartor.verdict.unit import UnitGrade, grade_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sartor.artifact.model import Library, Package
+    from sartor.facts.packages import FeatureFact
+    from sartor.verdict.model import Grade, Target
+
+    Graded = list[tuple[int, UnitGrade]]
+
+
+def features(
+    packages: Sequence[Package], libraries: Sequence[Library], targets: Sequence[Target]
+) -> list[Feature]:
+    """Every feature of every package that the facts know, on every GPU; those it lacks left out."""
+    dispatch = Dispatcher(packages)
+    found = []
+    for package in packages:
+        about = facts_about(package.name)
+        for fact in about.feature if about else ():
+            if not version_fits(fact.versions, package.version):
+                continue
+            serving = [lib for lib in libraries if owns(package, lib, fact.libraries)]
+            for target in targets:
+                feature = judge_feature(fact, serving, target, dispatch)
+                if feature is not None:
+                    found.append(feature)
+    return found
+
+
+def judge_feature(
+    fact: FeatureFact, libraries: Sequence[Library], target: Target, dispatch: Dispatcher
+) -> Feature | None:
+    """One feature on one GPU; None where none of the libraries holds a unit that serves it."""
+    graded: Graded = []
+    for library in libraries:
+        units = feature_units(fact, library)
+        if units is None:
+            why = f"the kernels of {library.path} were not read"
+            return _feature(fact, target, "unknown", why)
+        graded += [(u.count, grade_unit(library, u, target, dispatch)) for u in units]
+    if not graded:
+        return None
+    verdict = combine({grade.grade for _, grade in graded})
+    needed = [g.needs_driver_cuda for _, g in graded if g.needs_driver_cuda]
+    return _feature(
+        fact, target, verdict, _because(graded, verdict), max(needed, key=Version, default=None)
+    )
+
+
+def combine(grades: set[Grade]) -> FeatureGrade:
+    """The grade of a feature from those of its units, of which there is at least one."""
+    serving = grades - {"not-applicable"}
+    if not serving:
+        return "not-applicable"
+    if "missing" in serving:
+        return "partial" if serving & {"native", "jit"} else "missing"
+    if "unknown" in serving:
+        return "unknown"
+    return "jit" if "jit" in serving else "native"
+
+
+def _because(graded: Graded, verdict: FeatureGrade) -> str:
+    """The units by grade and, for what is not native, the reason that most of them have."""
+    counts: Counter[str] = Counter()
+    reasons: dict[str, Counter[str]] = {}
+    for count, grade in graded:
+        counts[grade.grade] += count
+        reasons.setdefault(grade.grade, Counter())[grade.because] += count
+    total = counts.total()
+    if verdict == "native" and not counts["not-applicable"]:
+        return f"{total} of {total} units: {reasons['native'].most_common(1)[0][0]}"
+    order = ("missing", "unknown", "jit", "native", "not-applicable")
+    return "; ".join(
+        f"{counts[grade]} of {total} units {grade}: {reasons[grade].most_common(1)[0][0]}"
+        for grade in order
+        if counts[grade]
+    )
+
+
+def _feature(
+    fact: FeatureFact,
+    target: Target,
+    verdict: FeatureGrade,
+    because: str,
+    needed: str | None = None,
+) -> Feature:
+    note = f"; {fact.note}" if fact.note else ""
+    return Feature(
+        name=fact.name,
+        gpu=target.gpu,
+        verdict=verdict,
+        because=f"{because}{note}",
+        needs_driver_cuda=needed,
+    )
+
+

@@ -1,0 +1,145 @@
+"""What one translation unit is on one GPU, and what a whole library is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+from packaging.version import Version
+
+from sartor import facts
+from sartor.verdict.load_rule import Jit, Native, Unknown, choose, image_outcome
+from sartor.verdict.model import Grade, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sartor.artifact.model import Image, Library, Unit
+    from sartor.facts.packages import DispatchFact
+    from sartor.verdict.model import Target
+
+    Dispatch = Callable[[Library, Unit, Target], DispatchFact | None]
+
+
+class UnitGrade(msgspec.Struct, frozen=True):
+    """A unit's grade, the index of the image that the driver takes, and what it takes for that."""
+
+    grade: Grade
+    because: str
+    image: int | None = None
+    needs_driver_cuda: str | None = None
+
+
+def grade_unit(library: Library, unit: Unit, target: Target, dispatch: Dispatch) -> UnitGrade:
+    """What ``unit`` is on ``target``.
+
+    *Missing* turns into *not applicable* by a dispatch fact alone; what loads is never called so.
+    """
+    images = [library.images[i] for i in unit.images]
+    too_old = driver_too_old(library, target)
+    if too_old:
+        return UnitGrade("missing", too_old)
+    chosen = choose(images, target)
+    if chosen is not None:
+        return _taken(unit.images[chosen], images[chosen], target)
+    outcomes = [image_outcome(image, target) for image in images]
+    unsure = [outcome.why for outcome in outcomes if isinstance(outcome, Unknown)]
+    if unsure:
+        return UnitGrade("unknown", unsure[0])
+    fact = dispatch(library, unit, target)
+    if fact is not None:
+        return UnitGrade("not-applicable", fact.because)
+    return UnitGrade("missing", _why_missing(images, target))
+
+
+def _taken(index: int, image: Image, target: Target) -> UnitGrade:
+    match image_outcome(image, target):
+        case Native():
+            return UnitGrade("native", f"machine code for {image.arch}", index)
+        case Jit(needs_driver_cuda=needed):
+            because = f"{image.arch} PTX (ISA {image.ptx_isa}) is compiled at first use"
+            return UnitGrade("jit", because, index, needed)
+        case other:
+            return UnitGrade("unknown", f"{image.arch}: {other.why}", index)
+
+
+def _why_missing(images: list[Image], target: Target) -> str:
+    """The most telling reason: PTX that only the driver keeps from running, else what there is."""
+    for image in images:
+        outcome = image_outcome(image, target)
+        if image.kind == "ptx" and outcome.needs_driver_cuda is not None:
+            return outcome.why
+    held = ", ".join(image.arch for image in images) or "no image at all"
+    return f"holds {held}: nothing for {target.gpu}"
+
+
+def driver_too_old(library: Library, target: Target) -> str | None:
+    """Why the driver does not start a library of this CUDA major; None where it does.
+
+    Within a major, minor-version compatibility holds for machine code; across majors nothing does,
+    but for `cuda-compat` on data-centre GPUs and Jetson.
+    """
+    if library.cuda_major is None or target.driver_cuda is None:
+        return None
+    if library.cuda_major <= Version(target.driver_cuda).major:
+        return None
+    minimum = driver_for_major(library.cuda_major)
+    return (
+        f"made for CUDA {library.cuda_major}"
+        + (f", which wants driver {minimum} or newer" if minimum else "")
+        + f"; this one supports CUDA {target.driver_cuda}"
+    )
+
+
+def driver_for_major(major: int) -> str | None:
+    """The oldest driver that starts programs of a CUDA major; None where the facts lack it."""
+    rows = (row for row in facts.toolkits() if Version(row.version).major == major)
+    return next((row.minor_compat_driver_min for row in rows), None)
+
+
+def judge_library(library: Library, target: Target, dispatch: Dispatch) -> Verdict:
+    """One library's verdict on one GPU; its counts add up to the library's units."""
+    graded = [(unit, grade_unit(library, unit, target, dispatch)) for unit in library.units]
+    counts: Counter[Grade] = Counter()
+    for unit, grade in graded:
+        counts[grade.grade] += unit.count
+    needed = [_needs(library, grade) for _, grade in graded if grade.image is not None]
+    return Verdict(
+        gpu=target.gpu,
+        units=counts.total(),
+        native=counts["native"],
+        jit=counts["jit"],
+        missing=counts["missing"],
+        not_applicable=counts["not-applicable"],
+        unknown=counts["unknown"],
+        native_bytes=_bytes_used(library, graded, "native"),
+        jit_bytes=_bytes_used(library, graded, "jit"),
+        needs_driver_cuda=max((n for n in needed if n), key=Version, default=None),
+        because=_reasons(graded),
+    )
+
+
+def _needs(library: Library, grade: UnitGrade) -> str | None:
+    if grade.needs_driver_cuda is not None:
+        return grade.needs_driver_cuda
+    return None if library.cuda_major is None else f"{library.cuda_major}.0"
+
+
+def _bytes_used(library: Library, graded: list[tuple[Unit, UnitGrade]], wanted: Grade) -> int:
+    """What the images take that the driver would use; those of one kind count their mean."""
+    total = 0.0
+    for unit, grade in graded:
+        if grade.grade == wanted and grade.image is not None:
+            image = library.images[grade.image]
+            total += unit.count * image.bytes / image.count
+    return round(total)
+
+
+def _reasons(graded: list[tuple[Unit, UnitGrade]]) -> list[str]:
+    """Each reason for a grade that is not native, with the number of units, the most first."""
+    reasons: Counter[tuple[Grade, str]] = Counter()
+    for unit, grade in graded:
+        if grade.grade != "native":
+            reasons[grade.grade, grade.because] += unit.count
+    return [f"{count} {grade}: {because}" for (grade, because), count in reasons.most_common()]

@@ -1,0 +1,198 @@
+"""Units on a GPU: what loads is counted, and nothing is waved through without a dispatch fact."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sartor.artifact.model import Image, Library, Package, Unit
+from sartor.facts.packages import DispatchFact, FeatureFact, PackageFacts
+from sartor.verdict.dispatch import owns, unit_matches
+from sartor.verdict.feature import combine, features
+from sartor.verdict.model import Grade, Target
+from sartor.verdict.unit import grade_unit, judge_library
+
+H200 = Target("sm_90", "9.0", "NVIDIA H200", "580.159.04", "13.0")
+BLACKWELL = Target("sm_120", "12.0", "NVIDIA GeForce RTX 5090", "580.95", "13.0")
+GRADES: list[Grade] = ["native", "jit", "missing", "not-applicable", "unknown"]
+
+
+def image(arch: str, isa: str | None = None, count: int = 1) -> Image:
+    """An image of a kilobyte."""
+    kind = "ptx" if arch.startswith("compute") else "cubin"
+    return Image(
+        kind="ptx" if kind == "ptx" else "cubin",
+        arch=arch,
+        count=count,
+        bytes=1000 * count,
+        plain_bytes=1000 * count,
+        ptx_isa=isa,
+    )
+
+
+def library(*units: list[Image], path: str = "pkg/_C.so", major: int | None = 13) -> Library:
+    """A library whose units hold these images."""
+    held = list(dict.fromkeys(one for unit in units for one in unit))
+    return Library(
+        path=path,
+        size=1 << 20,
+        cuda_major=major,
+        images=held,
+        units=[Unit(images=[held.index(one) for one in unit]) for unit in units],
+    )
+
+
+def fact(**changes: object) -> DispatchFact:
+    """A dispatch fact about units that hold sm_90a alone."""
+    values: dict[str, object] = {
+        "libraries": ["pkg/_C*.so"],
+        "serves": ["9.0"],
+        "images": ["sm_90a"],
+        "because": "the host code calls them on 9.0 alone",
+        "source": "made up for this test",
+        "checked_on": datetime.date(2026, 11, 20),
+    }
+    return DispatchFact(**(values | changes))  # type: ignore[arg-type]
+
+
+def no_dispatch(_library: Library, _unit: Unit, _target: Target) -> DispatchFact | None:
+    """Nothing is known of what the host code calls."""
+    return None
+
+
+def test_machine_code_ptx_and_nothing() -> None:
+    lib = library(
+        [image("sm_120"), image("sm_90")],
+        [image("sm_80"), image("compute_80", "9.0")],
+        [image("sm_90a")],
+    )
+    verdict = judge_library(lib, BLACKWELL, no_dispatch)
+    assert (verdict.native, verdict.jit, verdict.missing) == (1, 1, 1)
+    assert verdict.units == 3
+    assert verdict.needs_driver_cuda == "13.0"
+    assert (verdict.native_bytes, verdict.jit_bytes) == (1000, 1000)
+    assert any("sm_90a" in line and "missing" in line for line in verdict.because)
+
+
+def test_a_driver_older_than_the_ptx_leaves_it_missing_and_says_what_it_takes() -> None:
+    old = Target("sm_120", "12.0", None, "570.10", "12.8")
+    lib = library([image("sm_80"), image("compute_80", "8.8")], major=12)
+    verdict = judge_library(lib, old, no_dispatch)
+    assert verdict.missing == 1
+    assert "12.9" in verdict.because[0]
+
+
+def test_a_driver_of_an_older_major_starts_nothing() -> None:
+    old = Target("sm_90", "9.0", None, "570.10", "12.8")
+    verdict = judge_library(library([image("sm_90")]), old, no_dispatch)
+    assert verdict.missing == 1
+    assert "580" in verdict.because[0]
+
+
+def test_without_a_driver_ptx_is_jit_with_what_it_takes() -> None:
+    unknown = Target("sm_120", "12.0")
+    verdict = judge_library(library([image("compute_80", "8.7")], major=12), unknown, no_dispatch)
+    assert (verdict.jit, verdict.needs_driver_cuda) == (1, "12.8")
+
+
+def test_not_applicable_takes_a_fact() -> None:
+    lib = library([image("sm_90a")])
+    unit = lib.units[0]
+    assert grade_unit(lib, unit, BLACKWELL, no_dispatch).grade == "missing"
+    known = grade_unit(lib, unit, BLACKWELL, lambda *_: fact())
+    assert (known.grade, known.because) == ("not-applicable", fact().because)
+    assert grade_unit(lib, unit, H200, lambda *_: fact()).grade == "native"
+
+
+ARCHS = st.sampled_from(
+    ["sm_75", "sm_80", "sm_86", "sm_90", "sm_90a", "sm_100f", "sm_120", "sm_120f", "compute_80"]
+)
+
+
+@given(st.lists(st.lists(ARCHS, min_size=1, max_size=4), max_size=6), st.sampled_from([H200, BLACKWELL]))
+def test_counts_add_up_and_nothing_is_not_applicable_by_itself(
+    units: list[list[str]], target: Target
+) -> None:
+    lib = library(*([image(arch, "9.0" if arch[0] == "c" else None) for arch in u] for u in units))
+    verdict = judge_library(lib, target, no_dispatch)
+    parts = (verdict.native, verdict.jit, verdict.missing, verdict.unknown)
+    assert verdict.not_applicable == 0
+    assert sum(parts) == verdict.units == len(units)
+
+
+@pytest.mark.parametrize(
+    ("change", "matches"),
+    [
+        ({}, True),
+        ({"images": ["sm_90a", "sm_80"]}, False),
+        ({"images": None, "kernels": "gemm_sm90"}, True),
+        ({"images": None, "kernels": "gemm"}, True),
+        ({"images": None, "kernels": "gemm_sm90.*first"}, False),
+        ({"kernels": "gemm_sm100"}, False),
+    ],
+)
+def test_a_fact_matches_by_images_and_by_every_kernel(
+    change: dict[str, object], matches: bool
+) -> None:
+    lib = library([image("sm_90a")])
+    unit = Unit(images=[0], kernels={"gemm_sm90_first": [0], "gemm_sm90_second": [0]})
+    assert unit_matches(fact(**change), lib, unit) is matches
+
+
+def test_a_fact_about_kernels_does_not_match_where_none_was_read() -> None:
+    lib = library([image("sm_90a")])
+    assert not unit_matches(fact(images=None, kernels="."), lib, lib.units[0])
+    assert not unit_matches(fact(images=None, kernels="."), lib, Unit(images=[0], kernels={}))
+
+
+def test_a_package_owns_what_lies_under_its_own_root() -> None:
+    package = Package(name="pkg", version="1", path="lib/site-packages/pkg-1.dist-info")
+    there = Library(path="lib/site-packages/pkg/_C.so", size=1)
+    elsewhere = Library(path="other/pkg/_C.so", size=1)
+    assert owns(package, there, ["pkg/_C*.so"])
+    assert not owns(package, elsewhere, ["pkg/_C*.so"])
+
+
+@given(st.sets(st.sampled_from(GRADES), min_size=1))
+def test_a_feature_is_never_better_than_its_worst_unit(grades: set[Grade]) -> None:
+    verdict = combine(grades)
+    if "missing" in grades:
+        assert verdict in {"missing", "partial"}
+    elif "unknown" in grades:
+        assert verdict == "unknown"
+    elif "jit" in grades:
+        assert verdict == "jit"
+    assert (verdict == "not-applicable") == (grades == {"not-applicable"})
+
+
+def test_features_come_from_the_facts_about_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    feature = FeatureFact(
+        name="gemm",
+        libraries=["pkg/_C*.so"],
+        kernels="gemm",
+        source="made up for this test",
+        checked_on=datetime.date(2026, 11, 20),
+    )
+    about = PackageFacts(["pkg"], feature=[feature], dispatch=[fact()])
+    for module in ("dispatch", "feature"):
+        monkeypatch.setattr(f"sartor.verdict.{module}.facts_about", lambda _name: about)
+    packages = [Package(name="pkg", version="1", path="pkg-1.dist-info")]
+    lib = library([image("sm_90a")], [image("sm_90")])
+    (unread,) = features(packages, [lib], [BLACKWELL])
+    assert unread.verdict == "unknown"
+    named = library([image("sm_90a")], [image("sm_120")])
+    named = Library(
+        path=named.path,
+        size=1,
+        images=named.images,
+        units=[
+            Unit(images=[0], kernels={"gemm_sm90": [0]}, kernels_read=[0]),
+            Unit(images=[1], kernels={"gemm_sm120": [1]}, kernels_read=[1]),
+        ],
+    )
+    (gemm,) = features(packages, [named], [BLACKWELL])
+    assert gemm.verdict == "native"
+    assert "not-applicable" in gemm.because
