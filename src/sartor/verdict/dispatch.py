@@ -84,14 +84,17 @@ def feature_units(fact: FeatureFact, library: Library) -> list[Unit] | None:
 
 def wants_names(path: str) -> bool:
     """Whether some fact tells the units of the library at ``path`` apart by their kernels."""
-    return any(
-        fact.kernels is not None
-        and any(
-            fnmatchcase(path, glob) or fnmatchcase(path, f"*/{glob}") for glob in fact.libraries
-        )
-        for about in package_facts()
-        for fact in (*about.feature, *about.dispatch)
-    )
+    return any(fnmatchcase(path, glob) or fnmatchcase(path, f"*/{glob}") for glob in _by_kernels())
+
+
+@cache
+def _by_kernels() -> frozenset[str]:
+    """The globs of the libraries whose units some fact tells apart by their kernels."""
+    found: set[str] = set()
+    for about in package_facts():
+        rows: list[FeatureFact | DispatchFact] = [*about.feature, *about.dispatch]
+        found |= {glob for row in rows if row.kernels is not None for glob in row.libraries}
+    return frozenset(found)
 
 
 @cache

@@ -9,7 +9,7 @@ import msgspec
 from packaging.version import Version
 
 from sartor import facts
-from sartor.verdict.load_rule import Jit, Native, Unknown, choose, image_outcome
+from sartor.verdict.load_rule import Jit, Native, Refused, Unknown, choose, image_outcome
 from sartor.verdict.model import Grade, Verdict
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sartor.artifact.model import Image, Library, Unit
     from sartor.facts.packages import DispatchFact
+    from sartor.verdict.load_rule import Outcome
     from sartor.verdict.model import Target
 
     Dispatch = Callable[[Library, Unit, Target], DispatchFact | None]
@@ -65,13 +66,19 @@ def _taken(index: int, image: Image, target: Target) -> UnitGrade:
 
 
 def _why_missing(images: list[Image], target: Target) -> str:
-    """The most telling reason: PTX that only the driver keeps from running, else what there is."""
+    """The most telling reason: what only the driver keeps from running, else what there is."""
+    any_driver = msgspec.structs.replace(target, driver=None, driver_cuda=None)
     for image in images:
         outcome = image_outcome(image, target)
-        if image.kind == "ptx" and outcome.needs_driver_cuda is not None:
+        if isinstance(outcome, Refused) and loads(image_outcome(image, any_driver)):
             return outcome.why
     held = ", ".join(image.arch for image in images) or "no image at all"
     return f"holds {held}: nothing for {target.gpu}"
+
+
+def loads(outcome: Outcome) -> bool:
+    """Whether the driver takes the image."""
+    return isinstance(outcome, Native | Jit)
 
 
 def driver_too_old(library: Library, target: Target) -> str | None:

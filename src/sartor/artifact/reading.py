@@ -1,0 +1,153 @@
+"""From a local target to its `Evidence`: every file that matters, opened once, in one walk."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING, Literal
+
+from sartor.artifact.library import read_library
+from sartor.artifact.members import MOST_TEXT, is_library, is_metadata
+from sartor.artifact.metadata import read_package
+from sartor.artifact.model import Evidence, Library, NotRead, Package
+from sartor.artifact.source import Invalid
+from sartor.artifact.targets import open_members
+from sartor.errors import ArtifactUnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sartor.artifact.members import Members
+    from sartor.artifact.source import Source
+
+    Names = Literal["none", "one", "all"]
+    NamesWanted = Callable[[str], Names]
+
+MOST_TEXTS = 256 << 20
+"""All metadata of one target together, which is kept until the walk is over."""
+MOST_LIBRARIES = 1 << 16
+"""Libraries of one target; an environment with every engine in it has some 3,000."""
+
+
+class Progress:
+    """What reading says on the way; silent as it stands."""
+
+    def reading(self, path: str, size: int) -> None:
+        """A library of ``size`` bytes is opened."""
+
+
+def read_evidence(
+    path: Path,
+    names: NamesWanted,
+    progress: Progress | None = None,
+    platform: str | None = None,
+) -> Evidence:
+    """Read what is at ``path``: a wheel, a library, a folder, an image.
+
+    ``names`` says for each library of which images the kernels' names are read: ``none``, ``one``
+    for each unit, ``all``. What cannot be read of a part is in ``not_read``; raises
+    `NoSuchTargetError`, or `ArtifactUnreadableError` where nothing can.
+    """
+    kind, members = open_members(path, platform)
+    walk = _Walk(names, progress or Progress(), path.name)
+    digest = None if path.is_dir() else _Digest(path)
+    with closing(members):
+        walk.over(members)
+    return Evidence(
+        target=str(path),
+        kind=kind,
+        size=None if digest is None else path.stat().st_size,
+        sha256=None if digest is None else digest.result(),
+        packages=walk.packages(),
+        libraries=sorted(walk.libraries, key=lambda library: library.path),
+        not_read=[*members.not_read, *walk.not_read],
+    )
+
+
+class _Walk:
+    """One walk over a target's members, and what it collects."""
+
+    def __init__(self, names: NamesWanted, progress: Progress, target: str) -> None:
+        self.libraries: list[Library] = []
+        self.not_read: list[NotRead] = []
+        self._names = names
+        self._progress = progress
+        self._target = target
+        self._texts: dict[str, dict[str, bytes]] = {}
+        self._room = MOST_TEXTS
+
+    def over(self, members: Members) -> None:
+        try:
+            for path, source in members.walk(lambda name: is_library(name) or is_metadata(name)):
+                try:
+                    self._take(path, source)
+                except Invalid as fault:
+                    self.not_read.append(NotRead(path, fault.reason, fault.offset))
+        except Invalid as fault:
+            raise ArtifactUnreadableError(
+                f"`{self._target}` cannot be read: {fault.reason}",
+                found=[str(fault)],
+                hint="a download that broke off, or was changed on the way, is fetched again",
+            ) from fault
+
+    def _take(self, path: str, source: Source) -> None:
+        if is_metadata(path):
+            self._take_text(path, source)
+        elif len(self.libraries) == MOST_LIBRARIES:
+            self.not_read.append(NotRead(path, f"more than {MOST_LIBRARIES} libraries"))
+        else:
+            self._progress.reading(path, source.size)
+            library = read_library(source, path, self._names(path))
+            if library is not None:
+                self.libraries.append(library)
+
+    def _take_text(self, path: str, source: Source) -> None:
+        if source.size > min(MOST_TEXT, self._room):
+            self.not_read.append(NotRead(path, f"{source.size} bytes of metadata"))
+            return
+        self._room -= source.size
+        folder, name = posixpath.split(path)
+        self._texts.setdefault(folder, {})[name] = source.read(0, source.size)
+
+    def packages(self) -> list[Package]:
+        """The packages whose metadata was met, by name; what it lacks goes to ``not_read``."""
+        found = []
+        file_name = self._target if self._target.endswith(".whl") else None
+        for folder, texts in sorted(self._texts.items()):
+            reading = read_package(
+                folder,
+                texts.get("METADATA"),
+                texts.get("WHEEL"),
+                texts.get("RECORD"),
+                file_name=file_name,
+            )
+            found.append(reading.package)
+            self.not_read += reading.not_read
+        return found
+
+
+class _Digest:
+    """A file's sha256, computed beside the reading: hashing leaves Python's lock alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._hex: str | None = None
+        self._thread = threading.Thread(target=self._compute, daemon=True)
+        self._thread.start()
+
+    def _compute(self) -> None:
+        try:
+            with self._path.open("rb") as file:
+                self._hex = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            self._hex = None
+
+    def result(self) -> str | None:
+        """The digest, once it is there; None where the file could not be read."""
+        self._thread.join()
+        return self._hex
+
+
