@@ -22,9 +22,10 @@ class FeatureFact(Fact, frozen=True):
     """One feature, by the libraries (globs on their paths) and units that serve it.
 
     ``kernels`` is a regular expression on mangled kernel names: only units of which some kernel
-    matches serve the feature. ``versions`` is a specifier of the distribution's versions. ``serves``
-    are the compute capabilities (``9.0``) or majors (``10.*``) that the host code lets it run on
-    (empty: wherever its units run): elsewhere it is not applicable, whatever its units hold.
+    matches serve the feature. ``versions`` is a specifier of the distribution's versions.
+    ``serves`` are the compute capabilities (``9.0``) or majors (``10.*``) that the host code lets
+    it run on (empty: wherever its units run): elsewhere it is not applicable, whatever its units
+    hold.
     """
 
     name: str
@@ -55,9 +56,10 @@ class CompilerFact(Fact, frozen=True):
     """What a distribution compiles with when it runs.
 
     ``files`` are globs in the wheel: the row holds where one of them matches (empty: always).
-    ``distributions`` are those of the file's that are meant (empty: all of them). ``compilers`` are
-    short names: ``nvcc``, ``nvrtc``, ``ptxas``, ``cc``, ``c++``, ``ninja``, ``triton``; one that the
-    distribution itself brings is in ``brings`` too. Of ``any_of`` one is enough.
+    ``distributions`` are those of the file's that are meant (empty: all of them). ``compilers``
+    are all wanted, of ``any_of`` one is enough; short names: ``nvcc``, ``nvrtc``, ``ptxas``,
+    ``cc``, ``c++``, ``ninja``, and ``triton`` or ``cutlass-dsl`` for the package and what it wants
+    in turn. One that the distribution itself brings is in ``brings`` too.
     """
 
     when: str
