@@ -2,7 +2,8 @@
 
 A file speaks of one or more distributions. A `FeatureFact` says which libraries, or which
 translation units of them, serve a feature; a `DispatchFact` says that the host code calls a unit on
-some GPUs only, which is the only way for a unit to be *not applicable*.
+some GPUs only, which is the only way for a unit to be *not applicable*; a `CompilerFact` says what
+is compiled when the distribution runs.
 """
 
 from __future__ import annotations
@@ -14,18 +15,24 @@ import msgspec
 
 from sartor.facts import Fact, folder
 
+ROWS = ("feature", "dispatch", "compiler")
+
 
 class FeatureFact(Fact, frozen=True):
     """One feature, by the libraries (globs on their paths) and units that serve it.
 
     ``kernels`` is a regular expression on mangled kernel names: only units of which some kernel
     matches serve the feature. ``versions`` is a specifier of the distribution's versions.
+    ``serves`` are the compute capabilities (``9.0``) or majors (``10.*``) that the host code lets
+    it run on (empty: wherever its units run): elsewhere it is not applicable, whatever its units
+    hold.
     """
 
     name: str
     libraries: list[str]
     kernels: str | None = None
     versions: str = ""
+    serves: list[str] = []
     note: str | None = None
 
 
@@ -45,6 +52,26 @@ class DispatchFact(Fact, frozen=True):
     versions: str = ""
 
 
+class CompilerFact(Fact, frozen=True):
+    """What a distribution compiles with when it runs.
+
+    ``files`` are globs in the wheel: the row holds where one of them matches (empty: always).
+    ``distributions`` are those of the file's that are meant (empty: all of them). ``compilers``
+    are all wanted, of ``any_of`` one is enough; short names: ``nvcc``, ``nvrtc``, ``ptxas``,
+    ``cc``, ``c++``, ``ninja``, and ``triton`` or ``cutlass-dsl`` for the package and what it wants
+    in turn. One that the distribution itself brings is in ``brings`` too.
+    """
+
+    when: str
+    compilers: list[str] = []
+    any_of: list[str] = []
+    brings: list[str] = []
+    files: list[str] = []
+    distributions: list[str] = []
+    versions: str = ""
+    note: str | None = None
+
+
 class PackageFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file. ``distributions`` are normalised names; ``sources`` are short names of sources."""
 
@@ -52,6 +79,7 @@ class PackageFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: dict[str, str] = {}
     feature: list[FeatureFact] = []
     dispatch: list[DispatchFact] = []
+    compiler: list[CompilerFact] = []
 
 
 @cache
@@ -62,8 +90,9 @@ def package_facts() -> tuple[PackageFacts, ...]:
         if not file.name.endswith(".toml"):
             continue
         content = tomllib.loads(file.read_text("utf-8"))
-        for row in (*content.get("feature", []), *content.get("dispatch", [])):
-            row["source"] = content.get("sources", {}).get(row["source"], row["source"])
+        sources = content.get("sources", {})
+        for row in (row for kind in ROWS for row in content.get(kind, [])):
+            row["source"] = sources.get(row["source"], row["source"])
         try:
             found.append(msgspec.convert(content, PackageFacts))
         except msgspec.ValidationError as error:
