@@ -35,7 +35,7 @@ class Dispatcher:
         for package, fact in self._facts:
             if (
                 owns(package, library, fact.libraries)
-                and not serves(fact, target.compute_capability)
+                and not serves(fact.serves, target.compute_capability)
                 and unit_matches(fact, library, unit)
             ):
                 return fact
@@ -56,9 +56,10 @@ def version_fits(specifier: str, version: str) -> bool:
     return SpecifierSet(specifier).contains(version, prereleases=True)
 
 
-def serves(fact: DispatchFact, capability: str) -> bool:
-    """Whether the host code calls the fact's units on a compute capability."""
-    return any(fnmatchcase(capability, pattern) for pattern in fact.serves)
+def serves(patterns: Iterable[str], capability: str) -> bool:
+    """Whether ``9.0`` or ``10.*`` among ``patterns`` means a compute capability; none means all."""
+    rows = list(patterns)
+    return not rows or any(fnmatchcase(capability, pattern) for pattern in rows)
 
 
 def unit_matches(fact: DispatchFact, library: Library, unit: Unit) -> bool:
@@ -73,9 +74,12 @@ def unit_matches(fact: DispatchFact, library: Library, unit: Unit) -> bool:
 
 
 def feature_units(fact: FeatureFact, library: Library) -> list[Unit] | None:
-    """The units that serve a feature; None where names would have to be read to tell."""
+    """The units that serve a feature; None where names would have to be read to tell.
+
+    A unit in which no kernel was found (it holds variables, say) serves none.
+    """
     if fact.kernels is None:
-        return library.units
+        return [unit for unit in library.units if unit.kernels is None or unit.kernels]
     if any(unit.kernels is None for unit in library.units):
         return None
     pattern = _pattern(fact.kernels)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from sartor.facts.packages import facts_about
-from sartor.verdict.dispatch import Dispatcher, feature_units, owns, version_fits
+from sartor.verdict.dispatch import Dispatcher, feature_units, owns, serves, version_fits
 from sartor.verdict.model import Feature, FeatureGrade
 from sartor.verdict.unit import UnitGrade, grade_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sartor.artifact.model import Library, Package
+    from sartor.artifact.model import Library, Package, Unit
     from sartor.facts.packages import FeatureFact
     from sartor.verdict.model import Grade, Target
 
@@ -51,14 +51,25 @@ def judge_feature(
         if units is None:
             why = f"the kernels of {library.path} were not read"
             return _feature(fact, target, "unknown", why)
-        graded += [(u.count, grade_unit(library, u, target, dispatch)) for u in units]
+        graded += [(u.count, _called(library, u, target, dispatch)) for u in units]
     if not graded:
         return None
+    if not serves(fact.serves, target.compute_capability):
+        why = f"the engine offers it on {', '.join(fact.serves)} alone"
+        return _feature(fact, target, "not-applicable", why)
     verdict = combine({grade.grade for _, grade in graded})
     needed = [g.needs_driver_cuda for _, g in graded if g.needs_driver_cuda]
     return _feature(
         fact, target, verdict, _because(graded, verdict), max(needed, key=Version, default=None)
     )
+
+
+def _called(library: Library, unit: Unit, target: Target, dispatch: Dispatcher) -> UnitGrade:
+    """The unit's grade; one that the engine does not call there serves nothing, though it load."""
+    uncalled = dispatch(library, unit, target)
+    if uncalled is not None:
+        return UnitGrade("not-applicable", uncalled.because)
+    return grade_unit(library, unit, target, dispatch)
 
 
 def combine(grades: set[Grade]) -> FeatureGrade:
