@@ -32,8 +32,6 @@ MAGIC = 0xBA55ED50
 CONTAINER = struct.Struct("<IHHQ")
 ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
 PADDING = 8
-SHORT_PADDING = 64
-"""The first step over a padding: it is short, and a stream keeps little of what goes by."""
 MOST_HEADER = 64 << 10
 """Headers of 64 to 128 bytes were seen; options make them longer, never this long."""
 MOST_ENTRIES = 1 << 18
@@ -214,10 +212,8 @@ def read_entry(source: Source, offset: int, end: int) -> Entry:
 
 def after_padding(source: Source, offset: int, end: int) -> int:
     """The first offset from which on not all is zero, in steps of eight; ``end`` where all is."""
-    step = SHORT_PADDING
     while offset < end:
-        block = source.read(offset, min(end - offset, step))
-        step = min(step * 16, 1 << 16)
+        block = source.read(offset, min(end - offset, 1 << 16))
         rest = block.lstrip(b"\0")
         if rest:
             return offset + (len(block) - len(rest)) // PADDING * PADDING

@@ -20,13 +20,13 @@ SEARCH = 0
 """In place of a length: the next offset, a multiple of eight, at which the magic stands."""
 MAGIC = struct.pack("<IHH", fatbin.MAGIC, 1, fatbin.CONTAINER.size)
 """With version and header size, which never were others: a long needle is found faster."""
-KEPT_HEADER = 4 << 10
-"""Of an image's header; 64 to 128 bytes were seen."""
-KEPT_PADDING = 17 * fatbin.SHORT_PADDING
-"""What the first two steps of `fatbin.after_padding` ask for."""
+KEPT_ENTRY, KEPT_HEADER = 256, 4 << 10
+"""From an image's header on, and of a longer header; 64 to 144 bytes were seen."""
+KEPT_PADDING = 64 << 10
+"""Of a padding longer than a container's header, as `fatbin.after_padding` asks for it."""
 MOST_KEPT = 64 << 20
 SPAN_COST = 200
-"""Bytes of memory for a span besides its own; 2^18 images take about `MOST_KEPT`."""
+"""Bytes of memory for a span besides its own; the largest library has some 20,000 images."""
 MOST_FALSE = 1 << 16
 """Magics that lead nowhere: a stream made of them must not be followed step by step."""
 ELF_HEADER = 64
@@ -203,14 +203,12 @@ def _entry(spans: Spans, at: int, end: int) -> Generator[Ask, Answer, int | None
     if end - at < fatbin.ENTRY.size:
         return None
     _, data = yield at, fatbin.ENTRY.size
-    spans.add(at, data)
     header, size = struct.unpack_from("<IQ", data, 4)
     after: int = at + header + size
     if not fatbin.ENTRY.size <= header <= fatbin.MOST_HEADER or after > end:
         return None
-    if header > fatbin.ENTRY.size:
-        _, data = yield at, min(header, KEPT_HEADER)
-        spans.add(at, data)
+    _, data = yield at, min(max(KEPT_ENTRY, min(header, KEPT_HEADER)), end - at)
+    spans.add(at, data)
     return after
 
 
@@ -220,9 +218,14 @@ def _after_padding(spans: Spans, at: int, size: int) -> Generator[Ask, Answer, i
         return at
     _, data = yield at, fatbin.CONTAINER.size
     spans.add(at, data)
-    if any(data[:4]):
-        return at
-    _, data = yield at, min(size - at, KEPT_PADDING)
-    spans.add(at, data)
-    zeros = len(data) - len(data.lstrip(b"\0"))
+    zeros = _zeros(data)
+    if zeros == len(data):
+        _, data = yield at, min(size - at, KEPT_PADDING + len(data))
+        spans.add(at, data)
+        zeros = _zeros(data)
     return at + zeros // fatbin.PADDING * fatbin.PADDING
+
+
+def _zeros(data: bytes) -> int:
+    """How many zeros it begins with."""
+    return len(data) - len(data.lstrip(b"\0"))

@@ -32,9 +32,9 @@ MOST_PASSES = 24
 class StreamedSource:
     """Bytes of a known size out of ``open_stream()``, which gives them from the beginning.
 
-    ``open_stream`` may be called several times. `Invalid` is raised, at whichever read meets it,
-    where the stream has more or fewer bytes than ``size``, or another CRC-32 than ``crc`` (None:
-    not known). Holds at most `HEAD` + `TAIL` + what speculation keeps (64 MiB), or `WHOLE`.
+    ``open_stream`` may be called several times. `Invalid` is raised where the stream has more or
+    fewer bytes than ``size``, or another CRC-32 than ``crc`` (None: not known): at the first read,
+    or where a large stream's beginning was read first, at the first read beyond it. Holds at most `HEAD` + `TAIL` + what speculation keeps (64 MiB), or `WHOLE`.
     """
 
     def __init__(
@@ -60,7 +60,8 @@ class StreamedSource:
         """Exactly ``length`` bytes from ``offset``; raises `Invalid` where they cannot be had."""
         check_range(self, offset, length)
         end = offset + length
-        self._advance(min(end, self.size) if end <= self._head_size else self.size)
+        in_head = end <= HEAD and self.size > WHOLE
+        self._advance(end if in_head else self.size)
         if end <= len(self._head):
             return bytes(self._head[offset:end])
         tail = self.size - len(self._tail)
