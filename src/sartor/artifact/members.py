@@ -34,7 +34,8 @@ ELF = b"\x7fELF"
 ELF_HEADER = 64
 EM_CUDA = 190
 FATBIN = fatbin.MAGIC.to_bytes(4, "little")
-PTX = re.compile(rb"\s*(//[^\n]*\n\s*|/\*.*?\*/\s*)*\.version\s+\d", re.DOTALL)
+PTX = re.compile(rb"(?>\s++|//[^\n]*+\n|/\*(?>[^*]|\*(?!/))*+\*/)*+\.version\s+\d")
+"""After white space and comments; it never goes back, so that no text takes it long."""
 PTX_HEAD = 4096
 
 

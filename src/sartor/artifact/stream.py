@@ -34,7 +34,8 @@ class StreamedSource:
 
     ``open_stream`` may be called several times. `Invalid` is raised where the stream has more or
     fewer bytes than ``size``, or another CRC-32 than ``crc`` (None: not known): at the first read,
-    or where a large stream's beginning was read first, at the first read beyond it. Holds at most `HEAD` + `TAIL` + what speculation keeps (64 MiB), or `WHOLE`.
+    or where a large stream's beginning was read first, at the first read beyond it. Holds at most
+    `HEAD` + `TAIL` + what speculation keeps (64 MiB), or `WHOLE`.
     """
 
     def __init__(
