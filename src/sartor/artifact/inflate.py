@@ -66,7 +66,10 @@ def _inflated(compressed: Iterator[bytes], name: str, wbits: int) -> Iterator[by
             plain = _step(machine, rest, name, done)
             fresh = False
             done += len(plain)
-            rest = machine.unused_data if machine.eof else machine.unconsumed_tail
+            left = machine.unused_data if machine.eof else machine.unconsumed_tail
+            if not plain and len(left) == len(rest):
+                raise Invalid(name, done, "cannot be inflated (nothing comes of it)")
+            rest = left
             yield plain
     while not (machine.eof or fresh):  # what it still holds after its last input
         plain = _step(machine, b"", name, done)
