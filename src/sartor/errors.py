@@ -108,6 +108,20 @@ class NothingFitsError(SartorError):
     summary = "every candidate was rejected for this host; each with its reason"
 
 
+class ArtifactUnreadableError(SartorError):
+    """A target is there, and is nothing that can be read, or is damaged as a whole."""
+
+    code, exit_code = "artifact-unreadable", 14
+    summary = "a target is damaged, or is nothing that device code is read from"
+
+
+class NoSuchTargetError(SartorError):
+    """There is no file or folder of that name."""
+
+    code, exit_code = "no-such-target", 15
+    summary = "there is no such file or folder to inspect"
+
+
 class IndexUnreachableError(SartorError):
     """The package index could not be reached at all."""
 

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 ImageKind = Literal["cubin", "ptx", "ltoir", "unknown"]
-TargetKind = Literal["wheel", "library", "cubin", "fatbin", "ptx", "environment", "image"]
+TargetKind = Literal["wheel", "library", "cubin", "fatbin", "ptx", "environment", "image", "zip"]
 TorchAbi = Literal["stable", "cxx11", "pre-cxx11", "c"]
 
 

@@ -7,6 +7,7 @@ that is inflated on the way (see `sartor.artifact.stream`); remote sources are o
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -52,12 +53,20 @@ def check_range(source: Source, offset: int, length: int) -> None:
 
 
 class FileSource:
-    """A file on disk, read by range; never mapped, so one that shrinks cannot end the process."""
+    """A file on disk, read by range; never mapped, so one that shrinks cannot end the process.
+
+    Raises `OSError` where it cannot be opened, and `Invalid` where it is no regular file: a pipe
+    would never answer, and is not waited for.
+    """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.name = name or path.name
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.size = os.fstat(self._descriptor).st_size
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        found = os.fstat(self._descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(self._descriptor)
+            raise Invalid(self.name, 0, "it is not a regular file")
+        self.size = found.st_size
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; raises `Invalid` where there are fewer."""
