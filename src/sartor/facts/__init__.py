@@ -87,6 +87,13 @@ class DriverBranchFact(Fact, frozen=True):
     first_linux: str | None = None
 
 
+class CompressionFact(Fact, frozen=True):
+    """One way in which device code is compressed; ``driver_min``: older drivers cannot read it."""
+
+    name: str
+    driver_min: str | None = None
+
+
 class LibraryFact(Fact, frozen=True):
     """One system library: the packages that hold it, and a wheel that carries a copy.
 
@@ -172,6 +179,12 @@ def toolkits() -> tuple[ToolkitFact, ...]:
 def driver_branches() -> tuple[DriverBranchFact, ...]:
     """Every driver branch, oldest first."""
     return read_table("cuda.toml", "driver_branch", DriverBranchFact)
+
+
+@cache
+def compressions() -> tuple[CompressionFact, ...]:
+    """Every known compression of device code."""
+    return read_table("cuda.toml", "compression", CompressionFact)
 
 
 @cache
