@@ -23,9 +23,9 @@ from timing import ROOT, interleaved, write_result
 
 sys.path.insert(0, str(ROOT / "tests"))
 
+from sartor.artifact.elf import Elf
 from wheels import wheel
 
-from sartor.artifact.elf import Elf
 from sartor.artifact.fatbin import containers
 from sartor.artifact.source import FileSource
 

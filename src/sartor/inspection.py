@@ -10,7 +10,6 @@ import msgspec
 from sartor.verdict.model import Inspection, Target
 
 if TYPE_CHECKING:
-    from sartor.artifact.model import Evidence
     from sartor.artifact.reading import Names
     from sartor.host.model import Host
     from sartor.reporter import Reporter

@@ -149,5 +149,3 @@ class _Digest:
         """The digest, once it is there; None where the file could not be read."""
         self._thread.join()
         return self._hex
-
-

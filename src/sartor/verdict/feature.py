@@ -117,5 +117,3 @@ def _feature(
         because=f"{because}{note}",
         needs_driver_cuda=needed,
     )
-
-

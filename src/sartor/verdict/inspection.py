@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from sartor.verdict.dispatch import Dispatcher
 from sartor.verdict.feature import features
 from sartor.verdict.model import InspectedLibrary, Inspection
@@ -40,9 +38,7 @@ def judge(
     )
 
 
-def _judged(
-    library: Library, targets: Sequence[Target], dispatch: Dispatcher
-) -> InspectedLibrary:
+def _judged(library: Library, targets: Sequence[Target], dispatch: Dispatcher) -> InspectedLibrary:
     fields = {name: getattr(library, name) for name in library.__struct_fields__}
     verdicts = [judge_library(library, target, dispatch) for target in targets if library.units]
     return InspectedLibrary(**fields, verdicts=verdicts)

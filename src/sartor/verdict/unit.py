@@ -9,7 +9,17 @@ import msgspec
 from packaging.version import Version
 
 from sartor import facts
-from sartor.verdict.load_rule import Jit, Native, Refused, Unknown, choose, image_outcome
+from sartor.verdict.load_rule import (
+    Chosen,
+    Jit,
+    Native,
+    Nothing,
+    Refused,
+    Unknown,
+    Unsettled,
+    choose,
+    image_outcome,
+)
 from sartor.verdict.model import Grade, Verdict
 
 if TYPE_CHECKING:
@@ -17,7 +27,6 @@ if TYPE_CHECKING:
 
     from sartor.artifact.model import Image, Library, Unit
     from sartor.facts.packages import DispatchFact
-    from sartor.verdict.load_rule import Outcome
     from sartor.verdict.model import Target
 
     Dispatch = Callable[[Library, Unit, Target], DispatchFact | None]
@@ -41,44 +50,36 @@ def grade_unit(library: Library, unit: Unit, target: Target, dispatch: Dispatch)
     too_old = driver_too_old(library, target)
     if too_old:
         return UnitGrade("missing", too_old)
-    chosen = choose(images, target)
-    if chosen is not None:
-        return _taken(unit.images[chosen], images[chosen], target)
-    outcomes = [image_outcome(image, target) for image in images]
-    unsure = [outcome.why for outcome in outcomes if isinstance(outcome, Unknown)]
-    if unsure:
-        return UnitGrade("unknown", unsure[0])
+    match choose(images, target):
+        case Unsettled(why=why):
+            return UnitGrade("unknown", why)
+        case Chosen(index=index):
+            taken = _taken(unit.images[index], images[index], target)
+        case Nothing():
+            taken = UnitGrade("missing", _why_missing(images, target))
+    if taken.grade != "missing":
+        return taken
     fact = dispatch(library, unit, target)
-    if fact is not None:
-        return UnitGrade("not-applicable", fact.because)
-    return UnitGrade("missing", _why_missing(images, target))
+    return UnitGrade("not-applicable", fact.because) if fact else taken
 
 
 def _taken(index: int, image: Image, target: Target) -> UnitGrade:
+    """What becomes of the image that the driver takes."""
     match image_outcome(image, target):
         case Native():
             return UnitGrade("native", f"machine code for {image.arch}", index)
         case Jit(needs_driver_cuda=needed):
             because = f"{image.arch} PTX (ISA {image.ptx_isa}) is compiled at first use"
             return UnitGrade("jit", because, index, needed)
-        case other:
-            return UnitGrade("unknown", f"{image.arch}: {other.why}", index)
+        case Refused(why=why):
+            return UnitGrade("missing", why)
+        case Unknown(why=why):
+            return UnitGrade("unknown", f"{image.arch}: {why}", index)
 
 
 def _why_missing(images: list[Image], target: Target) -> str:
-    """The most telling reason: what only the driver keeps from running, else what there is."""
-    any_driver = msgspec.structs.replace(target, driver=None, driver_cuda=None)
-    for image in images:
-        outcome = image_outcome(image, target)
-        if isinstance(outcome, Refused) and loads(image_outcome(image, any_driver)):
-            return outcome.why
     held = ", ".join(image.arch for image in images) or "no image at all"
     return f"holds {held}: nothing for {target.gpu}"
-
-
-def loads(outcome: Outcome) -> bool:
-    """Whether the driver takes the image."""
-    return isinstance(outcome, Native | Jit)
 
 
 def driver_too_old(library: Library, target: Target) -> str | None:

@@ -112,7 +112,10 @@ ARCHS = st.sampled_from(
 )
 
 
-@given(st.lists(st.lists(ARCHS, min_size=1, max_size=4), max_size=6), st.sampled_from([H200, BLACKWELL]))
+@given(
+    st.lists(st.lists(ARCHS, min_size=1, max_size=4), max_size=6),
+    st.sampled_from([H200, BLACKWELL]),
+)
 def test_counts_add_up_and_nothing_is_not_applicable_by_itself(
     units: list[list[str]], target: Target
 ) -> None:
