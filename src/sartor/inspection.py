@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from sartor.host.model import Host
 from sartor.verdict.model import Inspection, Target
 
 if TYPE_CHECKING:
     from sartor.artifact.reading import Names
-    from sartor.host.model import Host
     from sartor.reporter import Reporter
 
 

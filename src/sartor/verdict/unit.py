@@ -51,8 +51,10 @@ def grade_unit(library: Library, unit: Unit, target: Target, dispatch: Dispatch)
     if too_old:
         return UnitGrade("missing", too_old)
     match choose(images, target):
-        case Unsettled(why=why):
-            return UnitGrade("unknown", why)
+        case Unsettled(among=among, why=why):
+            grades = [_taken(unit.images[i], images[i], target) for i in among]
+            same = len({grade.grade for grade in grades}) == 1
+            taken = grades[0] if same else UnitGrade("unknown", why)
         case Chosen(index=index):
             taken = _taken(unit.images[index], images[index], target)
         case Nothing():
