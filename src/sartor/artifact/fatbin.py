@@ -1,13 +1,16 @@
 """Device code in a fatbin: containers and the images in them, by their headers alone.
 
-NVIDIA documents none of the layout; it was measured on published wheels with cuobjdump, nvcc and
-ptxas up to 13.5 as judges, and on an H200. All numbers are little-endian::
+NVIDIA documents none of the layout; docs/fatbin.md says what was measured and how. All numbers
+are little-endian::
 
     container   u32 magic, u16 version, u16 header size, u64 payload size; then a run of entries
     entry       0 u16 kind, 2 u16 version, 4 u32 header size, 8 u64 payload size (padded),
                 16 u32 compressed size (0: not compressed), 20 u32 where the options stand,
                 24 u16 minor, 26 u16 major (PTX: of its ISA), 28 u32 architecture,
-                40 u64 flags, 56 u64 decompressed size
+                32 u32 where the source's name stands, 36 u32 its length,
+                40 u64 flags, 48 u64 a checksum (LTO-IR), 56 u64 decompressed size
+    options     u32 where their text begins, u32 its length; the text. Where the flag of bit 24 is
+                set there is no text but a NUL and a copy of the cubin's ``.nv.compat`` section
 
 Between containers there may be zero padding to eight bytes. No payload is read here.
 """
@@ -31,9 +34,16 @@ if TYPE_CHECKING:
 MAGIC = 0xBA55ED50
 CONTAINER = struct.Struct("<IHHQ")
 ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
+OPTIONS = struct.Struct("<II")
 PADDING = 8
+AT_ONCE = 256
+"""Read per entry: its header, and all that was seen behind one (144 bytes at most)."""
 MOST_HEADER = 64 << 10
-"""Headers of 64 to 128 bytes were seen; options make them longer, never this long."""
+"""Options make headers longer, never this long."""
+MOST_OPTIONS = 4 << 10
+"""The longest text of options seen has 56 bytes."""
+MOST_IN_CONTAINER = 1 << 14
+"""Entries of one container, which are held at once; some twenty are real."""
 MOST_ENTRIES = 1 << 18
 """Per library: the largest known has some 20,000. A file of headers alone must end somewhere."""
 
@@ -56,10 +66,21 @@ KINDS: dict[int, tuple[ImageKind, str]] = {
 class Flag(IntFlag):
     """The flags whose meaning is known."""
 
+    BITS_64 = 1 << 0
+    DEBUG = 1 << 1
+    LINUX = 1 << 4
     LZ4 = 1 << 13
     ZSTD = 1 << 15
+    LTO = 1 << 16
     ARCH_SPECIFIC = 1 << 20
     FAMILY_SPECIFIC = 1 << 21
+    COMPATIBILITY = 1 << 24
+
+
+# Operations on an IntFlag cost a microsecond each; a walk does several for every image.
+_LZ4, _ZSTD = int(Flag.LZ4), int(Flag.ZSTD)
+_ARCH, _FAMILY = int(Flag.ARCH_SPECIFIC), int(Flag.FAMILY_SPECIFIC)
+_COMPATIBILITY = int(Flag.COMPATIBILITY)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -67,7 +88,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     ``arch`` has its suffix (``90a``) and no prefix. ``size`` is the payload with its padding,
     ``stored`` what of it counts (the compressed size, where it is compressed), ``plain`` the size
-    once decompressed.
+    once decompressed. ``options`` are those of ptxas, or of the LTO compiler, to build it with.
     """
 
     offset: int
@@ -78,8 +99,9 @@ class Entry(msgspec.Struct, frozen=True):
     plain: int
     arch: str
     flags: int
-    options_at: int
+    compression: str | None
     ptx_isa: str | None
+    options: str | None
 
     @property
     def payload(self) -> int:
@@ -96,15 +118,6 @@ class Entry(msgspec.Struct, frozen=True):
         """The architecture as the toolkit writes it: ``sm_90a``, ``compute_80``, ``lto_90``."""
         return f"{KINDS[self.kind][1] if self.kind in KINDS else ''}{self.arch}"
 
-    @property
-    def compression(self) -> str | None:
-        """``lz4``, ``zstd``, None for none, ``unknown`` for another."""
-        if self.flags & Flag.ZSTD:
-            return "zstd"
-        if self.flags & Flag.LZ4:
-            return "lz4"
-        return "unknown" if self.stored != self.size and self.plain else None
-
 
 class Container(msgspec.Struct, frozen=True):
     """One translation unit's images. ``offset`` is of its header, ``end`` the first byte after."""
@@ -114,80 +127,79 @@ class Container(msgspec.Struct, frozen=True):
     entries: list[Entry]
 
 
-def containers(source: Source, start: int, size: int) -> Iterator[Container]:
-    """The containers in ``size`` bytes from ``start``, in their order.
+def containers(source: Source, start: int, size: int) -> Iterator[Container | Invalid]:
+    """The containers in ``size`` bytes from ``start``, in their order, and what is wrong.
 
-    Raises `Invalid` at the first thing that does not hold: what came before it was yielded.
+    A fault inside a container costs that container: an `Invalid` stands in its place, and the walk
+    goes on where its header says that it ends if the section ends there too, or another container
+    begins. Any other fault ends the walk. Raises nothing about the bytes.
     """
     offset, end, left = start, start + size, MOST_ENTRIES
     while offset < end:
-        if end - offset < CONTAINER.size:
-            if any(source.read(offset, end - offset)):
-                raise Invalid(source.name, offset, "too short for a fatbin container")
-            return
-        found = read_container(source, offset, end, left)
-        if found is None:
+        after = None
+        try:
             offset = after_padding(source, offset, end)
-            continue
-        left -= len(found.entries)
-        yield found
-        offset = found.end
+            if offset == end:
+                return
+            payload, after = read_container_header(source, offset, end)
+            entries = _entries(source, payload, after, left)
+        except Invalid as fault:
+            yield fault
+            if after is None or not _trustworthy(source, after, end):
+                return
+        else:
+            left -= len(entries)
+            yield Container(offset, after, entries)
+        offset = after
 
 
-def read_container(
-    source: Source, offset: int, end: int, most: int = MOST_ENTRIES
-) -> Container | None:
-    """The container at ``offset``, which may reach up to ``end``; None where padding stands there.
+def read_container_header(source: Source, offset: int, end: int) -> tuple[int, int]:
+    """Where the payload of the container at ``offset`` begins and ends; ``end`` is the section's.
 
-    Raises `Invalid` where it is no container, or one whose sizes lie, or of over ``most`` entries.
+    Raises `Invalid` where it is no container, or one whose size lies.
     """
+    if end - offset < CONTAINER.size:
+        raise Invalid(source.name, offset, "too short for a fatbin container")
     magic, version, header, size = CONTAINER.unpack(source.read(offset, CONTAINER.size))
-    if magic == 0:
-        return None
     if magic != MAGIC:
         raise Invalid(source.name, offset, f"no fatbin container begins here ({magic:#010x})")
     if version != 1 or header < CONTAINER.size:
-        raise Invalid(
-            source.name, offset, f"fatbin container of version {version}, header {header}"
-        )
-    payload = offset + header
+        reason = f"fatbin container of version {version}, header of {header} bytes"
+        raise Invalid(source.name, offset, reason)
+    payload: int = offset + header
     if size > end - payload:
         room = max(end - payload, 0)
         raise Invalid(source.name, offset, f"fatbin container claims {size} bytes of {room}")
-    return Container(offset, payload + size, _entries(source, payload, payload + size, most))
+    return payload, payload + size
 
 
-def _entries(source: Source, offset: int, end: int, most: int) -> list[Entry]:
-    found: list[Entry] = []
+def _trustworthy(source: Source, offset: int, end: int) -> bool:
+    """Whether nothing but padding is left from ``offset``, or a container begins after it."""
+    try:
+        offset = after_padding(source, offset, end)
+        return offset == end or read_container_header(source, offset, end) is not None
+    except Invalid:
+        return False
+
+
+def _entries(source: Source, offset: int, end: int, left: int) -> list[Entry]:
+    most, found = min(left, MOST_IN_CONTAINER), list[Entry]()
     while offset < end:
         if len(found) == most:
-            raise Invalid(source.name, offset, f"more than {MOST_ENTRIES} images")
+            raise Invalid(source.name, offset, f"more than {most} images")
         entry = read_entry(source, offset, end)
         found.append(entry)
-        offset = entry.payload + entry.size
+        offset = entry.offset + entry.header_size + entry.size
     return found
 
 
 def read_entry(source: Source, offset: int, end: int) -> Entry:
-    """The entry whose header is at ``offset``; raises `Invalid` where it does not fit before ``end``."""
+    """The entry whose header is at ``offset``; `Invalid` where it does not fit before ``end``."""
     if end - offset < ENTRY.size:
         raise Invalid(source.name, offset, "too short for the header of an image")
-    (
-        kind,
-        _version,
-        header,
-        size,
-        compressed,
-        options_at,
-        minor,
-        major,
-        arch,
-        _,
-        _,
-        flags,
-        _,
-        plain,
-    ) = ENTRY.unpack(source.read(offset, ENTRY.size))
+    block = source.read(offset, min(AT_ONCE, end - offset))
+    fields = ENTRY.unpack_from(block)
+    kind, _, header, size, compressed, options_at, minor, major, arch, _, _, flags, _, plain = fields
     if not ENTRY.size <= header <= MOST_HEADER:
         raise Invalid(source.name, offset, f"image header of {header} bytes")
     if size > end - offset - header:
@@ -195,27 +207,52 @@ def read_entry(source: Source, offset: int, end: int) -> Entry:
         raise Invalid(source.name, offset, f"image claims {size} bytes of {room}")
     if compressed > size:
         raise Invalid(source.name, offset, f"{compressed} compressed bytes in an image of {size}")
-    suffix = "a" if flags & Flag.ARCH_SPECIFIC else "f" if flags & Flag.FAMILY_SPECIFIC else ""
+    options = None
+    if options_at and not flags & _COMPATIBILITY:
+        if header > len(block):
+            block = source.read(offset, header)
+        options = _options(block[:header], options_at, source.name, offset)
     return Entry(
-        offset=offset,
-        kind=kind,
-        header_size=header,
-        size=size,
-        stored=compressed or size,
-        plain=plain if compressed else size,
-        arch=f"{arch}{suffix}",
-        flags=flags,
-        options_at=options_at,
-        ptx_isa=f"{major}.{minor}" if kind == Kind.PTX else None,
+        offset,
+        kind,
+        header,
+        size,
+        compressed or size,
+        plain if compressed else size,
+        f"{arch}a" if flags & _ARCH else f"{arch}f" if flags & _FAMILY else f"{arch}",
+        flags,
+        _compression(flags) if compressed else None,
+        f"{major}.{minor}" if kind == Kind.PTX else None,
+        options,
     )
+
+
+def _compression(flags: int) -> str:
+    if flags & _ZSTD:
+        return "unknown" if flags & _LZ4 else "zstd"
+    return "lz4" if flags & _LZ4 else "unknown"
+
+
+def _options(header: bytes, at: int, name: str, offset: int) -> str | None:
+    """The options' text in an entry's header; None where it is empty."""
+    if at < ENTRY.size or at + OPTIONS.size > len(header):
+        raise Invalid(name, offset, f"options at {at} in a header of {len(header)} bytes")
+    begin, length = OPTIONS.unpack_from(header, at)
+    if length > MOST_OPTIONS or begin + length > len(header):
+        reason = f"{length} bytes of options from {begin} in a header of {len(header)} bytes"
+        raise Invalid(name, offset, reason)
+    text: str = header[begin : begin + length].decode("ascii", "backslashreplace")
+    return " ".join(text.rstrip("\0").split()) or None
 
 
 def after_padding(source: Source, offset: int, end: int) -> int:
     """The first offset from which on not all is zero, in steps of eight; ``end`` where all is."""
+    length = CONTAINER.size
     while offset < end:
-        block = source.read(offset, min(end - offset, 1 << 16))
+        block = source.read(offset, min(end - offset, length))
         rest = block.lstrip(b"\0")
         if rest:
             return offset + (len(block) - len(rest)) // PADDING * PADDING
         offset += len(block)
+        length = 1 << 16
     return end
