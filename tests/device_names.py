@@ -14,7 +14,7 @@ import zstandard
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from sartor.artifact.fatbin import Entry, Kind, containers
+from sartor.artifact.fatbin import Container, Entry, Kind, containers
 from sartor.artifact.source import FileSource
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def units(library: Path) -> list[NamedUnit]:
             )
             for offset, size in where
             for container in containers(source, offset, size)
+            if isinstance(container, Container)
         ]
 
 

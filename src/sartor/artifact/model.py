@@ -48,7 +48,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     ``images`` are indices into the library's images. ``kernels`` maps a kernel's mangled name to
     those of the images in ``kernels_read`` that hold it (None: no names were read); a unit whose
     names were read has ``count`` 1 and the ``offset`` of its container. ``bytes`` is what all of
-    them take in the file.
+    them take in the file. ``relocatable``: code to be linked (``nvcc -rdc=true``), which is not
+    loaded as it stands.
     """
 
     images: list[int]
@@ -57,6 +58,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     offset: int | None = None
     kernels: dict[str, list[int]] | None = None
     kernels_read: list[int] = []
+    relocatable: bool = False
 
 
 class Library(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,23 +46,51 @@ def grade_unit(library: Library, unit: Unit, target: Target, dispatch: Dispatch)
 
     *Missing* turns into *not applicable* by a dispatch fact alone; what loads is never called so.
     """
-    images = [library.images[i] for i in unit.images]
     too_old = driver_too_old(library, target)
     if too_old:
         return UnitGrade("missing", too_old)
-    match choose(images, target):
-        case Unsettled(among=among, why=why):
-            grades = [_taken(unit.images[i], images[i], target) for i in among]
-            same = len({grade.grade for grade in grades}) == 1
-            taken = grades[0] if same else UnitGrade("unknown", why)
-        case Chosen(index=index):
-            taken = _taken(unit.images[index], images[index], target)
-        case Nothing():
-            taken = UnitGrade("missing", _why_missing(images, target))
-    if taken.grade != "missing":
-        return taken
+    if unit.relocatable:
+        grade = _linked(library, unit, target)
+    else:
+        grade = _loaded(library, unit.images, target)
+    if grade.grade != "missing":
+        return grade
     fact = dispatch(library, unit, target)
-    return UnitGrade("not-applicable", fact.because) if fact else taken
+    return UnitGrade("not-applicable", fact.because) if fact else grade
+
+
+def _loaded(library: Library, indices: list[int], target: Target) -> UnitGrade:
+    """What becomes of a container of these images."""
+    images = [library.images[i] for i in indices]
+    match choose(images, target):
+        case Chosen(index=index):
+            return _taken(indices[index], images[index], target)
+        case Unsettled(among=among, why=why):
+            grades = [_taken(indices[i], images[i], target) for i in among]
+            same = len({grade.grade for grade in grades}) == 1
+            return grades[0] if same else UnitGrade("unknown", why)
+        case Nothing():
+            held = ", ".join(image.arch for image in images) or "no image at all"
+            return UnitGrade("missing", f"holds {held}: nothing for {target.gpu}")
+
+
+def _linked(library: Library, unit: Unit, target: Target) -> UnitGrade:
+    """What becomes of relocatable code: it runs as the machine code that it was linked into.
+
+    Where that does not fit, the run time links its PTX (tried on an H200,
+    `docs/fatbin-load-rule.md`).
+    """
+    linked = [other for other in library.units if not other.relocatable]
+    if not linked:
+        return UnitGrade("unknown", "relocatable code that was not linked")
+    for other in linked:
+        grade = _loaded(library, other.images, target)
+        if grade.grade == "native":
+            return UnitGrade("native", f"linked; {grade.because}")
+    ptx = [i for i in unit.images if library.images[i].kind == "ptx"]
+    return _loaded(library, ptx, target) if ptx else UnitGrade(
+        "missing", f"relocatable code without PTX, and nothing linked for {target.gpu}"
+    )
 
 
 def _taken(index: int, image: Image, target: Target) -> UnitGrade:
@@ -77,11 +105,6 @@ def _taken(index: int, image: Image, target: Target) -> UnitGrade:
             return UnitGrade("missing", why)
         case Unknown(why=why):
             return UnitGrade("unknown", f"{image.arch}: {why}", index)
-
-
-def _why_missing(images: list[Image], target: Target) -> str:
-    held = ", ".join(image.arch for image in images) or "no image at all"
-    return f"holds {held}: nothing for {target.gpu}"
 
 
 def driver_too_old(library: Library, target: Target) -> str | None:
@@ -114,7 +137,7 @@ def judge_library(library: Library, target: Target, dispatch: Dispatch) -> Verdi
     counts: Counter[Grade] = Counter()
     for unit, grade in graded:
         counts[grade.grade] += unit.count
-    needed = [_needs(library, grade) for _, grade in graded if grade.image is not None]
+    needed = [_needs(library, g) for _, g in graded if g.grade in {"native", "jit"}]
     return Verdict(
         gpu=target.gpu,
         units=counts.total(),

@@ -9,7 +9,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from sartor.artifact.fatbin import Container, containers
-from sartor.artifact.source import FileSource
+from sartor.artifact.source import FileSource, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +45,8 @@ def library_containers(path: Path) -> Iterator[tuple[Container, bool]]:
     with FileSource(path) as source:
         for offset, size, relocatable in sections:
             for found in containers(source, offset, size):
+                if isinstance(found, Invalid):
+                    raise found
                 yield found, relocatable
 
 

@@ -107,6 +107,22 @@ def test_not_applicable_takes_a_fact() -> None:
     assert grade_unit(lib, unit, H200, lambda *_: fact()).grade == "native"
 
 
+def test_relocatable_code_runs_as_what_it_was_linked_into_or_by_its_ptx() -> None:
+    images = [image("sm_80"), image("sm_90"), image("compute_80", "9.0")]
+    linked = Unit(images=[0, 1])
+    relocatable = Unit(images=[0, 2], relocatable=True)
+    bare = Unit(images=[0], relocatable=True)
+    lib = Library(
+        path="a.so", size=1, cuda_major=13, images=images, units=[linked, relocatable, bare]
+    )
+    on_h200 = judge_library(lib, H200, no_dispatch)
+    assert (on_h200.native, on_h200.jit, on_h200.missing) == (3, 0, 0)
+    newer = judge_library(lib, BLACKWELL, no_dispatch)
+    assert (newer.native, newer.jit, newer.missing) == (0, 1, 2)
+    alone = Library(path="a.o", size=1, images=images, units=[relocatable])
+    assert judge_library(alone, H200, no_dispatch).unknown == 1
+
+
 ARCHS = st.sampled_from(
     ["sm_75", "sm_80", "sm_86", "sm_90", "sm_90a", "sm_100f", "sm_120", "sm_120f", "compute_80"]
 )

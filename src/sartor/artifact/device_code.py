@@ -1,0 +1,234 @@
+"""The device code of one library: its images by kind and architecture, and its units."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
+
+from sartor.artifact.cubin import kernel_names, origin
+from sartor.artifact.fatbin import Container, containers
+from sartor.artifact.model import Image, NotRead, Unit
+from sartor.artifact.payload import plain_payload
+from sartor.artifact.ptx import read_ptx
+from sartor.artifact.source import BytesSource, Invalid, SliceSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sartor.artifact.fatbin import Entry
+    from sartor.artifact.source import Source
+
+Names = Literal["none", "one", "all"]
+KIND_ORDER = ("cubin", "ptx", "ltoir", "unknown")
+NUMBER = re.compile(r"\d+")
+MOST_ASKED = 4
+"""Cubins opened for the toolkit that made them; as a rule one made them all."""
+MOST_ASKED_BYTES = 4 << 20
+MOST_FAULTS = 1000
+MOST_NAMES = 1 << 20
+"""Kernels of one library; the largest known has some 60,000."""
+
+
+class Part(NamedTuple):
+    """A section that holds containers; ``relocatable``: those of ``__nv_relfatbin``."""
+
+    start: int
+    size: int
+    relocatable: bool = False
+
+
+class DeviceCode(msgspec.Struct, frozen=True):
+    """What was read of a library's device code; see `sartor.artifact.model.Library`."""
+
+    images: list[Image] = []
+    units: list[Unit] = []
+    toolkits: list[str] = []
+    not_read: list[NotRead] = []
+
+
+class ImageKey(NamedTuple):
+    """What images have in common that count together."""
+
+    kind: str
+    arch: str
+    ptx_isa: str | None
+    compression: str | None
+    options: str | None
+
+
+def key_of(entry: Entry) -> ImageKey:
+    """The group of an entry."""
+    return ImageKey(
+        entry.image_kind, entry.architecture, entry.ptx_isa, entry.compression, entry.options
+    )
+
+
+def in_order(key: ImageKey) -> tuple[object, ...]:
+    """Cubins first, then by the architecture's number, then the rest."""
+    number = NUMBER.search(key.arch)
+    return (
+        KIND_ORDER.index(key.kind),
+        int(number[0]) if number else 0,
+        *(text or "" for text in key[1:]),
+    )
+
+
+def read_device_code(source: Source, path: str, parts: Iterable[Part], names: Names) -> DeviceCode:
+    """The device code in ``parts`` of a library; ``names`` says of which images kernels are read.
+
+    ``one``: of the cheapest image of each unit. What is wrong costs the image or the container
+    that it is in, and stands in ``not_read``.
+    """
+    found: list[tuple[Container, bool]] = []
+    faults: list[NotRead] = []
+    for part in parts:
+        for container in containers(source, part.start, part.size):
+            if isinstance(container, Container):
+                found.append((container, part.relocatable))
+            elif len(faults) < MOST_FAULTS:
+                faults.append(NotRead(path, container.reason, container.offset))
+    index, images = _images(found)
+    reader = _Reader(source, path, index, names)
+    units = _grouped(found, index) if names == "none" else reader.units(found)
+    toolkits = _toolkits(source, found)
+    return DeviceCode(images, units, toolkits, faults + reader.not_read)
+
+
+def _images(found: list[tuple[Container, bool]]) -> tuple[dict[ImageKey, int], list[Image]]:
+    """The images in their order, and the index of each group."""
+    groups: dict[ImageKey, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for container, _ in found:
+        for entry in container.entries:
+            sums = groups[key_of(entry)]
+            sums[0] += 1
+            sums[1] += entry.stored
+            sums[2] += entry.plain
+    keys = sorted(groups, key=in_order)
+    images = [
+        Image(
+            kind="unknown" if key.kind == "unknown" else _kind(key.kind),
+            arch=key.arch,
+            count=groups[key][0],
+            bytes=groups[key][1],
+            plain_bytes=groups[key][2],
+            ptx_isa=key.ptx_isa,
+            compression=key.compression,
+            options=key.options,
+        )
+        for key in keys
+    ]
+    return {key: i for i, key in enumerate(keys)}, images
+
+
+def _kind(text: str) -> Literal["cubin", "ptx", "ltoir"]:
+    return "cubin" if text == "cubin" else "ptx" if text == "ptx" else "ltoir"
+
+
+def _grouped(found: list[tuple[Container, bool]], index: dict[ImageKey, int]) -> list[Unit]:
+    """Units that hold the same images, in the order in which they are met first."""
+    groups: dict[tuple[bool, tuple[int, ...]], list[int]] = defaultdict(lambda: [0, 0])
+    for container, relocatable in found:
+        held = tuple(index[key_of(entry)] for entry in container.entries)
+        sums = groups[relocatable, held]
+        sums[0] += 1
+        sums[1] += sum(entry.stored for entry in container.entries)
+    return [
+        Unit(images=list(held), count=count, bytes=size, relocatable=relocatable)
+        for (relocatable, held), (count, size) in groups.items()
+    ]
+
+
+class _Reader:
+    """Opens images for the names of their kernels."""
+
+    def __init__(
+        self, source: Source, path: str, index: dict[ImageKey, int], names: Names
+    ) -> None:
+        self.not_read: list[NotRead] = []
+        self._source = source
+        self._path = path
+        self._index = index
+        self._names = names
+        self._left = MOST_NAMES
+
+    def units(self, found: list[tuple[Container, bool]]) -> list[Unit]:
+        """Every container as a unit of its own, with its kernels."""
+        return [self._unit(container, relocatable) for container, relocatable in found]
+
+    def _unit(self, container: Container, relocatable: bool) -> Unit:  # noqa: FBT001
+        kernels: dict[str, list[int]] = {}
+        opened: list[int] = []
+        for entry in self._to_open(container.entries):
+            image = self._index[key_of(entry)]
+            try:
+                names = self._kernels(entry)
+            except Invalid as fault:
+                if len(self.not_read) < MOST_FAULTS:
+                    self.not_read.append(NotRead(self._path, fault.reason, entry.offset))
+                continue
+            opened.append(image)
+            for name in names:
+                kernels.setdefault(name, []).append(image)
+        return Unit(
+            images=[self._index[key_of(entry)] for entry in container.entries],
+            bytes=sum(entry.stored for entry in container.entries),
+            offset=container.offset,
+            kernels=kernels if opened else None,
+            kernels_read=opened,
+            relocatable=relocatable,
+        )
+
+    def _to_open(self, entries: list[Entry]) -> list[Entry]:
+        can = [entry for entry in entries if entry.image_kind in {"cubin", "ptx"}]
+        if self._names == "all" or not can:
+            return can
+        return [min(can, key=_cost)]
+
+    def _kernels(self, entry: Entry) -> list[str]:
+        if entry.image_kind == "ptx":
+            names = read_ptx(plain_payload(self._source, entry)).kernels
+        else:
+            names = kernel_names(cubin_source(self._source, entry))
+        self._left -= len(names)
+        if self._left < 0:
+            raise Invalid(self._source.name, entry.offset, f"more than {MOST_NAMES} kernels")
+        return names
+
+
+def _cost(entry: Entry) -> tuple[bool, bool, int]:
+    """A cubin that is not compressed is read in part, whatever its size; the rest as a whole."""
+    return entry.image_kind != "cubin", entry.compression is not None, entry.stored
+
+
+def cubin_source(source: Source, entry: Entry) -> Source:
+    """A cubin as bytes of its own: a window where it is not compressed."""
+    name = f"{source.name} ({entry.architecture} at {entry.offset:#x})"
+    if entry.compression is None:
+        return SliceSource(source, entry.payload, entry.stored, name)
+    return BytesSource(plain_payload(source, entry), name)
+
+
+def _toolkits(source: Source, found: list[tuple[Container, bool]]) -> list[str]:
+    """The toolkits' releases, as ptxas noted them in a few of the cubins that are cheap to open.
+
+    One is asked of each (architecture, compression), those that are not compressed first.
+    """
+    cheapest: dict[tuple[str, bool], Entry] = {}
+    for container, _ in found:
+        for entry in container.entries:
+            if entry.image_kind == "cubin":
+                group = entry.arch, entry.compression is None
+                if group not in cheapest or entry.stored < cheapest[group].stored:
+                    cheapest[group] = entry
+    releases = set()
+    for entry in sorted(cheapest.values(), key=_cost)[:MOST_ASKED]:
+        if entry.compression is not None and entry.plain > MOST_ASKED_BYTES:
+            continue
+        try:
+            releases.add(origin(cubin_source(source, entry)).release)
+        except Invalid:
+            continue  # what is wrong with a payload is said where names are read
+    return sorted(release for release in releases if release)
