@@ -12,6 +12,7 @@ from sartor.host.model import Host
 from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
+from sartor.verdict.model import Inspection, Inspections
 from sartor.verify.model import Report
 
 
@@ -33,6 +34,8 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     Environment,
     ErrorDocument,
     Host,
+    Inspection,
+    Inspections,
     LogsDocument,
     Model,
     Plan,
