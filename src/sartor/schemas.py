@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from sartor.artifact.model import Evidence
 from sartor.build.model import Environment
 from sartor.errors import ErrorDocument, UsageError, did_you_mean
 from sartor.host.model import Host
@@ -33,6 +34,7 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     Endpoint,
     Environment,
     ErrorDocument,
+    Evidence,
     Host,
     Inspection,
     Inspections,

@@ -72,7 +72,9 @@ def finish(stated: Stated, faults: Faults) -> Host:
     )
 
 
-def unknown_gpu(faults: Faults, new: str = NEW_GPU_HINT, none: str = NO_GPU_HINT) -> UnknownGpuError:
+def unknown_gpu(
+    faults: Faults, new: str = NEW_GPU_HINT, none: str = NO_GPU_HINT
+) -> UnknownGpuError:
     """The error for GPUs that nothing is known of, with a way out for a new one and for none."""
     hint = none if faults.strangers == len(faults.lines) else new
     return UnknownGpuError("no GPU of that name is known", found=faults.lines, hint=hint)

@@ -14,22 +14,27 @@ GAP = "  "
 
 class Column(msgspec.Struct, frozen=True):
     """One column. A cell is a list of words, for one line or for one line each; what stands in
-    parentheses follows without a comma. The words of ``head`` always stand below each other.
+    parentheses follows without a comma, and goes without them on a line of its own. The words of
+    ``head`` always stand below each other; ``stacked``: those of the cells too.
     """
 
     head: list[str]
     cells: list[list[str]]
     right: bool = False
+    stacked: bool = False
 
     def width(self, *, broken: bool) -> int:
         """How wide the column is, with its cells on one line each or broken."""
+        broken = broken or self.stacked
         lines = [line for cell in self.cells for line in lines_of(cell, broken=broken)]
         return max(map(len, [*self.head, *lines]), default=0)
 
 
 def lines_of(cell: list[str], *, broken: bool) -> list[str]:
     """A cell's lines."""
-    return cell if broken else [", ".join(cell).replace(", (", " (")] if cell else []
+    if broken:
+        return [word[1:-1] if word.startswith("(") else word for word in cell]
+    return [", ".join(cell).replace(", (", " (")] if cell else []
 
 
 def grid(left: Sequence[Column], columns: Sequence[Column], width: int) -> list[str]:
@@ -68,7 +73,7 @@ def _block(columns: list[tuple[Column, bool]]) -> list[str]:
     rows = [[[""] * (heads - len(c.head)) + c.head for c, _ in columns]]
     rows.append([["-" * width] for width in widths])
     for number in range(len(columns[0][0].cells)):
-        rows.append([lines_of(c.cells[number], broken=b) for c, b in columns])
+        rows.append([lines_of(c.cells[number], broken=b or c.stacked) for c, b in columns])
     sides = [column.right for column, _ in columns]
     return [line for row in rows for line in _row(row, widths, sides)]
 

@@ -9,8 +9,9 @@ import msgspec
 
 from sartor.paths import human_bytes
 from sartor.report.grid import Column, grid
-from sartor.report.inspection_gpus import aligned, cell, gpu_lines, heads, labels
 from sartor.report.inspection_features import feature_lines, why_lines
+from sartor.report.inspection_gpus import aligned, cell, gpu_lines, heads
+from sartor.report.inspection_kernels import kernel_lines
 from sartor.report.inspection_library import detail_lines, holds
 from sartor.report.words import clean, cut, few, short_paths, wrapped
 
@@ -24,24 +25,25 @@ WIDTH = 100
 NARROWEST = 60
 MOST_PACKAGES = 12
 LEGEND = (
-    "native: machine code that the GPU runs   jit: PTX, which the driver compiles at first use",
-    "missing: neither of the two   n/a: neither, and the engine uses it on other GPUs only",
-    "Numbers count translation units.",
+    "native: machine code that the GPU runs. jit: PTX, which the driver compiles at first use.",
+    "missing: neither. n/a: neither, and the engine does not call it on this GPU. CUDA>=x: what the",
+    "driver must support. Numbers in the table of libraries count units: compiled source files.",
 )
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """How it is shown: in so many columns, and with the images of every library or not."""
+    """How wide it is, and whether the images of every library, and its kernels, are shown."""
 
     width: int = WIDTH
     detail: bool = False
+    kernels: bool = False
 
 
-def layout_for(stream: TextIO | None, *, detail: bool) -> Layout:
+def layout_for(stream: TextIO | None, *, detail: bool, kernels: bool) -> Layout:
     """The width of the terminal; where ``stream`` is none, 100 columns."""
     is_terminal = stream is not None and stream.isatty()
     width = shutil.get_terminal_size((WIDTH, 24)).columns if is_terminal else WIDTH
-    return Layout(max(width, NARROWEST), detail)
+    return Layout(max(width, NARROWEST), detail, kernels)
 
 
 def inspection_lines(found: Inspection, layout: Layout) -> list[str]:
@@ -54,12 +56,13 @@ def inspection_lines(found: Inspection, layout: Layout) -> list[str]:
         [*heading(found, width), *package_lines(found.packages, width)],
         gpu_lines(found, width),
         library_lines(found, coded, width),
-        features or why_lines(found, coded, width),
-        list(LEGEND) if found.gpus and coded else [],
+        features or ([] if detailed else why_lines(found, coded, width)),
         [] if detailed else holds_lines(coded, width),
         *([detail_lines(lib, found.gpus, width) for lib in found.libraries] if detailed else []),
+        *(kernel_lines(found) if layout.kernels else []),
         finding_lines(found, width),
         not_read_lines(found, width),
+        list(LEGEND) if found.gpus and coded else [],
     ]
     return [line for part in parts if part for line in (*part, "")][:-1]
 
@@ -109,7 +112,9 @@ def library_lines(found: Inspection, coded: list[InspectedLibrary], width: int) 
             Column(["library"], [[name] for name in names]),
             Column(["device", "code"], [[code_size(lib)] for lib in coded], right=True),
             Column(["CUDA"], [[str(lib.cuda_major or "-")] for lib in coded], right=True),
-            Column(["units"], [[str(sum(u.count for u in lib.units))] for lib in coded], right=True),
+            Column(
+                ["units"], [[str(sum(u.count for u in lib.units))] for lib in coded], right=True
+            ),
         ]
         columns = [
             Column(head, [cell(row[number], target) for row in verdicts])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import TYPE_CHECKING
 
 from sartor.report.grid import Column, grid
@@ -10,10 +11,14 @@ from sartor.report.inspection_gpus import aligned, heads, labels, wanted
 from sartor.report.words import clean, cut, few, short_paths, wrapped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sartor.verdict.model import Feature, InspectedLibrary, Inspection, Target
 
 MOST_NOTES = 40
 MOST_REASONS = 12
+ALL_UNITS = re.compile(r"^([0-9]+) of \1 units (?:native: |(?=[a-z-]+: ))")
+SOME_NATIVE = re.compile(r"^(?:[0-9]+ of [0-9]+ units native: |machine code for )")
 
 
 class Notes:
@@ -22,9 +27,10 @@ class Notes:
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
-    def mark(self, text: str) -> str:
-        """``[3]``: the number of a reason."""
-        return f"[{self._numbers.setdefault(text, len(self._numbers) + 1)}]"
+    def mark(self, texts: Sequence[str]) -> str:
+        """``[3 7]``: the numbers of the reasons; nothing where there is none."""
+        numbers = [self._numbers.setdefault(text, len(self._numbers) + 1) for text in texts]
+        return f"[{' '.join(map(str, numbers))}]" if numbers else ""
 
     def lines(self, width: int) -> list[str]:
         """The reasons, by their numbers."""
@@ -47,15 +53,16 @@ def feature_lines(found: Inspection, width: int) -> list[str]:
         rows.setdefault((package, feature.name), []).append(feature)
     notes = Notes()
     table = [
-        [feature_cell(feature, target, notes) for feature, target in zip(of_gpus, found.gpus, strict=True)]
+        [feature_cell(one, target, notes) for one, target in zip(of_gpus, found.gpus, strict=True)]
         for of_gpus in (aligned(found.gpus, features) for features in rows.values())
     ]
-    names = [[cut(clean(package + name), max(width * 3 // 10, 24))] for package, name in rows]
+    room = max(width * 3 // 10, 24)
+    names = [textwrap.wrap(cut(clean(p + name), room * 3), room) or ["?"] for p, name in rows]
     columns = [
         Column(head, [cells[number] for cells in table])
         for number, head in enumerate(heads(found.gpus))
     ]
-    lines = grid([Column(["feature"], names)], columns, width)
+    lines = grid([Column(["feature"], names, stacked=True)], columns, width)
     below = notes.lines(width)
     return [*lines, "", *below] if below else lines
 
@@ -67,8 +74,14 @@ def feature_cell(feature: Feature | None, target: Target, notes: Notes) -> list[
     grade = "n/a" if feature.verdict == "not-applicable" else feature.verdict
     if grade == "native":
         return [grade]
-    mark = notes.mark(of_any_gpu(feature.because, target))
-    return [f"{grade} {mark}", *wanted(feature.needs_driver_cuda, target)]
+    mark = notes.mark(reasons(of_any_gpu(feature.because, target)))
+    return [f"{grade} {mark}".strip(), *wanted(feature.needs_driver_cuda, target)]
+
+
+def reasons(because: str) -> list[str]:
+    """The parts of a reason that say why a feature is not native; counts of all units left out."""
+    parts = [ALL_UNITS.sub("", part.strip()) for part in because.split("; ")]
+    return [part for part in parts if part and not SOME_NATIVE.match(part)]
 
 
 def of_any_gpu(text: str, target: Target) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAKER = re.compile(r"\b(?:NVIDIA|GeForce|Tesla)\s+")
 HEAD_WIDTH = 16
+NAME_WIDTH = 24
 MOST_LETTERS = 48
 
 
@@ -105,7 +106,7 @@ def counts(verdict: Verdict) -> list[tuple[int, str]]:
 
 def wanted(cuda: str | None, target: Target) -> list[str]:
     """What the driver must support, where it is not known what it does."""
-    return [f"(CUDA >= {cuda})"] if cuda and target.driver_cuda is None else []
+    return [f"(CUDA>={cuda})"] if cuda and target.driver_cuda is None else []
 
 
 def gpu_lines(found: Inspection, width: int) -> list[str]:
@@ -115,9 +116,8 @@ def gpu_lines(found: Inspection, width: int) -> list[str]:
     sums = [of_gpu(found, number) for number in range(len(found.gpus))]
     device = sum(image.bytes for lib in found.libraries for image in lib.images)
     counted = any(units for units, _ in sums)
-    names = [short_name(target) for target in found.gpus]
     left = [
-        Column(["GPU"], [[f"{t.count} x {n}" if t.count > 1 else n] for t, n in zip(found.gpus, names, strict=True)]),
+        Column(["GPU"], [counted_name(target) for target in found.gpus], stacked=True),
         Column([""], [[t.gpu if t.name else ""] for t in found.gpus]),
         Column(["driver"], [[driver_cell(target)] for target in found.gpus]),
     ]
@@ -126,10 +126,16 @@ def gpu_lines(found: Inspection, width: int) -> list[str]:
             if any(units[word] for units, _ in sums):
                 cells = [[str(units[word] or "-")] for units, _ in sums]
                 left.append(Column([word], cells, right=True))
-        used = [[f"{human_bytes(size)}"] for _, size in sums]
-        left.append(Column([f"of {human_bytes(device)} used"], used, right=True))
-        left.append(Column(["needs"], [[needs(found, n)] for n in range(len(found.gpus))]))
+        used = [[human_bytes(size)] for _, size in sums]
+        left.append(Column(["uses, of", human_bytes(device)], used, right=True))
+        left.append(Column(["needs", "driver of"], [[needs(found, n)] for n in range(len(sums))]))
     return grid(left, [], width)
+
+
+def counted_name(target: Target) -> list[str]:
+    """``2 x H200``, in lines."""
+    name = short_name(target)
+    return textwrap.wrap(f"{target.count} x {name}" if target.count > 1 else name, NAME_WIDTH)
 
 
 def of_gpu(found: Inspection, number: int) -> tuple[Counter[str], int]:
@@ -155,4 +161,4 @@ def needs(found: Inspection, number: int) -> str:
     """What a driver must support for all that a GPU has code for."""
     verdicts = [aligned(found.gpus, library.verdicts)[number] for library in found.libraries]
     every = [v.needs_driver_cuda for v in verdicts if v is not None and v.needs_driver_cuda]
-    return f"CUDA >= {max(every, key=version_key)}" if every else "-"
+    return f"CUDA>={max(every, key=version_key)}" if every else "-"

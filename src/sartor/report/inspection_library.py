@@ -24,16 +24,17 @@ ABIS = {
 }
 
 
-def holds(images: Sequence[Image]) -> str:
-    """The images in one line: ``sm_75 80 90a; PTX compute_80 (ISA 9.0); zstd``."""
+def holds(images: Sequence[Image], *, packing: bool = True) -> str:
+    """The images in one line: ``sm_75 80 90a, PTX 80 (ISA 9.0), zstd``."""
     groups: dict[tuple[str, str | None], list[str]] = {}
     for image in sorted(images, key=lambda image: list(KINDS).index(image.kind)):
         groups.setdefault((image.kind, image.ptx_isa), []).append(image.arch)
     words = []
     for (kind, isa), names in groups.items():
-        words.append(f"{KINDS[kind]}{archs(names)}{f' (ISA {isa})' if isa else ''}")
-    packed = sorted({image.compression or "" for image in images} - {""})
-    return "; ".join([*words, *([" and ".join(packed)] if packed else [])])
+        held = archs(names) if kind in {"cubin", "unknown"} else archs(names, bare=True)
+        words.append(f"{KINDS[kind]}{held}{f' (ISA {isa})' if isa else ''}")
+    packed = sorted({image.compression or "" for image in images} - {""}) if packing else []
+    return ", ".join([*words, *([" and ".join(packed)] if packed else [])])
 
 
 def detail_lines(library: InspectedLibrary, targets: Sequence[Target], width: int) -> list[str]:

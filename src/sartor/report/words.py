@@ -14,6 +14,9 @@ MOST_LETTERS = 2000
 """Of one text from a package; a name there can have any length."""
 
 
+MODULE_TAG = re.compile(r"\.(?:abi3|cpython-[0-9]{2,3}[a-z]*(?:-[0-9a-z_-]{1,40})?)\.so$")
+
+
 def clean(text: str) -> str:
     """One line of at most `MOST_LETTERS`, without what a terminal would obey."""
     text = cut(" ".join(text.split()), MOST_LETTERS)
@@ -54,8 +57,11 @@ def few(words: Sequence[str], most: int) -> str:
 
 
 def short_paths(paths: Sequence[str], most: int) -> list[str]:
-    """Each path by as many of its last parts as tell it from the others."""
-    parts = [clean(path).split("/") for path in paths]
+    """Each path by as many of its last parts as tell it from the others.
+
+    What only says which interpreter loads a module is left out: ``_C.abi3.so`` is ``_C.so``.
+    """
+    parts = [MODULE_TAG.sub(".so", clean(path)).split("/") for path in paths]
     depth = [1] * len(parts)
     for level in range(1, max(map(len, parts), default=1)):
         tails = [tuple(p[-d:]) for p, d in zip(parts, depth, strict=True)]
@@ -70,11 +76,11 @@ def short_paths(paths: Sequence[str], most: int) -> list[str]:
     return [f"{s} #{n + 1}" if alike[s] > 1 else s for n, s in enumerate(short)]
 
 
-def archs(names: Iterable[str]) -> str:
-    """Architectures of one kind, in order, the prefix once: ``sm_75 80 90a``."""
+def archs(names: Iterable[str], *, bare: bool = False) -> str:
+    """Architectures of one kind, in order, the prefix once or not at all: ``sm_75 80 90a``."""
     ordered = sorted(dict.fromkeys(names), key=arch_key)
-    words = [ordered[0], *(name.partition("_")[2] or name for name in ordered[1:])]
-    return " ".join(map(clean, words))
+    words = [name.partition("_")[2] or name for name in ordered]
+    return " ".join(map(clean, words if bare else [ordered[0], *words[1:]]))
 
 
 def arch_key(name: str) -> tuple[str, int, str]:

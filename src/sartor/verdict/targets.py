@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 NAME_HINT = (
     "write the name as `nvidia-smi -L` prints it, or give the compute capability: `--sm 12.0`"
 )
+HOW_TO_ASK = (
+    "for example `--gpu rtx-5090 --driver 575.57`, or `--sm 12.0`, or `--host 'h200, driver=580'`"
+)
 CAPABILITY = re.compile(r"(?:(?:sm|compute)_?)?([0-9]{1,2})\.?([0-9])([a-z]?)", re.IGNORECASE)
 CUDA_VERSION = re.compile(r"(?:cuda[ =-]?)?([0-9]{1,2}\.[0-9]{1,2})", re.IGNORECASE)
 
@@ -41,47 +45,64 @@ class Asked(msgspec.Struct, frozen=True):
         return bool(self.gpus or self.sms or self.hosts)
 
 
+class Meant(msgspec.Struct, frozen=True):
+    """The GPUs that were asked for, and the host that has them, where a single one has them all."""
+
+    gpus: list[Target]
+    host: Host | None = None
+
+
 def resolve(
     asked: Asked,
+    this_machine: Callable[[], Host],
     read_host: Callable[[str], Host] = parse_host,
-    this_machine: Callable[[], Host] | None = None,
-) -> list[Target]:
+) -> Meant:
     """The GPUs that were asked for, in the order of ``--gpu``, ``--sm``, ``--host``; none twice.
 
-    Where none was, those of ``this_machine``, with the driver that was asked for or its own.
-    Raises one error with every fault: `UnknownGpuError` where unknown names are the only ones,
-    `HostDescriptionError` where a description alone is at fault, `UsageError` else.
+    Where none was, those of ``this_machine``, with the driver that was asked for or its own; where
+    it has none, no GPU. Raises one error with every fault: `UnknownGpuError` where unknown names
+    are the only ones, `HostDescriptionError` where a description alone is at fault, `UsageError`
+    else.
     """
     faults = Faults(without_gpu="")
-    described: list[SartorError] = []
     driver = driver_stated(asked.driver, faults)
     found = [t for word in asked.gpus for t in named(word, driver, faults)]
     found += [t for word in asked.sms for t in by_capability(word, driver, faults)]
+    hosts, errors = described(asked, read_host, faults)
+    raise_faults(faults, errors)
+    if not asked.names_a_gpu:
+        host = this_machine()
+        hosts = [msgspec.structs.replace(host, driver=driver or host.driver)]
+    alone = hosts[0] if len(hosts) == 1 and not found else None
+    return Meant(folded([*found, *(t for host in hosts for t in targets_of(host))]), alone)
+
+
+def described(
+    asked: Asked, read_host: Callable[[str], Host], faults: Faults
+) -> tuple[list[Host], list[SartorError]]:
+    """The hosts of ``--host``, with the driver of ``--driver``, and what is wrong with the others.
+
+    One without any GPU of known compute capability is a fault.
+    """
+    hosts: list[Host] = []
+    errors: list[SartorError] = []
     for text in asked.hosts:
         try:
-            host = read_host(text)
+            host = with_driver(read_host(text), asked.driver, faults, text)
         except (HostDescriptionError, UnknownGpuError) as error:
-            described.append(error)
+            errors.append(error)
             continue
-        found += targets_of(with_driver(host, asked.driver, faults, text), faults, text)
-    raise_faults(faults, described)
-    if not asked.names_a_gpu and this_machine is not None:
-        host = this_machine()
-        found = targets_of(msgspec.structs.replace(host, driver=driver or host.driver))
-    return folded(found)
+        hosts.append(host)
+        if not targets_of(host):
+            faults.add(text, "no GPU in it whose compute capability is known")
+    return hosts, errors
 
 
-def targets_of(host: Host, faults: Faults | None = None, where: str = "") -> list[Target]:
-    """One target for each kind of GPU of a host, without those of unknown compute capability.
-
-    Where none is left that is a fault of ``where``, if ``faults`` are collected.
-    """
-    driver = host.driver
-    found = [target_of(gpu, driver) for gpu in host.gpus if gpu.compute_capability]
-    if faults is not None and not found:
-        faults.add(where, "no GPU in it whose compute capability is known")
-    counted = folded(found)
-    return [msgspec.structs.replace(t, count=found.count(t)) for t in counted]
+def targets_of(host: Host) -> list[Target]:
+    """One target for each kind of GPU of a host, without those of unknown compute capability."""
+    found = [target_of(gpu, host.driver) for gpu in host.gpus if gpu.compute_capability]
+    counts = Counter(found)
+    return [msgspec.structs.replace(target, count=n) for target, n in counts.items()]
 
 
 def target_of(gpu: Gpu, driver: Driver | None) -> Target:
@@ -98,8 +119,12 @@ def architecture(capability: str) -> str:
 
 
 def folded(targets: Iterable[Target]) -> list[Target]:
-    """The targets in their order, none twice."""
-    return list(dict.fromkeys(targets))
+    """The targets in their order, none twice; of two that differ in number, the larger."""
+    most: dict[Target, int] = {}
+    for target in targets:
+        one = msgspec.structs.replace(target, count=1)
+        most[one] = max(target.count, most.get(one, 0))
+    return [msgspec.structs.replace(target, count=n) for target, n in most.items()]
 
 
 # --- one word --------------------------------------------------------------------------------
@@ -175,7 +200,9 @@ def with_driver(host: Host, version: str | None, faults: Faults, where: str) -> 
             return host
         faults.add(where, f"states the driver {own.version}, and `--driver` says {version}")
     elif own is not None and own.cuda not in {None, driver.cuda}:
-        faults.add(where, f"states CUDA {own.cuda}, and `--driver` {version} supports {driver.cuda}")
+        faults.add(
+            where, f"states CUDA {own.cuda}, and `--driver` {version} supports {driver.cuda}"
+        )
     return msgspec.structs.replace(host, driver=driver)
 
 
@@ -193,7 +220,4 @@ def raise_faults(faults: Faults, described: list[SartorError]) -> None:
     message = "the GPUs to judge for are not well stated"
     if not faults.lines and len({type(error) for error in described}) == 1:
         raise type(described[0])(message, found=lines, hint=hints[0] if hints else None)
-    raise UsageError(message, found=lines, hint=hints[0] if hints else HINT)
-
-
-HINT = "for example `--gpu rtx-5090 --driver 575.57`, or `--sm 12.0`, or `--host 'h200, driver=580'`"
+    raise UsageError(message, found=lines, hint=hints[0] if hints else HOW_TO_ASK)
