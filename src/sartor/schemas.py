@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 
+from sartor.artifact.model import Evidence
 from sartor.build.model import Environment
 from sartor.errors import ErrorDocument, UsageError, did_you_mean
 from sartor.host.model import Host
 from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
+from sartor.verdict.model import Inspection, Inspections
 from sartor.verify.model import Report
 
 
@@ -32,7 +34,10 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     Endpoint,
     Environment,
     ErrorDocument,
+    Evidence,
     Host,
+    Inspection,
+    Inspections,
     LogsDocument,
     Model,
     Plan,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "up": "from this machine to an answering endpoint: detect, plan, build, verify, serve",
     "detect": "show what this machine is: GPUs, driver, CPU, memory, tools",
+    "inspect": "open packages and say what their machine code does on a GPU",
     "status": "show what runs, since when, on which port",
     "logs": "show the log of a server or of a build",
     "stop": "stop servers and clean up what killed ones left",

@@ -64,16 +64,20 @@ def finish(stated: Stated, faults: Faults) -> Host:
     if not faults.lines:
         return host
     if faults.only_unknown_gpus:
-        raise UnknownGpuError(
-            "no GPU of that name is known",
-            found=faults.lines,
-            hint=NO_GPU_HINT if faults.strangers == len(faults.lines) else NEW_GPU_HINT,
-        )
+        raise unknown_gpu(faults)
     raise HostDescriptionError(
         "the description of the host cannot be read",
         found=faults.lines,
         hint=f"write for example `{EXAMPLE}`; the keys are {', '.join(KEYS)}",
     )
+
+
+def unknown_gpu(
+    faults: Faults, new: str = NEW_GPU_HINT, none: str = NO_GPU_HINT
+) -> UnknownGpuError:
+    """The error for GPUs that nothing is known of, with a way out for a new one and for none."""
+    hint = none if faults.strangers == len(faults.lines) else new
+    return UnknownGpuError("no GPU of that name is known", found=faults.lines, hint=hint)
 
 
 # --- text ------------------------------------------------------------------------------------
@@ -171,7 +175,7 @@ def is_known(gpu: StatedGpu, faults: Faults) -> bool:
     if gpu.name and (gpu.compute_capability or gpu_fact(gpu.name)):
         return True
     reason = why_unknown(gpu.name)
-    remark = f": {reason}" if reason else suggest(closest_gpus(gpu.name))
+    remark = f": {reason}{faults.without_gpu}" if reason else suggest(closest_gpus(gpu.name))
     what = f"no GPU called `{gpu.name}`{remark}"
     faults.add_unknown_gpu(gpu.where, what, is_stranger=reason is not None)
     return False

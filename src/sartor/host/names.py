@@ -91,7 +91,7 @@ def why_unknown(name: str) -> str | None:
     """Why a name that the facts do not hold is none of theirs; None where it may be a slip."""
     wanted = slug(name)
     if OTHER_MAKERS.search(wanted):
-        return "Sartor knows NVIDIA GPUs only; the CPU path works with `cpu-only`"
+        return "Sartor knows NVIDIA GPUs only"
     if BEFORE_PASCAL.search(wanted):
-        return "older than Pascal; the CPU path works with `cpu-only`"
+        return "older than Pascal"
     return None

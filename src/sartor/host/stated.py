@@ -94,9 +94,13 @@ class Stated(msgspec.Struct, frozen=True):
 
 
 class Faults:
-    """What is wrong with a description, collected so that it can be shown at once."""
+    """What is wrong with a description, collected so that it can be shown at once.
 
-    def __init__(self) -> None:
+    ``without_gpu`` is said to whoever has a GPU of a kind that the facts never will know.
+    """
+
+    def __init__(self, without_gpu: str = "; the CPU path works with `cpu-only`") -> None:
+        self.without_gpu = without_gpu
         self.lines: list[str] = []
         self.unknown_gpus = 0
         self.strangers = 0

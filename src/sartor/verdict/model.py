@@ -18,7 +18,8 @@ class Target(msgspec.Struct, frozen=True):
 
     ``gpu`` is written as an architecture (``sm_120``); ``name`` is the product, where one was
     named. ``driver_cuda`` is the highest CUDA version that the driver supports (``12.9``); None:
-    not known, so PTX is called ``jit`` with the driver that it takes.
+    not known, so PTX is called ``jit`` with the driver that it takes. ``count`` is how many of them
+    the machine has.
     """
 
     gpu: str
@@ -26,6 +27,7 @@ class Target(msgspec.Struct, frozen=True):
     name: str | None = None
     driver: str | None = None
     driver_cuda: str | None = None
+    count: int = 1
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

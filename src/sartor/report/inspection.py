@@ -1,0 +1,178 @@
+"""An inspection as people read it, and paste it: plain text in columns, no colour, ASCII alone."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sartor.paths import human_bytes
+from sartor.report.grid import Column, grid
+from sartor.report.inspection_features import feature_lines, why_lines
+from sartor.report.inspection_gpus import aligned, cell, gpu_lines, heads
+from sartor.report.inspection_kernels import kernel_lines
+from sartor.report.inspection_library import detail_lines, holds
+from sartor.report.words import clean, cut, few, short_paths, wrapped
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from sartor.artifact.model import NotRead, Package
+    from sartor.verdict.model import InspectedLibrary, Inspection
+
+WIDTH = 100
+NARROWEST = 60
+MOST_PACKAGES = 12
+LEGEND = (
+    "native: machine code that the GPU runs. jit: PTX, which the driver compiles at first use.",
+    "missing: neither. n/a: neither, and the engine does not call it on this GPU. CUDA>=x: what the",
+    "driver must support. Numbers in the table of libraries count units: compiled source files.",
+)
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """How wide it is, and whether the images of every library, and its kernels, are shown."""
+
+    width: int = WIDTH
+    detail: bool = False
+    kernels: bool = False
+
+
+def layout_for(stream: TextIO | None, *, detail: bool, kernels: bool) -> Layout:
+    """The width of the terminal; where ``stream`` is none, 100 columns."""
+    is_terminal = stream is not None and stream.isatty()
+    width = shutil.get_terminal_size((WIDTH, 24)).columns if is_terminal else WIDTH
+    return Layout(max(width, NARROWEST), detail, kernels)
+
+
+def inspection_lines(found: Inspection, layout: Layout) -> list[str]:
+    """The target, the verdict in tables, what is wrong, and what was not read."""
+    width = layout.width
+    coded = [lib for lib in found.libraries if has_code(lib)]
+    features = feature_lines(found, width)
+    detailed = layout.detail or len(found.libraries) == 1
+    parts = [
+        [*heading(found, width), *package_lines(found.packages, width)],
+        gpu_lines(found, width),
+        library_lines(found, coded, width),
+        features or ([] if detailed else why_lines(found, coded, width)),
+        [] if detailed else holds_lines(coded, width),
+        *([detail_lines(lib, found.gpus, width) for lib in found.libraries] if detailed else []),
+        *(kernel_lines(found) if layout.kernels else []),
+        finding_lines(found, width),
+        not_read_lines(found, width),
+        list(LEGEND) if found.gpus and coded else [],
+    ]
+    return [line for part in parts if part for line in (*part, "")][:-1]
+
+
+def has_code(library: InspectedLibrary) -> bool:
+    """Whether a library holds device code, or may: it could not be read."""
+    return bool(library.images or library.units or library.not_read)
+
+
+def heading(found: Inspection, width: int) -> list[str]:
+    """The target's name, what it is, how big, and which one exactly."""
+    name = cut(clean(found.target.rstrip("/").rpartition("/")[2] or found.target), width)
+    words = [found.kind]
+    words += [human_bytes(found.size)] if found.size is not None else []
+    words += [f"sha256 {found.sha256[:16]}"] if found.sha256 else []
+    return [name, "=" * len(name), ", ".join(words)]
+
+
+def package_lines(packages: list[Package], width: int) -> list[str]:
+    """A line for each package with libraries of its own, and how many there are without."""
+    own = [package for package in packages if package.libraries] or packages[:1]
+    lines = []
+    for package in own[:MOST_PACKAGES]:
+        torch = [r for r in package.requires if requires_torch(r)]
+        words = [f"{package.name} {package.version}", few(package.file_tags or package.tags, 2)]
+        words += [f"requires {few(torch, 3)}" if torch else "requires no torch"]
+        if package.compilers:
+            words.append(f"compiles at run time with {few(package.compilers, 4)}")
+        lines += wrapped("", "; ".join(word for word in words if word), width)
+    rest = len(packages) - len(own[:MOST_PACKAGES])
+    return lines + ([f"and {rest} more packages"] if rest else [])
+
+
+def requires_torch(line: str) -> bool:
+    """Whether a ``Requires-Dist`` line is about torch itself, without an extra."""
+    name = line.strip()[:5].lower()
+    return name == "torch" and not line.strip()[5:6].isalnum() and "extra" not in line
+
+
+def library_lines(found: Inspection, coded: list[InspectedLibrary], width: int) -> list[str]:
+    """The table of libraries with device code, and a line on those without."""
+    lines = []
+    if coded:
+        names = short_paths([lib.path for lib in coded], max(width * 3 // 10, 24))
+        verdicts = [aligned(found.gpus, lib.verdicts) for lib in coded]
+        left = [
+            Column(["library"], [[name] for name in names]),
+            Column(["device", "code"], [[code_size(lib)] for lib in coded], right=True),
+            Column(["CUDA"], [[str(lib.cuda_major or "-")] for lib in coded], right=True),
+            Column(
+                ["units"], [[str(sum(u.count for u in lib.units))] for lib in coded], right=True
+            ),
+        ]
+        columns = [
+            Column(head, [cell(row[number], target) for row in verdicts])
+            for number, (target, head) in enumerate(zip(found.gpus, heads(found.gpus), strict=True))
+        ]
+        lines = grid(left, columns, width)
+    return lines + without_code(found.libraries, width)
+
+
+def code_size(library: InspectedLibrary) -> str:
+    """The device code in the file, with a sign where some of it was not read."""
+    size = human_bytes(sum(image.bytes for image in library.images))
+    return (f"{size} +?" if library.images else "?") if library.not_read else size
+
+
+def without_code(libraries: list[InspectedLibrary], width: int) -> list[str]:
+    """The libraries without NVIDIA's device code, in one sentence."""
+    bare = [lib for lib in libraries if not has_code(lib)]
+    if not bare:
+        return []
+    names = short_paths([lib.path for lib in bare], 40)
+    remarks = [
+        f"{name} (calls {few(lib.compilers, 3)} at run time)" if lib.compilers else name
+        for lib, name in zip(bare, names, strict=True)
+    ]
+    remarks.sort(key=lambda remark: not remark.endswith(")"))
+    return ["", *wrapped("without device code: ", few(remarks, 5), width)]
+
+
+def holds_lines(coded: list[InspectedLibrary], width: int) -> list[str]:
+    """What each library holds, those that hold the same together."""
+    names = short_paths([lib.path for lib in coded], 40)
+    alike: dict[str, list[str]] = {}
+    for library, name in zip(coded, names, strict=True):
+        if library.images:
+            alike.setdefault(holds(library.images), []).append(name)
+    lines = [wrapped("  ", f"{few(names, 6)}: {what}", width) for what, names in alike.items()]
+    return ["holds", *(line for part in lines for line in part)] if lines else []
+
+
+def finding_lines(found: Inspection, width: int) -> list[str]:
+    """Every finding, errors first."""
+    order = ("error", "warning", "note")
+    ordered = sorted(found.findings, key=lambda finding: order.index(finding.severity))
+    lines = ["findings"] if ordered else []
+    for finding in ordered:
+        where = f" ({finding.path})" if finding.path and finding.path not in finding.text else ""
+        first = f"  {finding.severity}: "
+        lines += wrapped(first, f"{finding.text}{where} [{finding.code}]", width)
+    return lines
+
+
+def not_read_lines(found: Inspection, width: int) -> list[str]:
+    """What was not read, where, and why."""
+    every: list[NotRead] = [*found.not_checked]
+    every += [item for library in found.libraries for item in library.not_read]
+    lines = ["not read"] if every else []
+    for item in dict.fromkeys(every):
+        at = "" if item.offset is None else f" at {item.offset:#x}"
+        lines += wrapped("  ", f"{item.path}{at}: {item.why}", width)
+    return lines

@@ -1,0 +1,108 @@
+"""The features of an engine on each GPU, and why what is not native is not."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import TYPE_CHECKING
+
+from sartor.report.grid import Column, grid
+from sartor.report.inspection_gpus import aligned, heads, labels, wanted
+from sartor.report.words import clean, cut, few, short_paths, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sartor.verdict.model import Feature, InspectedLibrary, Inspection, Target
+
+MOST_NOTES = 40
+MOST_REASONS = 12
+ALL_UNITS = re.compile(r"^([0-9]+) of \1 units (?:native: |(?=[a-z-]+: ))")
+SOME_NATIVE = re.compile(r"^(?:[0-9]+ of [0-9]+ units native: |machine code for )")
+
+
+class Notes:
+    """Reasons, each once, with the number that a cell refers to it by."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def mark(self, texts: Sequence[str]) -> str:
+        """``[3 7]``: the numbers of the reasons; nothing where there is none."""
+        numbers = [self._numbers.setdefault(text, len(self._numbers) + 1) for text in texts]
+        return f"[{' '.join(map(str, numbers))}]" if numbers else ""
+
+    def lines(self, width: int) -> list[str]:
+        """The reasons, by their numbers."""
+        size = len(f"[{len(self._numbers)}]")
+        lines = []
+        for text, number in list(self._numbers.items())[:MOST_NOTES]:
+            lines += wrapped(f"{f'[{number}]':>{size}} ", text, width)
+        more = len(self._numbers) - MOST_NOTES
+        return lines + ([f"and {more} more: `--json` has them all"] if more > 0 else [])
+
+
+def feature_lines(found: Inspection, width: int) -> list[str]:
+    """The table of features, with notes below it."""
+    if not found.features or not found.gpus:
+        return []
+    rows: dict[tuple[str, str], list[Feature]] = {}
+    several = len({feature.package for feature in found.features}) > 1
+    for feature in found.features:
+        package = f"{feature.package}: " if several and feature.package else ""
+        rows.setdefault((package, feature.name), []).append(feature)
+    notes = Notes()
+    table = [
+        [feature_cell(one, target, notes) for one, target in zip(of_gpus, found.gpus, strict=True)]
+        for of_gpus in (aligned(found.gpus, features) for features in rows.values())
+    ]
+    room = max(width * 3 // 10, 24)
+    names = [textwrap.wrap(cut(clean(p + name), room * 3), room) or ["?"] for p, name in rows]
+    columns = [
+        Column(head, [cells[number] for cells in table])
+        for number, head in enumerate(heads(found.gpus))
+    ]
+    lines = grid([Column(["feature"], names, stacked=True)], columns, width)
+    below = notes.lines(width)
+    return [*lines, "", *below] if below else lines
+
+
+def feature_cell(feature: Feature | None, target: Target, notes: Notes) -> list[str]:
+    """The grade, with the number of its reason unless it is native."""
+    if feature is None:
+        return ["-"]
+    grade = "n/a" if feature.verdict == "not-applicable" else feature.verdict
+    if grade == "native":
+        return [grade]
+    mark = notes.mark(reasons(of_any_gpu(feature.because, target)))
+    return [f"{grade} {mark}".strip(), *wanted(feature.needs_driver_cuda, target)]
+
+
+def reasons(because: str) -> list[str]:
+    """The parts of a reason that say why a feature is not native; counts of all units left out."""
+    parts = [ALL_UNITS.sub("", part.strip()) for part in because.split("; ")]
+    return [part for part in parts if part and not SOME_NATIVE.match(part)]
+
+
+def of_any_gpu(text: str, target: Target) -> str:
+    """A reason without the GPU's own architecture, so that GPUs can share it."""
+    return re.sub(rf"\b{re.escape(target.gpu)}\b", "this GPU", text)
+
+
+def why_lines(found: Inspection, coded: list[InspectedLibrary], width: int) -> list[str]:
+    """Why libraries lack code, for packages of which no features are known."""
+    gpus = labels(found.gpus)
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for library, name in zip(coded, short_paths([lib.path for lib in coded], 40), strict=True):
+        for number, verdict in enumerate(aligned(found.gpus, library.verdicts)):
+            if verdict is None or verdict.native == verdict.units:
+                continue
+            for text in verdict.because:
+                key = (name, of_any_gpu(text, found.gpus[number]))
+                reasons.setdefault(key, []).append(gpus[number])
+    lines = ["why"] if reasons else []
+    for (name, text), on in list(reasons.items())[:MOST_REASONS]:
+        where = f"{name} on {few(on, 6)}" if len(gpus) > 1 else name
+        lines += wrapped("  ", f"{where}: {text}", width)
+    more = len(reasons) - MOST_REASONS
+    return lines + ([f"  and {more} more: `--detail` shows them"] if more > 0 else [])

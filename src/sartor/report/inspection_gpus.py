@@ -1,0 +1,164 @@
+"""The GPUs of an inspection: what they are called, what each gets, and their verdicts in words."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from sartor.paths import human_bytes
+from sartor.report.grid import Column, grid
+from sartor.report.words import clean, cut, version_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sartor.verdict.model import Inspection, Target, Verdict
+
+MAKER = re.compile(r"\b(?:NVIDIA|GeForce|Tesla)\s+")
+HEAD_WIDTH = 16
+NAME_WIDTH = 24
+MOST_LETTERS = 48
+
+
+class ForGpu(Protocol):
+    """A value that is for one GPU."""
+
+    @property
+    def gpu(self) -> str:
+        """The architecture."""
+
+
+Item = TypeVar("Item", bound=ForGpu)
+
+
+def aligned(targets: Sequence[Target], items: Sequence[Item]) -> list[Item | None]:
+    """The item for each target: the next one for its architecture, as two may share that."""
+    left = list(items)
+    found: list[Item | None] = []
+    for target in targets:
+        item = next((one for one in left if one.gpu == target.gpu), None)
+        if item is not None:
+            left.remove(item)
+        found.append(item)
+    return found
+
+
+def labels(targets: Sequence[Target]) -> list[str]:
+    """What each GPU is called in a sentence: its name, with as much as tells it from the others."""
+    names = [short_name(target) for target in targets]
+    alike = Counter(names)
+    return [
+        f"{name} ({driver_words(target)})" if alike[name] > 1 else name
+        for name, target in zip(names, targets, strict=True)
+    ]
+
+
+def short_name(target: Target) -> str:
+    """The product without its maker, or the architecture."""
+    return cut(MAKER.sub("", clean(target.name)), MOST_LETTERS) if target.name else target.gpu
+
+
+def heads(targets: Sequence[Target]) -> list[list[str]]:
+    """The head of each GPU's column: name, architecture, and the driver where that tells more."""
+    alike = Counter(short_name(target) for target in targets)
+    found = []
+    for target in targets:
+        name = short_name(target)
+        words = textwrap.wrap(name, HEAD_WIDTH) or [name]
+        words += [target.gpu] if target.name else []
+        words += textwrap.wrap(driver_words(target), HEAD_WIDTH) if alike[name] > 1 else []
+        found.append(words)
+    return found
+
+
+def driver_words(target: Target) -> str:
+    """The driver, as far as it is known."""
+    if target.driver:
+        return f"driver {target.driver}"
+    return f"CUDA {target.driver_cuda}" if target.driver_cuda else "any driver"
+
+
+def cell(verdict: Verdict | None, target: Target) -> list[str]:
+    """A library's verdict: the units of each grade, and what the driver must be where unknown."""
+    if verdict is None or not verdict.units:
+        return ["unknown" if verdict is None else "-"]
+    words = []
+    for count, word in counts(verdict):
+        words.append(f"{word} {count}")
+        if word == "jit":
+            words += wanted(verdict.needs_driver_cuda, target)
+    return words
+
+
+def counts(verdict: Verdict) -> list[tuple[int, str]]:
+    """How many units have each grade that one has."""
+    every = [
+        (verdict.native, "native"),
+        (verdict.jit, "jit"),
+        (verdict.missing, "missing"),
+        (verdict.not_applicable, "n/a"),
+        (verdict.unknown, "unknown"),
+    ]
+    return [(count, word) for count, word in every if count]
+
+
+def wanted(cuda: str | None, target: Target) -> list[str]:
+    """What the driver must support, where it is not known what it does."""
+    return [f"(CUDA>={cuda})"] if cuda and target.driver_cuda is None else []
+
+
+def gpu_lines(found: Inspection, width: int) -> list[str]:
+    """One row for each GPU: its driver, and what all libraries together have for it."""
+    if not found.gpus:
+        return []
+    sums = [of_gpu(found, number) for number in range(len(found.gpus))]
+    device = sum(image.bytes for lib in found.libraries for image in lib.images)
+    counted = any(units for units, _ in sums)
+    left = [
+        Column(["GPU"], [counted_name(target) for target in found.gpus], stacked=True),
+        Column([""], [[t.gpu if t.name else ""] for t in found.gpus]),
+        Column(["driver"], [[driver_cell(target)] for target in found.gpus]),
+    ]
+    if counted:
+        for word in ("native", "jit", "missing", "n/a", "unknown"):
+            if any(units[word] for units, _ in sums):
+                cells = [[str(units[word] or "-")] for units, _ in sums]
+                left.append(Column([word], cells, right=True))
+        used = [[human_bytes(size)] for _, size in sums]
+        left.append(Column(["uses, of", human_bytes(device)], used, right=True))
+        left.append(Column(["needs", "driver of"], [[needs(found, n)] for n in range(len(sums))]))
+    return grid(left, [], width)
+
+
+def counted_name(target: Target) -> list[str]:
+    """``2 x H200``, in lines."""
+    name = short_name(target)
+    return textwrap.wrap(f"{target.count} x {name}" if target.count > 1 else name, NAME_WIDTH)
+
+
+def of_gpu(found: Inspection, number: int) -> tuple[Counter[str], int]:
+    """The units by grade, and the bytes that are used, of all libraries on one of the GPUs."""
+    units: Counter[str] = Counter()
+    size = 0
+    for library in found.libraries:
+        verdict = aligned(found.gpus, library.verdicts)[number]
+        if verdict is not None:
+            units.update({word: count for count, word in counts(verdict)})
+            size += verdict.native_bytes + verdict.jit_bytes
+    return units, size
+
+
+def driver_cell(target: Target) -> str:
+    """The driver's version and what it supports."""
+    if target.driver:
+        return f"{target.driver} (CUDA {target.driver_cuda or '?'})"
+    return f"CUDA {target.driver_cuda}" if target.driver_cuda else "not stated"
+
+
+def needs(found: Inspection, number: int) -> str:
+    """What a driver must support for all that a GPU has code for."""
+    verdicts = [aligned(found.gpus, library.verdicts)[number] for library in found.libraries]
+    every = [v.needs_driver_cuda for v in verdicts if v is not None and v.needs_driver_cuda]
+    return f"CUDA>={max(every, key=version_key)}" if every else "-"
