@@ -48,5 +48,5 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
     for text in request.targets:
         reporter.detail(f"reading {text}")
         evidence = read_evidence(Path(text), names, platform=request.platform)
-        found.append(judge(evidence, request.gpus))
+        found.append(judge(evidence, request.gpus, kernels=request.names == "all"))
     return found

@@ -12,7 +12,14 @@ from posixpath import basename, dirname
 from typing import TYPE_CHECKING
 
 from sartor.artifact.inflate import gunzip, pieces, unzstd
-from sartor.artifact.members import MOST_PLAIN, most_bytes, path_fault, shown
+from sartor.artifact.members import (
+    GZIP_MAGIC,
+    MOST_PLAIN,
+    ZSTD_MAGIC,
+    most_bytes,
+    path_fault,
+    shown,
+)
 from sartor.artifact.model import NotRead
 from sartor.artifact.oci import Images
 from sartor.artifact.source import FileSource, Invalid
@@ -27,7 +34,6 @@ if TYPE_CHECKING:
     from sartor.artifact.source import Source
     from sartor.artifact.tar import TarMember
 
-GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 SKIPPED_FRAME_MAGIC = b"\x2a\x4d\x18"
 """From the second byte on: zstd:chunked layers may begin with a frame that is skipped."""
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-import zstandard
 from isal import isal_zlib
 
 from sartor.artifact.source import Invalid
@@ -108,6 +107,8 @@ def unzstd(compressed: Iterator[bytes], name: str) -> Iterator[bytes]:
 
     One that ends in the middle of a frame just ends: the caller must know where its data end.
     """
+    import zstandard
+
     machine = zstandard.ZstdDecompressor(max_window_size=MOST_ZSTD_WINDOW)
     reader = machine.stream_reader(
         cast("IO[bytes]", _Readable(compressed)), read_size=STEP, read_across_frames=True

@@ -31,6 +31,7 @@ MOST_PLAIN = 64 << 30
 MOST_PATH = 4096
 
 ELF = b"\x7fELF"
+GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 ELF_HEADER = 64
 EM_CUDA = 190
 FATBIN = fatbin.MAGIC.to_bytes(4, "little")

@@ -6,12 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from sartor.artifact.environment import FolderMembers
-from sartor.artifact.image import GZIP_MAGIC, ZSTD_MAGIC, archive_image, folder_image
-from sartor.artifact.members import SingleFile, file_kind, shown
-from sartor.artifact.oci import INDEX
+from sartor.artifact.members import GZIP_MAGIC, ZSTD_MAGIC, SingleFile, file_kind, shown
 from sartor.artifact.source import FileSource, Invalid
-from sartor.artifact.tar import BLOCK
-from sartor.artifact.zip import ZipMembers
 from sartor.errors import ArtifactUnreadableError, NoSuchTargetError, closest
 
 if TYPE_CHECKING:
@@ -24,7 +20,7 @@ ZIP_MAGICS = (b"PK\3\4", b"PK\5\6")
 USTAR = b"ustar"
 USTAR_AT = 257
 HEAD = 512
-LAYOUT = "oci-layout"
+LAYOUT, INDEX = "oci-layout", "index.json"
 WHEEL = re.compile(r"[^/]+\.dist-info/METADATA")
 SINGLE: dict[FileKind, TargetKind] = {
     "elf": "library",
@@ -60,9 +56,11 @@ def open_members(path: Path, platform: str | None = None) -> tuple[TargetKind, M
 
 
 def _open_folder(path: Path, platform: str | None) -> tuple[TargetKind, Members]:
-    if (path / LAYOUT).is_file() or ((path / INDEX).is_file() and (path / "blobs").is_dir()):
-        return "image", folder_image(path, platform)
     with_blobs = (path / "blobs").is_dir()
+    if (path / LAYOUT).is_file() or ((path / INDEX).is_file() and with_blobs):
+        from sartor.artifact.image import folder_image
+
+        return "image", folder_image(path, platform)
     if with_blobs and not any((path / "blobs").iterdir()):
         raise Invalid(path.name, 0, "it has an empty `blobs` folder and no index")
     next(path.iterdir(), None)  # raises where it may not be listed
@@ -86,10 +84,10 @@ def _by_magic(source: FileSource, platform: str | None) -> tuple[TargetKind, Mem
     if kind is not None:
         return SINGLE[kind], SingleFile(source.name, source, source.close)
     if head.startswith(ZIP_MAGICS):
-        archive = ZipMembers(source, source.close)
-        is_wheel = any(WHEEL.fullmatch(name) for name in archive.names())
-        return "wheel" if is_wheel else "zip", archive
-    if head[USTAR_AT:].startswith(USTAR) or not any(head[:BLOCK]):
+        return _open_zip(source)
+    if head[USTAR_AT:].startswith(USTAR) or not any(head):
+        from sartor.artifact.image import archive_image
+
         return "image", archive_image(source, platform, source.close)
     if head.startswith((GZIP_MAGIC, ZSTD_MAGIC)):
         tool = "gunzip" if head.startswith(GZIP_MAGIC) else "zstd -d"
@@ -109,9 +107,15 @@ def _as_zip(source: FileSource) -> tuple[TargetKind, Members]:
         else "nothing that device code is read from"
     )
     try:
-        archive = ZipMembers(source, source.close)
+        return _open_zip(source)
     except Invalid as fault:
         raise Invalid(source.name, 0, what) from fault
+
+
+def _open_zip(source: FileSource) -> tuple[TargetKind, Members]:
+    from sartor.artifact.zip import ZipMembers
+
+    archive = ZipMembers(source, source.close)
     is_wheel = any(WHEEL.fullmatch(name) for name in archive.names())
     return "wheel" if is_wheel else "zip", archive
 

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import argparse
 
     from sartor.host.model import Host
+    from sartor.report.terminal import Terminal
+    from sartor.verdict.model import Target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,25 +36,43 @@ def run(options: argparse.Namespace) -> int:
     """Read, judge, show, return 0."""
     from sartor.inspection import InspectRequest, inspect
     from sartor.report.document import print_document, print_lines
-    from sartor.report.inspection import inspection_lines, layout_for
     from sartor.report.terminal import Terminal
-    from sartor.verdict.model import Inspections
-    from sartor.verdict.targets import HOW_TO_ASK, Asked, resolve
 
     reporter = Terminal()
-    meant = resolve(Asked(options.gpu, options.sm, options.host, options.driver), this_machine)
-    if not meant.gpus:
-        reporter.note(f"no NVIDIA GPU here to judge for: ask for one, {HOW_TO_ASK}")
+    gpus, host = _asked_about(options, reporter)
     names = "all" if options.kernels else "none"
-    request = InspectRequest(options.targets, meant.gpus, names, meant.host, options.platform)
-    found = inspect(request, reporter)
+    found = inspect(InspectRequest(options.targets, gpus, names, host, options.platform), reporter)
     if options.json:
+        from sartor.verdict.model import Inspections
+
         print_document(found[0] if len(found) == 1 else Inspections(found))
         return 0
+    from sartor.report.inspection import inspection_lines, layout_for
+
     layout = layout_for(sys.stdout, detail=options.detail, kernels=options.kernels)
     for number, inspection in enumerate(found):
         print_lines(*([""] if number else []), *inspection_lines(inspection, layout))
     return 0
+
+
+def _asked_about(
+    options: argparse.Namespace, reporter: Terminal
+) -> tuple[list[Target], Host | None]:
+    """The GPUs that were asked about; else this machine's, if it shows a sign of any."""
+    from sartor.host.signs import nvidia_here
+
+    words = (options.gpu, options.sm, options.host, options.driver)
+    if any(words) or nvidia_here():
+        from sartor.verdict.targets import Asked, resolve
+
+        meant = resolve(Asked(*words), this_machine)
+        if meant.gpus:
+            return meant.gpus, meant.host
+    reporter.note(
+        "no NVIDIA GPU here to judge for: ask for one with `--gpu rtx-5090 --driver 575.57`, "
+        "`--sm 12.0` or `--host 'h200, driver=580'`"
+    )
+    return [], None
 
 
 def this_machine() -> Host:

@@ -29,17 +29,26 @@ class Dispatcher:
             for fact in about.dispatch if about else ():
                 if version_fits(fact.versions, package.version):
                     self._facts.append((package, fact))
+        self._known: dict[int, tuple[Unit, list[DispatchFact]]] = {}
 
     def __call__(self, library: Library, unit: Unit, target: Target) -> DispatchFact | None:
         """The fact that says the engine does not call ``unit`` on ``target``; None without one."""
-        for package, fact in self._facts:
-            if (
-                owns(package, library, fact.libraries)
-                and not serves(fact.serves, target.compute_capability)
-                and unit_matches(fact, library, unit)
-            ):
+        for fact in self._about(library, unit):
+            if not serves(fact.serves, target.compute_capability):
                 return fact
         return None
+
+    def _about(self, library: Library, unit: Unit) -> list[DispatchFact]:
+        """The facts about a unit, found once for all GPUs; the unit is kept, so its id stays its."""
+        known = self._known.get(id(unit))
+        if known is None:
+            matching = [
+                fact
+                for package, fact in self._facts
+                if owns(package, library, fact.libraries) and unit_matches(fact, library, unit)
+            ]
+            known = self._known[id(unit)] = (unit, matching)
+        return known[1]
 
 
 def owns(package: Package, library: Library, globs: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from sartor.facts.packages import facts_about
-from sartor.verdict.dispatch import Dispatcher, feature_units, owns, serves, version_fits
+from sartor.verdict.dispatch import feature_units, owns, serves, version_fits
 from sartor.verdict.model import Feature, FeatureGrade
 from sartor.verdict.unit import UnitGrade, grade_unit
 
@@ -17,37 +17,40 @@ if TYPE_CHECKING:
 
     from sartor.artifact.model import Library, Package, Unit
     from sartor.facts.packages import FeatureFact
+    from sartor.verdict.dispatch import Dispatcher
     from sartor.verdict.model import Grade, Target
 
     Graded = list[tuple[int, UnitGrade]]
+    Serving = Sequence[tuple[Library, list[Unit] | None]]
 
 
 def features(
-    packages: Sequence[Package], libraries: Sequence[Library], targets: Sequence[Target]
+    packages: Sequence[Package],
+    libraries: Sequence[Library],
+    targets: Sequence[Target],
+    dispatch: Dispatcher,
 ) -> list[Feature]:
     """Every feature of every package that the facts know, on every GPU; those it lacks left out."""
-    dispatch = Dispatcher(packages)
     found = []
     for package in packages:
         about = facts_about(package.name)
         for fact in about.feature if about else ():
-            if not version_fits(fact.versions, package.version):
-                continue
-            serving = [lib for lib in libraries if owns(package, lib, fact.libraries)]
-            for target in targets:
-                feature = judge_feature(fact, serving, target, dispatch)
-                if feature is not None:
-                    found.append(feature)
-    return found
+            if version_fits(fact.versions, package.version):
+                serving = [lib for lib in libraries if owns(package, lib, fact.libraries)]
+                units = [(lib, feature_units(fact, lib)) for lib in serving]
+                found += [judge_feature(fact, units, target, dispatch) for target in targets]
+    return [feature for feature in found if feature is not None]
 
 
 def judge_feature(
-    fact: FeatureFact, libraries: Sequence[Library], target: Target, dispatch: Dispatcher
+    fact: FeatureFact, serving: Serving, target: Target, dispatch: Dispatcher
 ) -> Feature | None:
-    """One feature on one GPU; None where none of the libraries holds a unit that serves it."""
+    """One feature on one GPU; None where none of the libraries holds a unit that serves it.
+
+    ``serving`` are its libraries with the units that serve it (None: that could not be told).
+    """
     graded: Graded = []
-    for library in libraries:
-        units = feature_units(fact, library)
+    for library, units in serving:
         if units is None:
             why = f"the kernels of {library.path} were not read"
             return _feature(fact, target, "unknown", why)

@@ -1,26 +1,35 @@
-"""From evidence to an `Inspection`: every library, feature and finding, on every GPU asked about."""
+"""From evidence to an `Inspection`: every library, feature and finding, on every GPU."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from sartor.verdict.dispatch import Dispatcher
-from sartor.verdict.feature import features
+from sartor.artifact.model import Unit
 from sartor.verdict.model import InspectedLibrary, Inspection
-from sartor.verdict.unit import judge_library
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from sartor.artifact.model import Evidence, Library
-    from sartor.verdict.model import Finding, Target
+    from sartor.artifact.model import Evidence, Library, NotRead
+    from sartor.verdict.model import Feature, Finding, Target, Verdict
+
+    Judge = Callable[[Library], list[Verdict]]
 
 
 def judge(
-    evidence: Evidence, targets: Sequence[Target], findings: Sequence[Finding] = ()
+    evidence: Evidence,
+    targets: Sequence[Target],
+    findings: Sequence[Finding] = (),
+    not_checked: Sequence[NotRead] = (),
+    *,
+    kernels: bool = False,
 ) -> Inspection:
-    """What ``evidence`` means on each of ``targets``; without any, the evidence alone."""
-    dispatch = Dispatcher(evidence.packages)
+    """What ``evidence`` means on each of ``targets``; without any, the evidence alone.
+
+    ``kernels``: the names that were read are kept, unit by unit; else they served the verdict.
+    """
+    judge_one, features = _judges(evidence, targets) if targets else (lambda _: [], [])
     return Inspection(
         target=evidence.target,
         kind=evidence.kind,
@@ -28,17 +37,49 @@ def judge(
         sha256=evidence.sha256,
         gpus=list(targets),
         packages=evidence.packages,
-        libraries=[_judged(library, targets, dispatch) for library in evidence.libraries],
-        features=features(evidence.packages, evidence.libraries, targets),
+        libraries=[
+            _inspected(library, judge_one(library), kernels) for library in evidence.libraries
+        ],
+        features=features,
         findings=list(findings),
         not_checked=[
             *evidence.not_read,
             *(fault for library in evidence.libraries for fault in library.not_read),
+            *not_checked,
         ],
     )
 
 
-def _judged(library: Library, targets: Sequence[Target], dispatch: Dispatcher) -> InspectedLibrary:
+def _judges(evidence: Evidence, targets: Sequence[Target]) -> tuple[Judge, list[Feature]]:
+    """The verdicts of a library, as a function, and the features; imported where GPUs are asked."""
+    from sartor.verdict.dispatch import Dispatcher
+    from sartor.verdict.feature import features
+    from sartor.verdict.unit import judge_library
+
+    dispatch = Dispatcher(evidence.packages)
+
+    def judge_one(library: Library) -> list[Verdict]:
+        return [judge_library(library, t, dispatch) for t in targets] if library.units else []
+
+    return judge_one, features(evidence.packages, evidence.libraries, targets, dispatch)
+
+
+def _inspected(library: Library, verdicts: list[Verdict], kernels: bool) -> InspectedLibrary:  # noqa: FBT001
     fields = {name: getattr(library, name) for name in library.__struct_fields__}
-    verdicts = [judge_library(library, target, dispatch) for target in targets if library.units]
+    if not kernels:
+        fields["units"] = grouped(library.units)
     return InspectedLibrary(**fields, verdicts=verdicts)
+
+
+def grouped(units: Sequence[Unit]) -> list[Unit]:
+    """The units without the names of their kernels, those that hold the same images as one."""
+    sums: dict[tuple[bool, tuple[int, ...]], list[int]] = defaultdict(lambda: [0, 0])
+    for unit in units:
+        sums_of = sums[unit.relocatable, tuple(unit.images)]
+        sums_of[0] += unit.count
+        sums_of[1] += unit.bytes
+    return [
+        Unit(images=list(images), count=count, bytes=size, relocatable=relocatable)
+        for (relocatable, images), (count, size) in sums.items()
+    ]
+

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sartor.artifact.model import Image, Library, Package, Unit
 from sartor.facts.packages import DispatchFact, FeatureFact, PackageFacts
-from sartor.verdict.dispatch import owns, unit_matches
+from sartor.verdict.dispatch import Dispatcher, owns, unit_matches
 from sartor.verdict.feature import combine, features
 from sartor.verdict.model import Grade, Target
 from sartor.verdict.unit import grade_unit, judge_library
@@ -200,7 +200,7 @@ def test_features_come_from_the_facts_about_the_package(monkeypatch: pytest.Monk
         monkeypatch.setattr(f"sartor.verdict.{module}.facts_about", lambda _name: about)
     packages = [Package(name="pkg", version="1", path="pkg-1.dist-info")]
     lib = library([image("sm_90a")], [image("sm_90")])
-    (unread,) = features(packages, [lib], [BLACKWELL])
+    (unread,) = features(packages, [lib], [BLACKWELL], Dispatcher(packages))
     assert unread.verdict == "unknown"
     named = library([image("sm_90a")], [image("sm_120")])
     named = Library(
@@ -212,6 +212,6 @@ def test_features_come_from_the_facts_about_the_package(monkeypatch: pytest.Monk
             Unit(images=[1], kernels={"gemm_sm120": [1]}, kernels_read=[1]),
         ],
     )
-    (gemm,) = features(packages, [named], [BLACKWELL])
+    (gemm,) = features(packages, [named], [BLACKWELL], Dispatcher(packages))
     assert gemm.verdict == "native"
     assert "not-applicable" in gemm.because
