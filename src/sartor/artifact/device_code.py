@@ -144,9 +144,7 @@ def _grouped(found: list[tuple[Container, bool]], index: dict[ImageKey, int]) ->
 class _Reader:
     """Opens images for the names of their kernels."""
 
-    def __init__(
-        self, source: Source, path: str, index: dict[ImageKey, int], names: Names
-    ) -> None:
+    def __init__(self, source: Source, path: str, index: dict[ImageKey, int], names: Names) -> None:
         self.not_read: list[NotRead] = []
         self._source = source
         self._path = path
@@ -158,7 +156,7 @@ class _Reader:
         """Every container as a unit of its own, with its kernels."""
         return [self._unit(container, relocatable) for container, relocatable in found]
 
-    def _unit(self, container: Container, relocatable: bool) -> Unit:  # noqa: FBT001
+    def _unit(self, container: Container, relocatable: bool) -> Unit:
         kernels: dict[str, list[int]] = {}
         opened: list[int] = []
         for entry in self._to_open(container.entries):

@@ -90,9 +90,7 @@ def _cubin(source: Source, path: str, names: Names) -> Library:
         plain_bytes=source.size,
     )
     kernels = None if names == "none" else dict.fromkeys(cubin.kernel_names(source), [0])
-    return _single(
-        source, path, image, kernels, [noted.release] if noted.release else []
-    )
+    return _single(source, path, image, kernels, [noted.release] if noted.release else [])
 
 
 def _ptx(source: Source, path: str, names: Names) -> Library:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
-import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Literal
 
@@ -133,12 +131,16 @@ class _Digest:
     """A file's sha256, computed beside the reading: hashing leaves Python's lock alone."""
 
     def __init__(self, path: Path) -> None:
+        import threading
+
         self._path = path
         self._hex: str | None = None
         self._thread = threading.Thread(target=self._compute, daemon=True)
         self._thread.start()
 
     def _compute(self) -> None:
+        import hashlib
+
         try:
             with self._path.open("rb") as file:
                 self._hex = hashlib.file_digest(file, "sha256").hexdigest()

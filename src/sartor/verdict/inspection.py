@@ -64,7 +64,7 @@ def _judges(evidence: Evidence, targets: Sequence[Target]) -> tuple[Judge, list[
     return judge_one, features(evidence.packages, evidence.libraries, targets, dispatch)
 
 
-def _inspected(library: Library, verdicts: list[Verdict], kernels: bool) -> InspectedLibrary:  # noqa: FBT001
+def _inspected(library: Library, verdicts: list[Verdict], kernels: bool) -> InspectedLibrary:
     fields = {name: getattr(library, name) for name in library.__struct_fields__}
     if not kernels:
         fields["units"] = grouped(library.units)
@@ -82,4 +82,3 @@ def grouped(units: Sequence[Unit]) -> list[Unit]:
         Unit(images=list(images), count=count, bytes=size, relocatable=relocatable)
         for (relocatable, images), (count, size) in sums.items()
     ]
-

@@ -88,8 +88,12 @@ def _linked(library: Library, unit: Unit, target: Target) -> UnitGrade:
         if grade.grade == "native":
             return UnitGrade("native", f"linked; {grade.because}")
     ptx = [i for i in unit.images if library.images[i].kind == "ptx"]
-    return _loaded(library, ptx, target) if ptx else UnitGrade(
-        "missing", f"relocatable code without PTX, and nothing linked for {target.gpu}"
+    return (
+        _loaded(library, ptx, target)
+        if ptx
+        else UnitGrade(
+            "missing", f"relocatable code without PTX, and nothing linked for {target.gpu}"
+        )
     )
 
 
