@@ -43,8 +43,13 @@ def run(options: argparse.Namespace) -> int:
     meant = resolve(Asked(options.gpu, options.sm, options.host, options.driver), this_machine)
     if not meant.gpus:
         reporter.note(f"no NVIDIA GPU here to judge for: ask for one, {HOW_TO_ASK}")
-    names = "all" if options.kernels else "none"
-    request = InspectRequest(options.targets, meant.gpus, names, meant.host, options.platform)
+    request = InspectRequest(
+        targets=options.targets,
+        gpus=meant.gpus,
+        names="all" if options.kernels else "none",
+        host=meant.host,
+        platform=options.platform,
+    )
     found = inspect(request, reporter)
     if options.json:
         print_document(found[0] if len(found) == 1 else Inspections(found))
