@@ -17,6 +17,7 @@ from sartor.report.inspection_library import detail_lines, holds
 from sartor.report.words import clean, cut, few, short_paths, wrapped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import TextIO
 
     from sartor.artifact.model import NotRead, Package
@@ -28,8 +29,8 @@ MOST_PACKAGES = 12
 TORCH = re.compile(r"\s*torch(?![\w.-])", re.IGNORECASE)
 LEGEND = (
     "native: machine code that the GPU runs. jit: PTX, which the driver compiles at first use.",
-    "missing: neither. n/a: neither, and the engine does not call it on this GPU. unknown: not read,",
-    "or not settled. CUDA>=x: what the driver must support. Numbers count compiled source files.",
+    "missing: neither. n/a: neither, and the engine does not call it on this GPU. unknown: not",
+    "read, or not settled. CUDA>=x: what the driver must support. Numbers count source files.",
 )
 
 
@@ -46,6 +47,15 @@ def layout_for(stream: TextIO | None, *, detail: bool, kernels: bool) -> Layout:
     is_terminal = stream is not None and stream.isatty()
     width = shutil.get_terminal_size((WIDTH, 24)).columns if is_terminal else WIDTH
     return Layout(max(width, NARROWEST), detail, kernels)
+
+
+def report_lines(found: Iterable[Inspection], layout: Layout) -> list[str]:
+    """One report for each target, two empty lines between them."""
+    lines: list[str] = []
+    for inspection in found:
+        lines += ["", ""] if lines else []
+        lines += inspection_lines(inspection, layout)
+    return lines
 
 
 def inspection_lines(found: Inspection, layout: Layout) -> list[str]:

@@ -246,7 +246,7 @@ def hostile() -> Inspection:
         not_read=[NotRead("lib/truncated.so", "the section headers end at 0x40", 0x40)],
     )
     return Inspection(
-        target="/tmp/évil\u202e/",
+        target="somewhere/évil\u202e/",
         kind="environment",
         gpus=[msgspec.structs.replace(RTX_5090, driver=None, driver_cuda=None)],
         packages=[Package(name="n" * 300, version="0\x1b]0;title\x07", path="x.dist-info")],
