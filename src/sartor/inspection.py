@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 
 class InspectRequest(msgspec.Struct, frozen=True):
-    """What `sartor inspect` was asked for. ``names``: which kernels' names are read.
+    """What `sartor inspect` was asked for. ``kernels``: whether every kernel's name is.
 
-    ``host`` is the machine that the targets are for, where one is known as a whole.
+    ``host`` is the machine that the targets are for, where one is known as a whole. ``platform``
+    chooses among the images of an index (``linux/arm64``).
     """
 
     targets: list[str]
     gpus: list[Target]
-    names: Literal["none", "all"] = "none"
     host: Host | None = None
+    kernels: bool = False
     platform: str | None = None
 
 
@@ -40,7 +41,7 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
     def names(path: str) -> Names:
         from sartor.verdict.dispatch import wants_names
 
-        if request.names == "all":
+        if request.kernels:
             return "all"
         return "one" if request.gpus and wants_names(path) else "none"
 
@@ -48,5 +49,5 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
     for text in request.targets:
         reporter.detail(f"reading {text}")
         evidence = read_evidence(Path(text), names, platform=request.platform)
-        found.append(judge(evidence, request.gpus, kernels=request.names == "all"))
+        found.append(judge(evidence, request.gpus, kernels=request.kernels))
     return found

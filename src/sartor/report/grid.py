@@ -72,8 +72,10 @@ def _block(columns: list[tuple[Column, bool]]) -> list[str]:
     heads = max(len(column.head) for column, _ in columns)
     rows = [[[""] * (heads - len(c.head)) + c.head for c, _ in columns]]
     rows.append([["-" * width] for width in widths])
-    for number in range(len(columns[0][0].cells)):
-        rows.append([lines_of(c.cells[number], broken=b or c.stacked) for c, b in columns])
+    rows += [
+        [lines_of(c.cells[number], broken=b or c.stacked) for c, b in columns]
+        for number in range(len(columns[0][0].cells))
+    ]
     sides = [column.right for column, _ in columns]
     return [line for row in rows for line in _row(row, widths, sides)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from sartor.report.inspection_library import detail_lines, holds
 from sartor.report.words import clean, cut, few, short_paths, wrapped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import TextIO
 
     from sartor.artifact.model import NotRead, Package
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
 WIDTH = 100
 NARROWEST = 60
 MOST_PACKAGES = 12
+TORCH = re.compile(r"\s*torch(?![\w.-])", re.IGNORECASE)
 LEGEND = (
     "native: machine code that the GPU runs. jit: PTX, which the driver compiles at first use.",
-    "missing: neither. n/a: neither, and the engine does not call it on this GPU. CUDA>=x: what the",
-    "driver must support. Numbers in the table of libraries count units: compiled source files.",
+    "missing: neither. n/a: neither, and the engine does not call it on this GPU. unknown: not",
+    "read, or not settled. CUDA>=x: what the driver must support. Numbers count source files.",
 )
 
 
@@ -44,6 +47,15 @@ def layout_for(stream: TextIO | None, *, detail: bool, kernels: bool) -> Layout:
     is_terminal = stream is not None and stream.isatty()
     width = shutil.get_terminal_size((WIDTH, 24)).columns if is_terminal else WIDTH
     return Layout(max(width, NARROWEST), detail, kernels)
+
+
+def report_lines(found: Iterable[Inspection], layout: Layout) -> list[str]:
+    """One report for each target, two empty lines between them."""
+    lines: list[str] = []
+    for inspection in found:
+        lines += ["", ""] if lines else []
+        lines += inspection_lines(inspection, layout)
+    return lines
 
 
 def inspection_lines(found: Inspection, layout: Layout) -> list[str]:
@@ -75,7 +87,7 @@ def has_code(library: InspectedLibrary) -> bool:
 def heading(found: Inspection, width: int) -> list[str]:
     """The target's name, what it is, how big, and which one exactly."""
     name = cut(clean(found.target.rstrip("/").rpartition("/")[2] or found.target), width)
-    words = [found.kind]
+    words: list[str] = [found.kind]
     words += [human_bytes(found.size)] if found.size is not None else []
     words += [f"sha256 {found.sha256[:16]}"] if found.sha256 else []
     return [name, "=" * len(name), ", ".join(words)]
@@ -98,8 +110,7 @@ def package_lines(packages: list[Package], width: int) -> list[str]:
 
 def requires_torch(line: str) -> bool:
     """Whether a ``Requires-Dist`` line is about torch itself, without an extra."""
-    name = line.strip()[:5].lower()
-    return name == "torch" and not line.strip()[5:6].isalnum() and "extra" not in line
+    return TORCH.match(line) is not None and "extra" not in line.partition(";")[2]
 
 
 def library_lines(found: Inspection, coded: list[InspectedLibrary], width: int) -> list[str]:

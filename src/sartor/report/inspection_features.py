@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_NOTES = 40
 MOST_REASONS = 12
 ALL_UNITS = re.compile(r"^([0-9]+) of \1 units (?:native: |(?=[a-z-]+: ))")
+NEXT_PART = re.compile(r"; (?!this one |only )")
 SOME_NATIVE = re.compile(r"^(?:[0-9]+ of [0-9]+ units native: |machine code for )")
 
 
@@ -80,7 +81,7 @@ def feature_cell(feature: Feature | None, target: Target, notes: Notes) -> list[
 
 def reasons(because: str) -> list[str]:
     """The parts of a reason that say why a feature is not native; counts of all units left out."""
-    parts = [ALL_UNITS.sub("", part.strip()) for part in because.split("; ")]
+    parts = [ALL_UNITS.sub("", part.strip()) for part in NEXT_PART.split(because)]
     return [part for part in parts if part and not SOME_NATIVE.match(part)]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAKER = re.compile(r"\b(?:NVIDIA|GeForce|Tesla)\s+")
 HEAD_WIDTH = 16
-NAME_WIDTH = 24
+NAME_WIDTH = 18
 MOST_LETTERS = 48
 
 
@@ -119,17 +119,18 @@ def gpu_lines(found: Inspection, width: int) -> list[str]:
     left = [
         Column(["GPU"], [counted_name(target) for target in found.gpus], stacked=True),
         Column([""], [[t.gpu if t.name else ""] for t in found.gpus]),
-        Column(["driver"], [[driver_cell(target)] for target in found.gpus]),
     ]
+    drivers = [[driver_cell(target)] for target in found.gpus]
+    columns = [Column(["driver", "(CUDA)"], drivers)]
     if counted:
         for word in ("native", "jit", "missing", "n/a", "unknown"):
             if any(units[word] for units, _ in sums):
                 cells = [[str(units[word] or "-")] for units, _ in sums]
-                left.append(Column([word], cells, right=True))
+                columns.append(Column([word], cells, right=True))
         used = [[human_bytes(size)] for _, size in sums]
-        left.append(Column(["uses, of", human_bytes(device)], used, right=True))
-        left.append(Column(["needs", "driver of"], [[needs(found, n)] for n in range(len(sums))]))
-    return grid(left, [], width)
+        columns.append(Column(["uses, of", human_bytes(device)], used, right=True))
+        columns.append(Column(["needs", "CUDA"], [[needs(found, n)] for n in range(len(sums))]))
+    return grid(left, columns, width)
 
 
 def counted_name(target: Target) -> list[str]:
@@ -153,7 +154,7 @@ def of_gpu(found: Inspection, number: int) -> tuple[Counter[str], int]:
 def driver_cell(target: Target) -> str:
     """The driver's version and what it supports."""
     if target.driver:
-        return f"{target.driver} (CUDA {target.driver_cuda or '?'})"
+        return f"{target.driver} ({target.driver_cuda or '?'})"
     return f"CUDA {target.driver_cuda}" if target.driver_cuda else "not stated"
 
 
@@ -161,4 +162,4 @@ def needs(found: Inspection, number: int) -> str:
     """What a driver must support for all that a GPU has code for."""
     verdicts = [aligned(found.gpus, library.verdicts)[number] for library in found.libraries]
     every = [v.needs_driver_cuda for v in verdicts if v is not None and v.needs_driver_cuda]
-    return f"CUDA>={max(every, key=version_key)}" if every else "-"
+    return max(every, key=version_key) if every else "-"

@@ -27,8 +27,7 @@ def kernel_lines(found: Inspection, demangle: Demangle | None = None) -> list[li
 
     One line for each name, whole or cut to 160 characters.
     """
-    if demangle is None:
-        from sartor.artifact.demangle import demangle
+    demangle = demangle or demangler()
     coded = [library for library in found.libraries if library.units]
     names = short_paths([library.path for library in coded], 60)
     parts = []
@@ -37,6 +36,13 @@ def kernel_lines(found: Inspection, demangle: Demangle | None = None) -> list[li
         lines = library_kernels(library, found.gpus, demangle(mangled))
         parts.append([f"kernels of {name}: {len(mangled)}", *lines])
     return parts
+
+
+def demangler() -> Demangle:
+    """The one that Sartor uses, which takes a while to start."""
+    from sartor.artifact.demangle import demangle
+
+    return demangle
 
 
 def library_kernels(

@@ -37,14 +37,15 @@ def kernels_of(library: Library, unit: Unit, targets: Sequence[Target]) -> list[
     for name, images in (unit.kernels or {}).items():
         held.setdefault(tuple(sorted(images)), []).append(name)
     found = []
-    for images, names in held.items():
-        lacking, unknown = [], []
+    for holding, names in held.items():
+        lacking: list[int] = []
+        unknown: list[int] = []
         for number, image in enumerate(taken):
-            if image is None or (image in unit.kernels_read and image not in images):
+            if image is None or (image in unit.kernels_read and image not in holding):
                 lacking.append(number)
             elif image not in unit.kernels_read:
                 unknown.append(number)
-        found.append(Kernels(sorted(names), list(images), lacking, unknown))
+        found.append(Kernels(sorted(names), list(holding), lacking, unknown))
     return sorted(found, key=lambda kernels: (-len(kernels.lacking), kernels.images))
 
 

@@ -11,7 +11,7 @@ import msgspec
 from sartor import facts
 from sartor.errors import HostDescriptionError, UnknownGpuError, UsageError
 from sartor.host.describe import gpus_in_word, parse_host, unknown_gpu
-from sartor.host.model import Driver
+from sartor.host.model import Driver, Host
 from sartor.host.stated import KEYS, Faults, gpu_of
 from sartor.verdict.model import Target
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sartor.errors import SartorError
-    from sartor.host.model import Gpu, Host
+    from sartor.host.model import Gpu
 
 NAME_HINT = (
     "write the name as `nvidia-smi -L` prints it, or give the compute capability: `--sm 12.0`"

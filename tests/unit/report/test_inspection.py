@@ -1,0 +1,459 @@
+"""Inspections as people see them: whole reports held against files, and the rules of the tables."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sartor.artifact.model import Image, NotRead, Package, Unit
+from sartor.report.document import print_lines
+from sartor.report.grid import Column, grid
+from sartor.report.inspection import Layout, inspection_lines, layout_for
+from sartor.report.inspection_features import reasons
+from sartor.report.inspection_gpus import aligned, labels
+from sartor.report.inspection_kernels import kernel_lines
+from sartor.report.words import archs, clean, short_paths
+from sartor.verdict.model import Feature, Finding, InspectedLibrary, Inspection, Target, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GOLDEN = Path(__file__).parent / "golden"
+REWRITE = "python tests/unit/report/test_inspection.py"
+MIB = 1 << 20
+
+RTX_5090 = Target("sm_120", "12.0", "NVIDIA GeForce RTX 5090", "575.57", "12.9")
+H200 = Target("sm_90", "9.0", "NVIDIA H200", "580.95", "13.0", count=2)
+B200 = Target("sm_100", "10.0", "NVIDIA B200")
+WORKSTATION = Target(
+    "sm_120", "12.0", "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", "580.95", "13.0"
+)
+V100 = Target("sm_70", "7.0", "Tesla V100-SXM2-32GB", "570.86", "12.8")
+NAMELESS = Target("sm_89", "8.9", driver_cuda="12.4")
+
+
+def image(arch: str, count: int, size: int, isa: str | None = None) -> Image:
+    """``count`` images of ``size`` MiB together, PTX where the architecture is virtual."""
+    return Image(
+        kind="ptx" if isa else "cubin",
+        arch=arch,
+        count=count,
+        bytes=size * MIB,
+        plain_bytes=4 * size * MIB,
+        ptx_isa=isa,
+        compression="zstd",
+    )
+
+
+def one_gpu() -> Inspection:
+    """A wheel of kernels alone, of which no features are known, for one GPU."""
+    images = [image("sm_80", 372, 400), image("sm_90a", 372, 586)]
+    flash = InspectedLibrary(
+        path="sgl_kernel/flash_ops.abi3.so",
+        size=1000 * MIB,
+        cuda_major=12,
+        images=images,
+        units=[Unit(images=[0, 1], count=372, bytes=986 * MIB)],
+        verdicts=[
+            Verdict(
+                gpu="sm_120",
+                units=372,
+                missing=372,
+                because=["372 missing: holds sm_80, sm_90a: nothing for sm_120"],
+            )
+        ],
+    )
+    common = [
+        InspectedLibrary(
+            path=f"sgl_kernel/{part}/common_ops.abi3.so",
+            size=9 * MIB,
+            cuda_major=12,
+            images=[image("sm_90a", 35, 3), image("sm_120a", 35, 5)],
+            units=[Unit(images=[0, 1], count=35, bytes=8 * MIB)],
+            verdicts=[Verdict(gpu="sm_120", units=35, native=35, native_bytes=5 * MIB)],
+        )
+        for part in ("sm90", "sm100")
+    ]
+    return Inspection(
+        target="wheels/sgl_kernel-0.3.21-cp310-abi3-manylinux2014_x86_64.whl",
+        kind="wheel",
+        size=345 * MIB,
+        sha256="e2d59f2789b2d118" * 4,
+        gpus=[RTX_5090],
+        packages=[
+            Package(
+                name="sgl-kernel",
+                version="0.3.21",
+                path="sgl_kernel-0.3.21.dist-info",
+                file_tags=["cp310-abi3-manylinux2014_x86_64"],
+                requires=["torch-c-dlpack-ext", "torchvision; extra == 'all'"],
+                libraries=[library.path for library in (flash, *common)],
+            )
+        ],
+        libraries=[flash, *common],
+        findings=[
+            Finding(
+                code="glibc-above-tag",
+                severity="warning",
+                text="the tag promises glibc 2.17 and the library needs 2.34",
+                path="sgl_kernel/flash_ops.abi3.so",
+            )
+        ],
+    )
+
+
+SIX = [RTX_5090, H200, B200, WORKSTATION, V100, NAMELESS]
+ATTENTION = "the host code calls them on 9.0 alone"
+
+
+def six_gpus() -> Inspection:
+    """A wheel of an engine whose features are known, for six GPUs."""
+    images = [
+        image("sm_80", 60, 12),
+        image("sm_120f", 50, 9),
+        image("compute_80", 60, 3, "9.0"),
+    ]
+    core = InspectedLibrary(
+        path="vllm/_C_stable_libtorch.abi3.so",
+        size=80 * MIB,
+        cuda_major=13,
+        toolkits=["13.0"],
+        torch_abi="stable",
+        images=images,
+        units=[Unit(images=[0, 2], count=60), Unit(images=[1], count=50)],
+        verdicts=[
+            Verdict(gpu="sm_120", units=110, missing=110, because=["110 missing: for CUDA 13"]),
+            Verdict(gpu="sm_90", units=110, jit=60, missing=50, needs_driver_cuda="13.0"),
+            Verdict(gpu="sm_100", units=110, jit=60, missing=50, needs_driver_cuda="13.0"),
+            Verdict(gpu="sm_120", units=110, native=50, jit=60, needs_driver_cuda="13.0"),
+            Verdict(gpu="sm_70", units=110, missing=110),
+            Verdict(gpu="sm_89", units=110, native=60, missing=49, unknown=1),
+        ],
+    )
+    grades = [("missing", 192), ("native", 192), *[("not_applicable", 192)] * 4]
+    attention = InspectedLibrary(
+        path="vllm/vllm_flash_attn/_vllm_fa3_C.abi3.so",
+        size=130 * MIB,
+        cuda_major=13,
+        images=[msgspec.structs.replace(image("sm_90a", 192, 127), compression=None)],
+        units=[Unit(images=[0], count=192)],
+        verdicts=[
+            Verdict(
+                gpu=target.gpu,
+                units=192,
+                native=count if grade == "native" else 0,
+                missing=count if grade == "missing" else 0,
+                not_applicable=count if grade == "not_applicable" else 0,
+                native_bytes=127 * MIB if grade == "native" else 0,
+            )
+            for target, (grade, count) in zip(SIX, grades, strict=True)
+        ],
+    )
+    bare = InspectedLibrary(path="vllm/spinloop.abi3.so", size=MIB, compilers=["nvrtc"])
+    return Inspection(
+        target="vllm-0.32.0-cp38-abi3-manylinux_2_28_x86_64.whl",
+        kind="wheel",
+        size=311 * MIB,
+        sha256="7bef4d95c399740d" * 4,
+        gpus=SIX,
+        packages=[
+            Package(
+                name="vllm",
+                version="0.32.0",
+                path="vllm-0.32.0.dist-info",
+                file_tags=["cp38-abi3-manylinux_2_28_x86_64"],
+                requires=["torch==2.13.0", "torchaudio==2.13.0"],
+                libraries=[core.path, attention.path, bare.path],
+                compilers=["triton"],
+            )
+        ],
+        libraries=[core, attention, bare],
+        features=[*core_features(), *attention_features()],
+    )
+
+
+def core_features() -> list[Feature]:
+    """One feature on six GPUs: too old a driver, PTX, machine code, both, neither, unknown."""
+    old = "110 of 110 units missing: made for CUDA 13; this one supports CUDA 12.9"
+    some = (
+        "50 of 110 units missing: holds sm_120f: nothing for {gpu}; 60 of 110 units jit: "
+        "compute_80 PTX (ISA 9.0) is compiled at first use"
+    )
+    new = "60 of 110 units jit: compute_80 PTX (ISA 9.0) is compiled at first use; 50 of 110 units "
+    none = "110 of 110 units missing: holds sm_80, compute_80: nothing for sm_70"
+    unread = "the kernels of vllm/_C_stable_libtorch.abi3.so were not read"
+    verdicts = [
+        ("missing", old, None),
+        ("partial", some.format(gpu="sm_90"), "13.0"),
+        ("partial", some.format(gpu="sm_100"), "13.0"),
+        ("jit", f"{new}native: machine code for sm_120f", "13.0"),
+        ("missing", none, None),
+        ("unknown", unread, None),
+    ]
+    return [
+        msgspec.convert(
+            {
+                "name": "core operators",
+                "gpu": target.gpu,
+                "verdict": verdict,
+                "because": because,
+                "needs_driver_cuda": needed,
+            },
+            Feature,
+        )
+        for target, (verdict, because, needed) in zip(SIX, verdicts, strict=True)
+    ]
+
+
+def attention_features() -> list[Feature]:
+    """A feature of one GPU, which the others do without."""
+    return [
+        Feature(
+            name="FlashAttention 3",
+            gpu=target.gpu,
+            verdict="native" if target is H200 else "not-applicable",
+            because=f"192 of 192 units native: machine code for sm_90a; {ATTENTION}"
+            if target is H200
+            else f"192 of 192 units not-applicable: {ATTENTION}",
+        )
+        for target in SIX
+    ]
+
+
+def hostile() -> Inspection:
+    """A folder of files that lie, with names that a terminal would obey."""
+    lying = InspectedLibrary(
+        path="lib/\x1b[31mred\n.so",
+        size=1 << 40,
+        images=[
+            Image(kind="unknown", arch="\x07kind 0x7f", count=2**32, bytes=2**62, plain_bytes=0),
+            image("sm_9999999999999x", 1, 1),
+        ],
+        units=[Unit(images=[0, 1], count=3)],
+        verdicts=[Verdict(gpu="sm_120", units=3, unknown=3, because=["3 unknown: kind\t0x7f"])],
+        not_read=[NotRead("lib/\x1b[31mred\n.so", "LZ4: offset 9 before the start", 0x1234)],
+    )
+    truncated = InspectedLibrary(
+        path="lib/" + "deep/" * 60 + "truncated.so",
+        size=64,
+        not_read=[NotRead("lib/truncated.so", "the section headers end at 0x40", 0x40)],
+    )
+    return Inspection(
+        target="somewhere/évil\u202e/",
+        kind="environment",
+        gpus=[msgspec.structs.replace(RTX_5090, driver=None, driver_cuda=None)],
+        packages=[Package(name="n" * 300, version="0\x1b]0;title\x07", path="x.dist-info")],
+        libraries=[lying, truncated],
+        findings=[
+            Finding(code="no-code", severity="note", text="nothing\r\nhere"),
+            Finding(code="mixed", severity="error", text="two CUDA majors", path="a\x1b[2J"),
+        ],
+        not_checked=[
+            NotRead("lib/\x1b[31mred\n.so", "LZ4: offset 9 before the start", 0x1234),
+            NotRead("../../etc/passwd", "the name leads out of the archive"),
+        ],
+    )
+
+
+CASES = {"one_gpu": one_gpu, "six_gpus": six_gpus, "hostile": hostile}
+
+
+def written(case: str) -> str:
+    """The whole report of a case in 100 columns."""
+    return "".join(f"{line}\n" for line in inspection_lines(CASES[case](), Layout()))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_whole_report(case: str) -> None:
+    held = (GOLDEN / f"{case}.txt").read_text("utf-8")
+    assert written(case) == held, f"if it should look like this now: {REWRITE}"
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("detail", [False, True])
+def test_no_line_is_wider_and_none_is_obeyed(case: str, *, detail: bool) -> None:
+    lines = inspection_lines(CASES[case](), Layout(detail=detail))
+    assert all(line.isprintable() and len(line) <= 100 for line in lines)
+    assert lines == [line.rstrip() for line in lines]
+
+
+def test_fifteen_gpus_come_in_blocks() -> None:
+    found = six_gpus()
+    many = [
+        msgspec.structs.replace(H200, name=f"NVIDIA GPU number {n}", driver=f"580.{n}")
+        for n in range(15)
+    ]
+    libraries = [
+        msgspec.structs.replace(library, verdicts=library.verdicts[1:2] * 15)
+        for library in found.libraries
+    ]
+    lines = inspection_lines(
+        msgspec.structs.replace(found, gpus=many, libraries=libraries, features=[]), Layout()
+    )
+    assert max(map(len, lines)) <= 100
+    text = "\n".join(lines)
+    assert all(text.count(f"number {n}") >= 1 for n in range(15))
+    assert text.count("_vllm_fa3_C.so  ") >= 4
+
+
+def test_no_gpu_asked_for_no_verdicts_shown() -> None:
+    bare = msgspec.structs.replace(six_gpus(), gpus=[], features=[])
+    for library in bare.libraries:
+        library.verdicts.clear()
+    text = "\n".join(inspection_lines(bare, Layout()))
+    assert "_C_stable_libtorch.so" in text
+    assert "sm_80 120f, PTX 80 (ISA 9.0), zstd" in text
+    assert "native" not in text
+    assert "missing" not in text
+
+
+def test_one_library_is_shown_whole() -> None:
+    found = six_gpus()
+    alone = msgspec.structs.replace(found, libraries=found.libraries[:1], packages=[])
+    lines = inspection_lines(alone, Layout())
+    assert any(line.split()[:3] == ["compute_80", "60", "3.0"] for line in lines)
+    assert any("the stable ABI" in line for line in lines)
+
+
+def test_an_encoding_without_the_letters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    print_lines(*inspection_lines(hostile(), Layout()))
+    assert raw.getvalue().isascii()
+    assert b"?vil" in raw.getvalue()
+    assert not capsys.readouterr().err
+
+
+def test_a_pipe_is_as_wide_as_an_issue() -> None:
+    assert layout_for(io.StringIO(), detail=True, kernels=False) == Layout(100, detail=True)
+
+
+# --- kernels ---------------------------------------------------------------------------------
+
+
+def plain(names: Iterable[str]) -> dict[str, str]:
+    """Two names as a demangler gives them; the third is none."""
+    known = {"_Z3addPf": "add(float*)", "_Z3mulPf": f"mul<{'a, ' * 200}last>(float*)"}
+    return {name: known[name] for name in names if name in known}
+
+
+def with_kernels() -> Inspection:
+    """One unit with names in two images, and one that nobody read."""
+    unit = Unit(
+        images=[0, 1],
+        offset=0x1A40,
+        kernels={"_Z3mulPf": [0, 1], "_Z3addPf": [1], "plain_c": [1]},
+        kernels_read=[0, 1],
+    )
+    library = InspectedLibrary(
+        path="a/b.so",
+        size=MIB,
+        cuda_major=12,
+        images=[image("sm_120", 2, 1), image("sm_90", 2, 1)],
+        units=[unit, Unit(images=[0], count=7)],
+    )
+    return Inspection(target="b.so", kind="library", gpus=[RTX_5090, H200], libraries=[library])
+
+
+def test_kernels_by_what_holds_them_and_who_lacks_them() -> None:
+    [lines] = kernel_lines(with_kernels(), plain)
+    assert lines[:5] == [
+        "kernels of b.so: 3",
+        "  unit at 0x1a40, 3 kernels",
+        "    in sm_90 - LACKED BY RTX 5090:",
+        "      add(float*)",
+        "      plain_c",
+    ]
+    assert lines[5] == "    in sm_90 120:"
+    assert lines[6].startswith("      mul<a, a, ")
+    assert lines[6].endswith("last>(float*)")
+    assert len(lines[6]) == 160
+    assert lines[7:] == ["  7 units whose names were not read"]
+
+
+def test_the_image_that_is_taken_was_not_read() -> None:
+    found = with_kernels()
+    unit = msgspec.structs.replace(
+        found.libraries[0].units[0], kernels={"k": [1]}, kernels_read=[1]
+    )
+    library = msgspec.structs.replace(found.libraries[0], units=[unit])
+    [lines] = kernel_lines(msgspec.structs.replace(found, libraries=[library]), plain)
+    assert lines[2] == "    in sm_90 - not known for RTX 5090:"
+
+
+# --- parts -----------------------------------------------------------------------------------
+
+
+def test_short_paths_are_unambiguous() -> None:
+    assert short_paths(["a/x/_C.abi3.so", "b/x/_C.abi3.so", "b/y.so"], 40) == [
+        "a/x/_C.so",
+        "b/x/_C.so",
+        "y.so",
+    ]
+    assert short_paths(["_C.cpython-312-x86_64-linux-gnu.so"], 40) == ["_C.so"]
+
+
+@given(st.lists(st.text(st.sampled_from("ab/."), max_size=12), unique=True, max_size=8))
+def test_no_two_short_paths_are_the_same(paths: list[str]) -> None:
+    short = short_paths(paths, 10)
+    assert len(set(short)) == len(paths)
+
+
+@given(st.text(max_size=200))
+def test_clean_is_one_printable_line(text: str) -> None:
+    assert clean(text).isprintable()
+
+
+def test_architectures_in_order() -> None:
+    assert archs(["sm_120f", "sm_90a", "sm_90", "sm_75", "odd"]) == "odd 75 90 90a 120f"
+    assert archs(["compute_90", "compute_80"], bare=True) == "80 90"
+
+
+def test_two_drivers_of_one_gpu_are_told_apart() -> None:
+    other = msgspec.structs.replace(RTX_5090, driver="580.95")
+    assert labels([RTX_5090, other, H200]) == [
+        "RTX 5090 (driver 575.57)",
+        "RTX 5090 (driver 580.95)",
+        "H200",
+    ]
+    verdicts = [Verdict(gpu="sm_120", units=1, native=1), Verdict(gpu="sm_120", units=1, jit=1)]
+    assert aligned([RTX_5090, H200, other], verdicts) == [verdicts[0], None, verdicts[1]]
+
+
+def test_reasons_leave_out_what_works() -> None:
+    assert reasons("2 of 3 units missing: none; 1 of 3 units native: sm_90; elsewhere: X") == [
+        "2 of 3 units missing: none",
+        "elsewhere: X",
+    ]
+    assert reasons("3 of 3 units jit: PTX") == ["jit: PTX"]
+    assert reasons("3 of 3 units native: machine code for sm_90; uses X") == ["uses X"]
+
+
+@given(
+    st.lists(
+        st.lists(st.text(st.characters(codec="ascii", categories=["L"]), max_size=30), max_size=3),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(20, 120),
+)
+def test_every_cell_is_in_the_grid(cells: list[list[str]], width: int) -> None:
+    columns = [Column([str(number)], [cell]) for number, cell in enumerate(cells)]
+    text = "\n".join(grid([Column(["row"], [["name"]])], columns, width))
+    assert all(word in text for cell in cells for word in cell)
+    widest = max(column.width(broken=True) for column in columns)
+    assert max(map(len, text.splitlines())) <= max(width, 4 + 2 + widest)
+
+
+if __name__ == "__main__":
+    for one in CASES:
+        (GOLDEN / f"{one}.txt").write_text(written(one), "utf-8")
