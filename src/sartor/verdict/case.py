@@ -1,4 +1,4 @@
-"""`Case`: the evidence of one target and what else is known, as the rules of findings ask for it."""
+"""`Case`: the evidence of one target and what else is known, as rules of findings ask for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -27,6 +28,19 @@ Outcome = Finding | NotRead
 """What a rule says: a finding, or what it could not check and why."""
 
 TORCH = "torch"
+IN_PYTHON = re.compile(r"(?:^|/)python(3\.\d{1,3})/")
+FOR_PYTHON = re.compile(r"cp(3)(\d{1,3})t?")
+LINUX = {
+    "extra": "",
+    "implementation_name": "cpython",
+    "os_name": "posix",
+    "platform_python_implementation": "CPython",
+    "platform_release": "",
+    "platform_system": "Linux",
+    "platform_version": "",
+    "sys_platform": "linux",
+}
+"""Markers that are the same wherever the packages that are judged here run."""
 SHOWN = 3
 """How many names a text shows before it counts the rest."""
 
@@ -71,7 +85,7 @@ class Case:
 
     @cached_property
     def libraries(self) -> list[Library]:
-        """The shared libraries that are ELF files; device code in files of its own needs nothing."""
+        """The libraries that are ELF files; device code in files of its own needs nothing."""
         return [library for library in self.evidence.libraries if library.kind == "elf"]
 
     @cached_property
@@ -122,6 +136,58 @@ class Case:
         facts = facts_about(package.name) if package else None
         rows = facts.alternatives if facts else []
         return next((r for r in rows if any(matches(library.path, g) for g in r.libraries)), None)
+
+    @cached_property
+    def pythons(self) -> set[str]:
+        """The Pythons (``3.12``) that the target is for: as told, by its paths, by its modules."""
+        if self.python:
+            return {self.python}
+        paths = (IN_PYTHON.search(package.path) for package in self.packages)
+        if of_paths := {match[1] for match in paths if match}:
+            return of_paths
+        tags = (FOR_PYTHON.fullmatch(library.python or "") for library in self.libraries)
+        return {f"{match[1]}.{match[2]}" for match in tags if match}
+
+    @cached_property
+    def markers(self) -> dict[str, str] | None:
+        """What environment markers are held against; None where Python or machine is not known."""
+        machines = {library.machine for library in self.libraries if library.machine}
+        if len(self.pythons) != 1 or len(machines) != 1:
+            return None
+        (python,) = self.pythons
+        return {
+            **LINUX,
+            "python_version": python,
+            "python_full_version": f"{python}.0",
+            "implementation_version": f"{python}.0",
+            "platform_machine": machines.pop(),
+        }
+
+    def applies(self, requirement: Requirement) -> bool | None:
+        """Whether a requirement's marker holds in this environment; None where it is not known."""
+        if requirement.marker is None:
+            return True
+        if self.markers is None:
+            return None
+        try:
+            return requirement.marker.evaluate(self.markers)
+        except (ValueError, UndefinedComparison, UndefinedEnvironmentName):
+            return None
+
+    def system_has(self, soname: str) -> Lookup:
+        """Whether the system has a library, by its list of libraries or by looking."""
+        known = self.host.libraries if self.host else {}
+        if soname in known:
+            return "found" if known[soname] else "missing"
+        return self.find_library(soname)
+
+
+def satisfied(requirement: Requirement, version: str) -> bool | None:
+    """Whether a version is one that the requirement allows; None where it is no version."""
+    try:
+        return requirement.specifier.contains(version, prereleases=True)
+    except ValueError:  # `InvalidVersion`, or a number of more digits than Python reads
+        return None
 
 
 def requirements(package: Package) -> list[Requirement]:
