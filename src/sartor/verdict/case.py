@@ -62,8 +62,7 @@ class Case:
     """What the rules judge.
 
     ``find_library`` says whether the system that the target is for has a soname. ``symbols`` are
-    libraries by soname or file name that can be asked what they define: PyTorch's and, for those
-    that lean on one another, the others of the target. ``python`` is the environment's
+    libraries by path that can be asked what they define: those of `symbols_wanted`. ``python`` is the environment's
     (``3.12``); None: taken from the paths, or not known.
     """
 
@@ -120,11 +119,16 @@ class Case:
 
     @cached_property
     def groups(self) -> list[tuple[Package | None, list[Library]]]:
-        """Every package (and None) that has libraries, with them, in the order of the libraries."""
+        """Every package that has libraries, with them, in the order of the libraries.
+
+        None stands for those of no package; in an image they are the system's, and left out.
+        """
         found: dict[str | None, list[Library]] = defaultdict(list)
         owner: dict[str | None, Package | None] = {}
         for library in self.libraries:
             package = self.owners.get(library.path)
+            if package is None and self.evidence.kind == "image":
+                continue
             key = package.path if package else None
             owner[key] = package
             found[key].append(library)
@@ -175,11 +179,36 @@ class Case:
             return None
 
     def system_has(self, soname: str) -> Lookup:
-        """Whether the system has a library, by its list of libraries or by looking."""
+        """Whether the system has a library: by the host's list, or by looking.
+
+        An image has its system inside, where it was looked for already.
+        """
+        if self.evidence.kind == "image":
+            return "missing"
         known = self.host.libraries if self.host else {}
         if soname in known:
             return "found" if known[soname] else "missing"
         return self.find_library(soname)
+
+
+def symbols_wanted(libraries: Iterable[Library]) -> list[str]:
+    """The paths of the libraries whose symbols the rules ask for, PyTorch's first.
+
+    They are PyTorch's own, and those that its extensions need besides.
+    """
+    every = [library for library in libraries if library.kind == "elf"]
+    needed = {s for library in every if library.torch_symbols for s in library.needed}
+    torchs = [library.path for library in every if is_torchs(library)]
+    if not torchs:
+        return []
+    others = (lib for lib in every if {lib.soname, posixpath.basename(lib.path)} & needed)
+    return list(dict.fromkeys([*torchs, *(library.path for library in others)]))
+
+
+def is_torchs(library: Library) -> bool:
+    """Whether a library is one of PyTorch's own."""
+    row = provider_of(library.soname or posixpath.basename(library.path))
+    return row is not None and TORCH in row.distributions
 
 
 def satisfied(requirement: Requirement, version: str) -> bool | None:

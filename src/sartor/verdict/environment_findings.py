@@ -11,10 +11,11 @@ from packaging.utils import canonicalize_name
 
 from sartor.artifact.model import NotRead
 from sartor.artifact.source import Invalid
-from sartor.facts.linking import cuda_major, provider_of
+from sartor.facts.linking import cuda_major
 from sartor.facts.packages import facts_about
 from sartor.verdict.case import (
     TORCH,
+    is_torchs,
     linked_majors,
     listed,
     needs_torch,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
     from sartor.artifact.model import Library, Package
-    from sartor.verdict.case import Case, Outcome, SymbolProvider
+    from sartor.verdict.case import Case, Outcome
 
 CUDA_STACK = re.compile(r"torch|triton|cuda-toolkit|nvidia-.+")
 """Requirements without which libraries do not load or kernels are not compiled."""
@@ -41,7 +42,7 @@ def mixed_cuda_majors(case: Case) -> Iterator[Finding]:
     one process through PyTorch.
     """
     by_major: dict[int, list[Library]] = defaultdict(list)
-    for library in case.libraries:
+    for library in (library for _, libraries in case.groups for library in libraries):
         for major in linked_majors(library):
             if case.alternatives(library) is None:
                 by_major[major].append(library)
@@ -112,7 +113,7 @@ def torch_abi(case: Case) -> Iterator[Outcome]:
     installed = [library for library in case.libraries if is_torchs(library)]
     if not installed:
         return
-    unread = [lib for lib in installed if symbols_of(case, lib) is None]
+    unread = [lib for lib in installed if lib.path not in case.symbols]
     for package, libraries in case.groups:
         lacking: dict[str, list[str]] = {}
         for library in libraries:
@@ -135,18 +136,6 @@ def torch_abi(case: Case) -> Iterator[Outcome]:
                 lacking[library.path] = missing
         if lacking:
             yield _broken(case, package, torch, lacking)
-
-
-def is_torchs(library: Library) -> bool:
-    """Whether a library is one of PyTorch's own."""
-    row = provider_of(library.soname or posixpath.basename(library.path))
-    return row is not None and TORCH in row.distributions
-
-
-def symbols_of(case: Case, library: Library) -> SymbolProvider | None:
-    """What can be asked which symbols a library defines."""
-    names = (library.soname, posixpath.basename(library.path), library.path)
-    return next((case.symbols[name] for name in names if name and name in case.symbols), None)
 
 
 def undefined(case: Case, library: Library) -> list[str]:

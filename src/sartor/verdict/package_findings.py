@@ -280,7 +280,7 @@ def other_device_code(case: Case) -> Iterator[Finding]:
 
 
 def no_device_code(case: Case) -> Iterator[Finding]:
-    """A package for CUDA holds no device code: it compiles when it runs, or is for nothing: a note."""
+    """A package for CUDA holds no device code, because it compiles when it runs or whyever: note."""
     for package, libraries in case.groups:
         if package is None or provider_distribution(package.name):
             continue
