@@ -62,8 +62,8 @@ class Case:
     """What the rules judge.
 
     ``find_library`` says whether the system that the target is for has a soname. ``symbols`` are
-    libraries by path that can be asked what they define: those of `symbols_wanted`. ``python`` is the environment's
-    (``3.12``); None: taken from the paths, or not known.
+    libraries by path that can be asked what they define: those of `symbols_wanted`. ``python`` is
+    the environment's (``3.12``); None: taken from the paths, or not known.
     """
 
     evidence: Evidence
@@ -143,14 +143,15 @@ class Case:
 
     @cached_property
     def pythons(self) -> set[str]:
-        """The Pythons (``3.12``) that the target is for: as told, by its paths, by its modules."""
+        """The Pythons (``3.12``) that it is for: as told, by its paths, modules, wheels' tags."""
         if self.python:
             return {self.python}
         paths = (IN_PYTHON.search(package.path) for package in self.packages)
         if of_paths := {match[1] for match in paths if match}:
             return of_paths
-        tags = (FOR_PYTHON.fullmatch(library.python or "") for library in self.libraries)
-        return {f"{match[1]}.{match[2]}" for match in tags if match}
+        modules = {library.python or "" for library in self.libraries}
+        wheels = {tag.split("-")[1] for p in self.packages for tag in p.tags if tag.count("-") == 2}
+        return _pythons_of(modules) or _pythons_of(wheels)
 
     @cached_property
     def markers(self) -> dict[str, str] | None:
@@ -189,6 +190,11 @@ class Case:
         if soname in known:
             return "found" if known[soname] else "missing"
         return self.find_library(soname)
+
+
+def _pythons_of(tags: Iterable[str]) -> set[str]:
+    found = (FOR_PYTHON.fullmatch(tag) for tag in tags)
+    return {f"{match[1]}.{match[2]}" for match in found if match}
 
 
 def symbols_wanted(libraries: Iterable[Library]) -> list[str]:
@@ -258,6 +264,25 @@ def listed(names: Iterable[str]) -> str:
     every = list(dict.fromkeys(names))
     shown = ", ".join(f"`{name}`" for name in every[:SHOWN])
     return f"{shown} and {len(every) - SHOWN} more" if len(every) > SHOWN else shown
+
+
+def joined(words: Iterable[str], last: str = "and") -> str:
+    """Words in backticks, all of them: ```a`, `b` and `c```."""
+    *most, end = [f"`{word}`" for word in words]
+    return f"{', '.join(most)} {last} {end}" if most else end
+
+
+def with_verb(libraries: Iterable[Library], one: str, several: str) -> str:
+    """The files' names of one library or several, and the verb's form that goes with them."""
+    names = list(dict.fromkeys(posixpath.basename(library.path) for library in libraries))
+    return f"{listed(names)} {one if len(names) == 1 else several}"
+
+
+def and_more(count: int) -> str:
+    """Words for ``count`` libraries that are not named; none for none."""
+    if not count:
+        return ""
+    return " (and 1 more library)" if count == 1 else f" (and {count} more libraries)"
 
 
 def numbers(version: str) -> tuple[int, ...]:

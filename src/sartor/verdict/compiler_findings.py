@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from sartor.artifact.metadata import within_versions
 from sartor.facts.linking import compilers, is_form_of
 from sartor.facts.packages import facts_about
-from sartor.verdict.case import required_names, titled
+from sartor.verdict.case import joined, required_names, titled
 from sartor.verdict.dispatch import owns
 from sartor.verdict.model import Finding
 
@@ -30,11 +30,11 @@ def runtime_compiler(case: Case) -> Iterator[Finding]:
         by_state: dict[There, list[str]] = {}
         for row in compiler_rows(case, package):
             state, lacking = judged(case, package, row)
-            wanted = " and ".join(f"`{name}`" for name in row.compilers)
-            either = " or ".join(f"`{name}`" for name in row.any_of)
-            text = f"with {' and '.join(filter(None, [wanted, either]))} {row.when}"
-            missing = f" ({', '.join(f'`{name}`' for name in lacking)} is not there)"
-            by_state.setdefault(state, []).append(text + (missing if lacking else ""))
+            wanted = joined(row.compilers) if row.compilers else ""
+            either = joined(row.any_of, "or") if row.any_of else ""
+            missing = f" (not there: {joined(lacking)})" if lacking else ""
+            text = f"with {' and '.join(filter(None, [wanted, either]))} {row.when}{missing}"
+            by_state.setdefault(state, []).append(text)
         for state in WORST:
             if state in by_state:
                 yield _finding(package, state, by_state[state])

@@ -15,6 +15,7 @@ from sartor.facts.linking import cuda_major
 from sartor.facts.packages import facts_about
 from sartor.verdict.case import (
     TORCH,
+    and_more,
     is_torchs,
     linked_majors,
     listed,
@@ -150,7 +151,7 @@ def _broken(
     path = max(lacking, key=lambda key: len(lacking[key]))
     missing = lacking[path]
     count = "1 symbol" if len(missing) == 1 else f"{len(missing)} symbols"
-    more = f" (and {len(lacking) - 1} more libraries)" if len(lacking) > 1 else ""
+    more = and_more(len(lacking) - 1)
     version = torch.version if torch else "here"
     return Finding(
         code="torch-abi",

@@ -20,7 +20,16 @@ from sartor.facts.linking import (
 )
 from sartor.facts.packages import facts_about
 from sartor.plan.remedies import distribution
-from sartor.verdict.case import linked_majors, listed, numbers, required_names, titled
+from sartor.verdict.case import (
+    and_more,
+    joined,
+    linked_majors,
+    listed,
+    numbers,
+    required_names,
+    titled,
+    with_verb,
+)
 from sartor.verdict.model import Finding
 
 if TYPE_CHECKING:
@@ -34,7 +43,6 @@ if TYPE_CHECKING:
 
 PLATFORM = re.compile(r"manylinux(?:_(?P<glibc>\d{1,3}_\d{1,3})|\d{1,4})_\w+")
 CUDA_FORM = re.compile(r"nvidia-[a-z0-9-]+-cu(?P<major>\d{1,3})")
-SEVERITY: dict[Lookup, Severity] = {"missing": "error", "unknown": "warning", "found": "note"}
 
 
 def library_not_provided(case: Case) -> Iterator[Finding]:
@@ -47,13 +55,11 @@ def library_not_provided(case: Case) -> Iterator[Finding]:
         for library in _loaded(case, package, libraries):
             for soname in _not_provided(case, package, library):
                 wanted[soname].append(library)
-        by_provider: dict[str | None, list[str]] = defaultdict(list)
+        together: dict[str, list[str]] = defaultdict(list)
         for soname in sorted(wanted):
-            row = provider_of(soname)
-            by_provider[row.distributions[0] if row else f":{soname}"].append(soname)
-        for sonames in by_provider.values():
-            users = [library for soname in sonames for library in wanted[soname]]
-            yield from _unprovided(case, package, sonames, users)
+            together["" if provider_of(soname) else soname].append(soname)
+        for sonames in together.values():
+            yield from _unprovided(case, package, {name: wanted[name] for name in sonames})
 
 
 def _loaded(case: Case, package: Package | None, libraries: list[Library]) -> list[Library]:
@@ -90,26 +96,32 @@ def _declared(case: Case, package: Package | None, row: ProviderFact | None) -> 
 
 
 def _unprovided(
-    case: Case, package: Package | None, sonames: list[str], users: list[Library]
+    case: Case, package: Package | None, wanted: dict[str, list[Library]]
 ) -> Iterator[Finding]:
-    row = provider_of(sonames[0])
-    has: dict[str, Lookup] = {soname: case.system_has(soname) for soname in sonames}
-    lacking = [soname for soname in sonames if has[soname] != "found"]
+    """One finding for sonames that packages hold, or for one that none is known to hold."""
+    has: dict[str, Lookup] = {soname: case.system_has(soname) for soname in wanted}
+    lacking = [soname for soname in wanted if has[soname] != "found"]
     if not lacking:
         return
-    sure = all(has[soname] == "missing" for soname in lacking) and (row is None or case.installed)
-    where = "nothing in this environment" if case.installed else "no package that it requires"
-    system = "the system does not have it" if sure else "not every system has it"
-    if row:
-        remedy = f"`{row.distributions[0]}` holds it: install the version it was built for."
+    users = [library for soname in lacking for library in wanted[soname]]
+    rows = [row for soname in lacking if (row := provider_of(soname))]
+    sure = all(has[soname] == "missing" for soname in lacking) and (case.installed or not rows)
+    which = f"{listed(lacking)}, which" if len(lacking) == 1 else f"{listed(lacking)}:"
+    where = "no package here" if case.installed else "no package that it requires"
+    them = "it" if len(lacking) == 1 else "them"
+    system = "the system does not either" if sure else "not every system does"
+    if rows:
+        holders = joined(dict.fromkeys(row.distributions[0] for row in rows))
+        remedy = f"{holders} would: install what it was built for."
     else:
-        remedy = f"Without it the import fails; {_install(lacking[0], case.host)}."
+        remedy = f"Without {them} it does not load; {_install(lacking[0], case.host)}."
     yield Finding(
         code="library-not-provided",
         severity="error" if sure else "warning",
         text=(
-            f"{titled(package)}: {listed(_names(users))} needs {listed(lacking)}, which {where}"
-            f" provides, and {system}. {remedy}"
+            f"{titled(package)}: {with_verb(users, 'needs', 'need')} {which} {where}"
+            f" brings {them if which.endswith(':') else ''}".rstrip()
+            + f", and {system}. {remedy}"
         ),
         path=users[0].path,
     )
@@ -127,10 +139,6 @@ def _install(soname: str, host: Host | None) -> str:
     return f"as root: `{of.install} {row.packages.get(of.id, soname)}`"
 
 
-def _names(libraries: list[Library]) -> list[str]:
-    return [posixpath.basename(library.path) for library in libraries]
-
-
 def glibc_tag(case: Case) -> Iterator[Finding]:
     """The platform tag promises an older system than a library needs: error, warning or note by the
     host.
@@ -144,7 +152,7 @@ def glibc_tag(case: Case) -> Iterator[Finding]:
         if not beyond:
             continue
         path = max(beyond, key=lambda key: numbers(case.by_path[key].glibc or ""))
-        more = f" (and {len(beyond) - 1} more libraries)" if len(beyond) > 1 else ""
+        more = and_more(len(beyond) - 1)
         yield Finding(
             code="glibc-tag",
             severity=_by_glibc(case, path),
@@ -272,7 +280,7 @@ def other_device_code(case: Case) -> Iterator[Finding]:
             code="other-device-code",
             severity="note",
             text=(
-                f"{titled(package)}: {listed(_names(holders))} holds device code that is not"
+                f"{titled(package)}: {with_verb(holders, 'holds', 'hold')} device code that is not"
                 f" NVIDIA's ({listed(kinds)}). It was not read; no verdict speaks of it."
             ),
             path=holders[0].path,
@@ -280,23 +288,24 @@ def other_device_code(case: Case) -> Iterator[Finding]:
 
 
 def no_device_code(case: Case) -> Iterator[Finding]:
-    """A package for CUDA holds no device code, because it compiles when it runs or whyever: note."""
+    """A package for CUDA holds no device code, as one that compiles when it runs: a note."""
     for package, libraries in case.groups:
         if package is None or provider_distribution(package.name):
             continue
+        if any(library.not_read for library in libraries):
+            continue
+        bare = [lib for lib in libraries if not lib.images and linked_majors(lib)]
+        none = not any(library.images for library in libraries)
         about = facts_about(package.name)
-        bare = [library for library in libraries if not library.images and linked_majors(library)]
-        compiles = bool(about and about.compiler)
-        if bare and compiles:
-            meaning = "its kernels are compiled at run time, or are in other libraries"
-            text = f"{listed(_names(bare))} is linked to CUDA and holds no device code: {meaning}."
-        elif _for_cuda(package) and not any(library.images for library in libraries):
-            text = "is a build for CUDA and none of its libraries holds device code."
+        compiling = [lib for lib in bare if none or lib.compilers] if about else []
+        if about and about.compiler and compiling:
+            holders, meaning = compiling, "It compiles its kernels when it runs."
+        elif none and _for_cuda(package):
+            holders, meaning = bare or libraries, "Its kernels are elsewhere, if it has any."
         else:
             continue
-        path = (bare or libraries)[0].path
-        text = f"{titled(package)}: {text}" if bare and compiles else f"{titled(package)} {text}"
-        yield Finding(code="no-device-code", severity="note", text=text, path=path)
+        text = f"{titled(package)}: {with_verb(holders, 'holds', 'hold')} no device code. {meaning}"
+        yield Finding(code="no-device-code", severity="note", text=text, path=holders[0].path)
 
 
 def provider_distribution(name: str) -> bool:
