@@ -7,6 +7,7 @@ seconds over what a hostile file may hold.
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import posixpath
 import re
@@ -16,13 +17,16 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import msgspec
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from sartor.artifact.model import NotRead, Package
 from sartor.artifact.source import FileSource, Invalid
+from sartor.facts.packages import facts_about
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 MOST_METADATA = 16 << 20
@@ -77,10 +81,13 @@ def read_package(
     if metadata is None:
         notes.append(NotRead(path, "there is no METADATA in it"))
     name, version = identity(path, fields, notes)
+    globs = recorded_globs(record or b"", name)
     package = Package(
         name=name,
         version=version,
         path=path,
+        fact_files=globs,
+        compilers=named_compilers(name, version, globs),
         tags=written_tags(wheel, path, notes),
         file_tags=file_tags(file_name, notes) if file_name else [],
         requires=fields.get("requires-dist", []),
@@ -117,7 +124,7 @@ def headers(data: bytes, path: str, notes: list[NotRead]) -> dict[str, list[str]
 
 
 def identity(path: str, fields: dict[str, list[str]], notes: list[NotRead]) -> tuple[str, str]:
-    """Name (normalised) and version: the first that are declared, else those in the folder's name."""
+    """Name (normalised) and version: the first declared, else those in the folder's name."""
     stem = posixpath.basename(path).removesuffix(".dist-info").removesuffix(".egg-info")
     in_folder = dict(zip(("name", "version"), stem.split("-"), strict=False))
     values = []
@@ -172,10 +179,7 @@ def recorded_libraries(record: bytes | None, path: str, notes: list[NotRead]) ->
         return []
     root = posixpath.dirname(path)
     found: dict[str, None] = {}
-    for raw in io.BytesIO(record[:MOST_RECORD]):
-        if b".so" not in raw and b"bin" not in raw:
-            continue
-        listed = recorded_path(raw.decode("utf-8", "surrogateescape"))
+    for listed in recorded(record):
         if not is_library(listed):
             continue
         if len(found) == MOST_LIBRARIES:
@@ -184,6 +188,48 @@ def recorded_libraries(record: bytes | None, path: str, notes: list[NotRead]) ->
         if inside := within(root, listed):
             found[inside] = None
     return list(found)
+
+
+def recorded(record: bytes) -> Iterator[str]:
+    """The paths of a ``RECORD``, as it writes them."""
+    for raw in io.BytesIO(record[:MOST_RECORD]):
+        yield recorded_path(raw.decode("utf-8", "surrogateescape"))
+
+
+def recorded_globs(record: bytes, distribution: str) -> list[str]:
+    """The globs by which facts tell builds of a distribution apart and which its files match."""
+    about = facts_about(distribution)
+    wanted = {glob for row in (about.compiler if about else ()) for glob in row.files}
+    if not wanted:
+        return []
+    patterns = {glob: re.compile(fnmatch.translate(glob)) for glob in wanted}
+    found: set[str] = set()
+    for listed in recorded(record):
+        found |= {glob for glob in wanted - found if patterns[glob].match(listed[:MOST_PATH])}
+    return sorted(found)
+
+
+def named_compilers(distribution: str, version: str, globs: list[str]) -> list[str]:
+    """The compilers that facts name for a package with files of ``globs``, sorted."""
+    about = facts_about(distribution)
+    return sorted(
+        {
+            name
+            for row in (about.compiler if about else ())
+            if (not row.distributions or distribution in row.distributions)
+            and within_versions(row.versions, version)
+            and (not row.files or set(row.files) & set(globs))
+            for name in (*row.compilers, *row.any_of)
+        }
+    )
+
+
+def within_versions(specifier: str, version: str) -> bool:
+    """Whether a version, pre-releases too, is one that a fact speaks of; never what is none."""
+    try:
+        return SpecifierSet(specifier).contains(version, prereleases=True)
+    except ValueError:  # `InvalidVersion`, or a number of more digits than Python reads
+        return False
 
 
 def recorded_path(line: str) -> str:
@@ -229,7 +275,11 @@ def site_packages(folder: Path, prefix: str = "") -> tuple[list[Package], list[N
 def read_dist_info(folder: Path, path: str) -> Reading:
     """The package of a ``.dist-info`` folder on disk; raises nothing."""
     texts, notes = [], []
-    for name, most in (("METADATA", MOST_METADATA), ("WHEEL", MOST_METADATA), ("RECORD", MOST_RECORD)):
+    for name, most in (
+        ("METADATA", MOST_METADATA),
+        ("WHEEL", MOST_METADATA),
+        ("RECORD", MOST_RECORD),
+    ):
         text, unread = bounded(folder / name, posixpath.join(path, name), most)
         texts.append(text)
         notes += unread
@@ -245,9 +295,7 @@ def read_egg_info(path: str, pkg_info: bytes | None) -> Reading:
     return Reading(Package(name=name, version=version, path=path), notes)
 
 
-def bounded(
-    file: Path, path: str, most: int = MOST_METADATA
-) -> tuple[bytes | None, list[NotRead]]:
+def bounded(file: Path, path: str, most: int = MOST_METADATA) -> tuple[bytes | None, list[NotRead]]:
     """The first ``most`` bytes of a file; None where it is not there, or not a file, or refused."""
     try:
         if not stat.S_ISREG(file.stat().st_mode):  # a pipe would never end

@@ -100,7 +100,8 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
     ``tags`` come from its ``WHEEL`` file, ``file_tags`` from the wheel's name. ``requires`` are
     the ``Requires-Dist`` lines. ``libraries`` are the paths of the libraries that are its own.
-    ``compilers`` are what its Python code compiles with at run time (``triton``, ``nvcc``).
+    ``compilers`` are what its Python code compiles with at run time (``triton``, ``nvcc``);
+    ``fact_files`` are the globs of `facts/packages` that files of its ``RECORD`` match.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     requires_python: str | None = None
     libraries: list[str] = []
     compilers: list[str] = []
+    fact_files: list[str] = []
 
 
 class Evidence(

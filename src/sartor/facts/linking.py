@@ -10,7 +10,9 @@ from typing import Literal
 from sartor.facts import Fact, read_table
 
 FILE = "linking.toml"
-SONAME = re.compile(r"lib(?P<stem>[\w+-]+?)(?:[.-][0-9a-f]{8})?\.so(?:\.(?P<major>\d{1,6})(?:\.[\w.]*)?)?")
+SONAME = re.compile(
+    r"lib(?P<stem>[\w+-]+?)(?:[.-][0-9a-f]{8})?\.so(?:\.(?P<major>\d{1,6})(?:\.[\w.]*)?)?"
+)
 """auditwheel writes a hash of eight digits into the names of what it copies into a wheel."""
 
 
@@ -43,27 +45,26 @@ class ProviderFact(Fact, frozen=True):
     numbered: bool = False
 
 
-class PreloadFact(Fact, frozen=True):
-    """What importing a distribution loads: its ``libraries``, and those of ``stems`` in ``folders``."""
-
-    distribution: str
-    libraries: list[str]
-    stems: list[str]
-    folders: list[str]
-
-
 class CompilerSourceFact(Fact, frozen=True):
     """Where a compiler comes from that packages use at run time.
 
     A distribution of ``distributions`` brings it (or one of ``through`` does), or the host has it:
     the list ``host`` of a `Host` holds something, one of ``programs`` where they are named.
+    ``wants`` are other compilers that it starts in turn.
     """
 
     name: str
-    distributions: list[str]
-    host: Literal["cuda_toolkits", "compilers"]
+    distributions: list[str] = []
+    host: Literal["cuda_toolkits", "compilers"] | None = None
     through: list[str] = []
     programs: list[str] = []
+    wants: list[str] = []
+
+
+class OptionalFact(Fact, frozen=True):
+    """Libraries (globs) that others load only where their needs are met."""
+
+    libraries: list[str]
 
 
 @cache
@@ -75,13 +76,17 @@ def policies() -> tuple[PolicyFact, ...]:
 @cache
 def system_sonames() -> frozenset[str]:
     """What a system with glibc has by the policies of manylinux."""
-    return frozenset(name for row in read_table(FILE, "system", SonamesFact) for name in row.sonames)
+    return frozenset(
+        name for row in read_table(FILE, "system", SonamesFact) for name in row.sonames
+    )
 
 
 @cache
 def driver_sonames() -> frozenset[str]:
     """What the GPU's driver brings."""
-    return frozenset(name for row in read_table(FILE, "driver", SonamesFact) for name in row.sonames)
+    return frozenset(
+        name for row in read_table(FILE, "driver", SonamesFact) for name in row.sonames
+    )
 
 
 @cache
@@ -91,15 +96,16 @@ def providers() -> tuple[ProviderFact, ...]:
 
 
 @cache
-def preloads() -> tuple[PreloadFact, ...]:
-    """What importing a distribution loads."""
-    return read_table(FILE, "preload", PreloadFact)
-
-
-@cache
 def compilers() -> tuple[CompilerSourceFact, ...]:
     """The compilers that packages use at run time."""
     return read_table(FILE, "compiler", CompilerSourceFact)
+
+
+@cache
+def optional_globs() -> frozenset[str]:
+    """Libraries that others do without."""
+    rows = read_table(FILE, "optional", OptionalFact)
+    return frozenset(glob for row in rows for glob in row.libraries)
 
 
 def parse_soname(soname: str) -> tuple[str, int | None] | None:
@@ -122,7 +128,9 @@ def cuda_major(soname: str) -> int | None:
 
 def is_form_of(distribution: str, base: str) -> bool:
     """Whether ``distribution`` is ``base`` or its form for one CUDA major (``-cu12``)."""
-    return distribution == base or re.fullmatch(re.escape(base) + r"-cu\d+", distribution) is not None
+    return (
+        distribution == base or re.fullmatch(re.escape(base) + r"-cu\d+", distribution) is not None
+    )
 
 
 def matches(path: str, pattern: str) -> bool:

@@ -1,4 +1,4 @@
-"""`Case`: the evidence of one target and what else is known, as the rules of findings ask for it."""
+"""`Case`: the evidence of one target and what else is known, as rules of findings ask for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -27,6 +28,19 @@ Outcome = Finding | NotRead
 """What a rule says: a finding, or what it could not check and why."""
 
 TORCH = "torch"
+IN_PYTHON = re.compile(r"(?:^|/)python(3\.\d{1,3})/")
+FOR_PYTHON = re.compile(r"cp(3)(\d{1,3})t?")
+LINUX = {
+    "extra": "",
+    "implementation_name": "cpython",
+    "os_name": "posix",
+    "platform_python_implementation": "CPython",
+    "platform_release": "",
+    "platform_system": "Linux",
+    "platform_version": "",
+    "sys_platform": "linux",
+}
+"""Markers that are the same wherever the packages that are judged here run."""
 SHOWN = 3
 """How many names a text shows before it counts the rest."""
 
@@ -48,9 +62,8 @@ class Case:
     """What the rules judge.
 
     ``find_library`` says whether the system that the target is for has a soname. ``symbols`` are
-    libraries by soname or file name that can be asked what they define: PyTorch's and, for those
-    that lean on one another, the others of the target. ``python`` is the environment's
-    (``3.12``); None: taken from the paths, or not known.
+    libraries by path that can be asked what they define: those of `symbols_wanted`. ``python`` is
+    the environment's (``3.12``); None: taken from the paths, or not known.
     """
 
     evidence: Evidence
@@ -71,7 +84,7 @@ class Case:
 
     @cached_property
     def libraries(self) -> list[Library]:
-        """The shared libraries that are ELF files; device code in files of its own needs nothing."""
+        """The libraries that are ELF files; device code in files of its own needs nothing."""
         return [library for library in self.evidence.libraries if library.kind == "elf"]
 
     @cached_property
@@ -106,11 +119,16 @@ class Case:
 
     @cached_property
     def groups(self) -> list[tuple[Package | None, list[Library]]]:
-        """Every package (and None) that has libraries, with them, in the order of the libraries."""
+        """Every package that has libraries, with them, in the order of the libraries.
+
+        None stands for those of no package; in an image they are the system's, and left out.
+        """
         found: dict[str | None, list[Library]] = defaultdict(list)
         owner: dict[str | None, Package | None] = {}
         for library in self.libraries:
             package = self.owners.get(library.path)
+            if package is None and self.evidence.kind == "image":
+                continue
             key = package.path if package else None
             owner[key] = package
             found[key].append(library)
@@ -122,6 +140,89 @@ class Case:
         facts = facts_about(package.name) if package else None
         rows = facts.alternatives if facts else []
         return next((r for r in rows if any(matches(library.path, g) for g in r.libraries)), None)
+
+    @cached_property
+    def pythons(self) -> set[str]:
+        """The Pythons (``3.12``) that it is for: as told, by its paths, modules, wheels' tags."""
+        if self.python:
+            return {self.python}
+        paths = (IN_PYTHON.search(package.path) for package in self.packages)
+        if of_paths := {match[1] for match in paths if match}:
+            return of_paths
+        modules = {library.python or "" for library in self.libraries}
+        wheels = {tag.split("-")[1] for p in self.packages for tag in p.tags if tag.count("-") == 2}
+        return _pythons_of(modules) or _pythons_of(wheels)
+
+    @cached_property
+    def markers(self) -> dict[str, str] | None:
+        """What environment markers are held against; None where Python or machine is not known."""
+        machines = {library.machine for library in self.libraries if library.machine}
+        if len(self.pythons) != 1 or len(machines) != 1:
+            return None
+        (python,) = self.pythons
+        return {
+            **LINUX,
+            "python_version": python,
+            "python_full_version": f"{python}.0",
+            "implementation_version": f"{python}.0",
+            "platform_machine": machines.pop(),
+        }
+
+    def applies(self, requirement: Requirement) -> bool | None:
+        """Whether a requirement's marker holds in this environment; None where it is not known."""
+        if requirement.marker is None:
+            return True
+        if self.markers is None:
+            return None
+        try:
+            return requirement.marker.evaluate(self.markers)
+        except (ValueError, UndefinedComparison, UndefinedEnvironmentName):
+            return None
+
+    def system_has(self, soname: str) -> Lookup:
+        """Whether the system has a library: by the host's list, or by looking.
+
+        An image has its system inside, where it was looked for already.
+        """
+        if self.evidence.kind == "image":
+            return "missing"
+        known = self.host.libraries if self.host else {}
+        if soname in known:
+            return "found" if known[soname] else "missing"
+        return self.find_library(soname)
+
+
+def _pythons_of(tags: Iterable[str]) -> set[str]:
+    found = (FOR_PYTHON.fullmatch(tag) for tag in tags)
+    return {f"{match[1]}.{match[2]}" for match in found if match}
+
+
+def symbols_wanted(libraries: Iterable[Library]) -> list[str]:
+    """The paths of the libraries whose symbols the rules ask for, PyTorch's first.
+
+    They are PyTorch's own, and those that its extensions need besides.
+    """
+    every = [library for library in libraries if library.kind == "elf"]
+    needed = {s for library in every if library.torch_symbols for s in library.needed}
+    torchs = [library.path for library in every if is_torchs(library)]
+    if not torchs:
+        return []
+    others = (lib for lib in every if {lib.soname, posixpath.basename(lib.path)} & needed)
+    return list(dict.fromkeys([*torchs, *(library.path for library in others)]))
+
+
+def is_torchs(library: Library) -> bool:
+    """Whether a library is one of PyTorch's own."""
+    row = provider_of(library.soname or posixpath.basename(library.path))
+    return row is not None and TORCH in row.distributions
+
+
+def satisfied(requirement: Requirement, version: str) -> bool | None:
+    """Whether a version is one that the requirement allows; None where it is no version."""
+    try:
+        return requirement.specifier.contains(version, prereleases=True)
+    except ValueError:  # `InvalidVersion`, or a number of more digits than Python reads
+        return None
 
 
 def requirements(package: Package) -> list[Requirement]:
@@ -163,6 +264,25 @@ def listed(names: Iterable[str]) -> str:
     every = list(dict.fromkeys(names))
     shown = ", ".join(f"`{name}`" for name in every[:SHOWN])
     return f"{shown} and {len(every) - SHOWN} more" if len(every) > SHOWN else shown
+
+
+def joined(words: Iterable[str], last: str = "and") -> str:
+    """Words in backticks, all of them: ```a`, `b` and `c```."""
+    *most, end = [f"`{word}`" for word in words]
+    return f"{', '.join(most)} {last} {end}" if most else end
+
+
+def with_verb(libraries: Iterable[Library], one: str, several: str) -> str:
+    """The files' names of one library or several, and the verb's form that goes with them."""
+    names = list(dict.fromkeys(posixpath.basename(library.path) for library in libraries))
+    return f"{listed(names)} {one if len(names) == 1 else several}"
+
+
+def and_more(count: int) -> str:
+    """Words for ``count`` libraries that are not named; none for none."""
+    if not count:
+        return ""
+    return " (and 1 more library)" if count == 1 else f" (and {count} more libraries)"
 
 
 def numbers(version: str) -> tuple[int, ...]:

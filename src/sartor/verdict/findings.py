@@ -1,0 +1,73 @@
+"""What is wrong with a target, or worth knowing: one function for each rule, of a `Case` alone.
+
+A rule's code is its function's name, and the first line of its docstring what the documents say;
+one more rule is one more function in `RULES`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from sartor.artifact.defined import symbol_tables
+from sartor.verdict import compiler_findings, environment_findings, package_findings
+from sartor.verdict.case import Case, Outcome, symbols_wanted
+from sartor.verdict.model import Finding
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sartor.artifact.model import Evidence, NotRead
+    from sartor.host.model import Host
+
+Rule = Callable[[Case], Iterable[Outcome]]
+
+RULES: tuple[Rule, ...] = (
+    package_findings.library_not_provided,
+    environment_findings.mixed_cuda_majors,
+    environment_findings.torch_abi,
+    environment_findings.torch_pin,
+    package_findings.glibc_tag,
+    package_findings.abi3_module,
+    package_findings.cuda_major_pins,
+    environment_findings.dependency_missing,
+    compiler_findings.runtime_compiler,
+    package_findings.other_device_code,
+    package_findings.no_device_code,
+)
+
+SEVERITIES = ("error", "warning", "note")
+
+
+def findings(case: Case) -> tuple[list[Finding], list[NotRead]]:
+    """Every finding, the gravest first and then by `RULES`; and what was not checked."""
+    found: list[Finding] = []
+    not_read: list[NotRead] = []
+    for rule in RULES:
+        for outcome in rule(case):
+            if isinstance(outcome, Finding):
+                found.append(outcome)
+            else:
+                not_read.append(outcome)
+    return sorted(found, key=lambda f: SEVERITIES.index(f.severity)), not_read
+
+
+def examined(
+    evidence: Evidence, root: Path | None = None, host: Host | None = None
+) -> tuple[list[Finding], list[NotRead]]:
+    """`findings` of an evidence; ``root``: the folder that it was read from, if it was one."""
+    if root is None or evidence.kind != "environment":
+        return findings(Case(evidence, host))
+    with symbol_tables(root, symbols_wanted(evidence.libraries)) as symbols:
+        return findings(Case(evidence, host, symbols=symbols))
+
+
+def code_of(rule: Rule) -> str:
+    """The code of a rule's findings."""
+    return rule.__name__.replace("_", "-")
+
+
+def summary_of(rule: Rule) -> str:
+    """What a rule's findings say, in one sentence or two."""
+    return " ".join((inspect.getdoc(rule) or "").split())
