@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,6 +15,8 @@ from sartor.verdict.model import Inspection, Target
 if TYPE_CHECKING:
     from sartor.artifact.reading import Names
     from sartor.reporter import Reporter
+    from sartor.verdict.case import Lookup
+    from sartor.verdict.model import Finding
 
 
 class InspectRequest(msgspec.Struct, frozen=True):
@@ -49,5 +53,31 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
     for text in request.targets:
         reporter.detail(f"reading {text}")
         evidence = read_evidence(Path(text), names, platform=request.platform)
-        found.append(judge(evidence, request.gpus, kernels=request.kernels))
+        wrong, not_checked = examine(evidence, request.host)
+        found.append(judge(evidence, request.gpus, wrong, not_checked, kernels=request.kernels))
     return found
+
+
+def examine(evidence: Evidence, host: Host | None) -> tuple[list[Finding], list[NotRead]]:
+    """What is wrong with a target; the symbols of an environment are asked of its files.
+
+    An environment is taken to be for this machine where no other is described.
+    """
+    from sartor.artifact.defined import symbol_tables
+    from sartor.verdict.case import Case, symbols_wanted
+    from sartor.verdict.findings import findings
+
+    if evidence.kind != "environment":
+        return findings(Case(evidence, host))
+    root = Path(evidence.target)
+    with symbol_tables(root, symbols_wanted(evidence.libraries)) as symbols:
+        here = host is None or not host.described
+        case = Case(evidence, host, symbols=symbols)
+        return findings(replace(case, find_library=_on_this_machine) if here else case)
+
+
+def _on_this_machine(soname: str) -> Lookup:
+    """Whether the dynamic loader of this machine finds a library."""
+    from sartor.host.loader import find_library
+
+    return "found" if find_library(soname, platform.machine()) else "missing"
