@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from packaging.version import Version
 
 from sartor.facts.packages import facts_about
@@ -38,8 +39,11 @@ def features(
             if version_fits(fact.versions, package.version):
                 serving = [lib for lib in libraries if owns(package, lib, fact.libraries)]
                 units = [(lib, feature_units(fact, lib)) for lib in serving]
-                found += [judge_feature(fact, units, target, dispatch) for target in targets]
-    return [feature for feature in found if feature is not None]
+                for index, target in enumerate(targets):
+                    feature = judge_feature(fact, units, target, dispatch)
+                    if feature is not None:
+                        found.append(replace(feature, package=package.name, target=index))
+    return found
 
 
 def judge_feature(

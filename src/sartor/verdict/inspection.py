@@ -59,7 +59,9 @@ def _judges(evidence: Evidence, targets: Sequence[Target]) -> tuple[Judge, list[
     dispatch = Dispatcher(evidence.packages)
 
     def judge_one(library: Library) -> list[Verdict]:
-        return [judge_library(library, t, dispatch) for t in targets] if library.units else []
+        if not library.units:
+            return []
+        return [judge_library(library, t, dispatch, i) for i, t in enumerate(targets)]
 
     return judge_one, features(evidence.packages, evidence.libraries, targets, dispatch)
 

@@ -33,6 +33,8 @@ class Target(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What one library's translation units are on one GPU; the counts add up to all units.
 
+    ``target`` is the index of the GPU in the inspection's ``gpus``.
+
     ``native``: the unit holds machine code that the GPU runs. ``jit``: it holds PTX that the driver
     compiles at first use. ``missing``: neither. ``not_applicable``: neither, and a dispatch fact
     says that the engine uses the unit on other GPUs only. ``unknown``: it could not be read, or
@@ -43,6 +45,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     gpu: str
     units: int
+    target: int = 0
     native: int = 0
     jit: int = 0
     missing: int = 0
@@ -63,12 +66,15 @@ class InspectedLibrary(Library, frozen=True, kw_only=True):
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
     """What one feature of an engine is on one GPU, by the libraries and units that serve it.
 
+    ``target`` is the index of the GPU in the inspection's ``gpus``.
+
     ``partial``: some of its units hold code for the GPU and some do not, and no dispatch fact
     says that it does without them.
     """
 
     name: str
     gpu: str
+    target: int = 0
     verdict: FeatureGrade
     because: str
     package: str | None = None

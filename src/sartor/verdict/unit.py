@@ -135,8 +135,10 @@ def driver_for_major(major: int) -> str | None:
     return next((row.minor_compat_driver_min for row in rows), None)
 
 
-def judge_library(library: Library, target: Target, dispatch: Dispatch) -> Verdict:
-    """One library's verdict on one GPU; its counts add up to the library's units."""
+def judge_library(
+    library: Library, target: Target, dispatch: Dispatch, index: int = 0
+) -> Verdict:
+    """One library's verdict on one GPU, the ``index``-th that was asked about."""
     graded = [(unit, grade_unit(library, unit, target, dispatch)) for unit in library.units]
     counts: Counter[Grade] = Counter()
     for unit, grade in graded:
@@ -144,6 +146,7 @@ def judge_library(library: Library, target: Target, dispatch: Dispatch) -> Verdi
     needed = [_needs(library, g) for _, g in graded if g.grade in {"native", "jit"}]
     return Verdict(
         gpu=target.gpu,
+        target=index,
         units=counts.total(),
         native=counts["native"],
         jit=counts["jit"],
