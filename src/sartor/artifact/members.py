@@ -59,12 +59,13 @@ class Members(Protocol):
 
 def is_library(path: str) -> bool:
     """Whether a file of that name is a shared library, or a file of device code."""
-    return LIBRARY.search(path) is not None
+    plausible = ".so" in path or path.endswith((".cubin", ".fatbin", ".ptx"))
+    return plausible and LIBRARY.search(path) is not None
 
 
 def is_metadata(path: str) -> bool:
     """Whether the path is of a file that says what a distribution is."""
-    return METADATA.search(path) is not None
+    return ".dist-info/" in path and METADATA.search(path) is not None
 
 
 def is_program(path: str) -> bool:
