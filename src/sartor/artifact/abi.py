@@ -30,8 +30,8 @@ PYTHON_BINDING = re.compile(r"THP[A-Z]\w+")
 """libtorch_python.so's own C names (``THPVariableClass``); nothing promises that they stay."""
 TORCH_LIBRARY = re.compile(r"lib(?:torch|c10)(?:_\w+)?\.so")
 
-NEW_STRING = re.compile(r"NSt7__cxx1112basic_string|B5cxx11")
-TOKEN = re.compile(r"(?P<length>[1-9]\d{0,6})|S[0-9A-Z]*_|T[0-9A-Z]*_|L[a-z]n?\d+E|S[a-z]|.", re.S)
+NEW_STRING = re.compile(r"St7__cxx1112basic_string|B5cxx11")
+TOKEN = re.compile(r"(?P<length>[1-9]\d{0,6})|S[0-9A-Z]*_|T[0-9A-Z]*_|A\d*_|L[a-z]n?\d+E|S[a-z]|.", re.S)
 """One step through a mangled name: an identifier's length, a substitution, a number, or a letter."""
 OLD_STRING = "Ss"
 SPECIAL_NUMBERS = re.compile(r"_ZT(?:h[n\d]\d*_|v[n\d]\d*_[n\d]\d*_)")
