@@ -57,7 +57,7 @@ class Strings:
         return offset
 
 
-def shared_library(  # noqa: PLR0913 - each is a part of the file
+def shared_library(
     *,
     needed: tuple[str, ...] = (),
     named: dict[Tag, str] | None = None,
@@ -187,10 +187,16 @@ def section_headers(
     """The names of sections, which stand at ``names_at``, and the headers."""
     names = Strings()
     rows = [bytes(SECTION.size)]
-    kinds = {"dynsym": (DYNSYM, SYMBOL.size, 2), "dynstr": (STRTAB, 0, 0), "rodata": (PROGBITS, 0, 0)}
+    kinds = {
+        "dynsym": (DYNSYM, SYMBOL.size, 2),
+        "dynstr": (STRTAB, 0, 0),
+        "rodata": (PROGBITS, 0, 0),
+    }
     for part, (kind, entry, link) in kinds.items():
         name, start = names.add(f".{part}"), at[part]
-        rows.append(SECTION.pack(name, kind, 2, BASE + start, start, sizes[part], link, 1, 8, entry))
+        rows.append(
+            SECTION.pack(name, kind, 2, BASE + start, start, sizes[part], link, 1, 8, entry)
+        )
     rows += [SECTION.pack(names.add(n), PROGBITS, 2, 0, 0, 0, 0, 0, 1, 0) for n in others]
     name = names.add(".shstrtab")
     data = names.data + bytes(-len(names.data) % 8)

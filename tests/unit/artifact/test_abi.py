@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,6 +129,15 @@ def test_the_abbreviation_of_the_old_string(name: str, old: bool) -> None:
 @given(st.text(alphabet="_ZNSsThnv0129ELiE", max_size=200))
 def test_any_name_is_told_to_be_old_or_not(name: str) -> None:
     assert string_abi(["_Z" + name, name]) in {"pre-cxx11", None}
+
+
+@pytest.mark.parametrize("letters", ["T", "S", "A1", "Li1", "xSs"[:1] + "2Ss", "ZZN", "1T"])
+def test_long_names_take_no_long_time(letters: str) -> None:
+    names = [f"_ZN2at{letters * 500_000}Ss", f"_Z{letters * 500_000}Ss"]
+    names += [f"_ZN2at{letters * 90}{number}Ss" for number in range(10_000)]
+    began = time.monotonic()
+    torch_abi(names, TORCH)
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

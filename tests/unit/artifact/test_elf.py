@@ -8,7 +8,9 @@ import struct
 import time
 
 import pytest
+from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +21,6 @@ from sartor.artifact.elf import SECTION, Elf, Tag
 from sartor.artifact.elf_library import elf_library
 from sartor.artifact.elf_symbols import (
     SYMBOL,
-    VERNAUX,
     VERNEED,
     SymbolTable,
     highest,
@@ -82,7 +83,11 @@ def test_what_a_library_says() -> None:
     assert read.named(Tag.SONAME) == "lib_C.so"
     assert (read.named(Tag.RPATH), read.named(Tag.RUNPATH)) == ("$ORIGIN/../lib", "$ORIGIN")
     versions = [need.version for need in version_needs(read)]
-    assert [highest(versions, k) for k in ("GLIBC", "GLIBCXX", "CXXABI")] == ["2.14", "3.4.21", "1.3"]
+    assert [highest(versions, k) for k in ("GLIBC", "GLIBCXX", "CXXABI")] == [
+        "2.14",
+        "3.4.21",
+        "1.3",
+    ]
     found = SymbolTable(read).undefined(version_needs(read))
     assert [(u.name, u.version, u.weak) for u in found] == list(WANTED)
 
@@ -93,9 +98,10 @@ def test_pyelftools_reads_the_same() -> None:
     assert [s.name for s in judge.iter_sections()] == [s.name for s in read.sections]
     assert [s["p_offset"] for s in judge.iter_segments()] == [s.offset for s in read.segments]
     symbols = judge.get_section_by_name(".dynsym")
+    assert isinstance(symbols, SymbolTableSection)
     undefined = [s.name for s in symbols.iter_symbols() if s["st_shndx"] == "SHN_UNDEF"][1:]
     assert [u.name for u in SymbolTable(read).undefined()] == undefined
-    dynamic = next(s for s in judge.iter_segments() if s["p_type"] == "PT_DYNAMIC")
+    dynamic = next(s for s in judge.iter_segments() if isinstance(s, DynamicSegment))
     assert [t.needed for t in dynamic.iter_tags("DT_NEEDED")] == read.needed
 
 
@@ -220,7 +226,7 @@ def test_without_a_dynamic_section_or_strings_the_sections_are_read(name: str) -
 
 
 def test_chains_of_versions_that_return_to_themselves_end() -> None:
-    """Steps are not signed, so that the worst are small ones, over the same bytes again and again."""
+    """Steps are not signed, so that the worst are small ones, over the same bytes."""
     many = LIBRARY.with_tag(Tag.VERNEEDNUM, 1 << 40)
     start = LIBRARY.at["verneed"]
     overlapping = bytearray(many)
@@ -287,7 +293,14 @@ def test_the_number_of_sections_that_do_not_fit_the_header() -> None:
 
 
 def test_a_version_is_compared_by_its_numbers() -> None:
-    names = ["GLIBC_2.9", "GLIBC_2.34", "GLIBC_PRIVATE", "GLIBC_ABI_DT_RELR", "XGLIBC_9.9", "GLIBC_3."]
+    names = [
+        "GLIBC_2.9",
+        "GLIBC_2.34",
+        "GLIBC_PRIVATE",
+        "GLIBC_ABI_DT_RELR",
+        "XGLIBC_9.9",
+        "GLIBC_3.",
+    ]
     assert highest(names, "GLIBC") == "2.34"
     assert highest(names, "CXXABI") is None
 
@@ -300,9 +313,7 @@ def library_with(built: Built, cuts: list[tuple[int, bytes]], end: int) -> bytes
 
 
 WORDS = st.sampled_from([bytes(4), b"\xff" * 4, b"\1\0\0\0", bytes(8), b"\xff" * 8, b"\0\0\1\0"])
-CUT = st.tuples(
-    st.integers(0, len(LIBRARY.data) - 1), WORDS | st.binary(min_size=1, max_size=8)
-)
+CUT = st.tuples(st.integers(0, len(LIBRARY.data) - 1), WORDS | st.binary(min_size=1, max_size=8))
 
 
 @settings(max_examples=400, deadline=2000)
