@@ -30,25 +30,30 @@ PYTHON_BINDING = re.compile(r"THP[A-Z]\w+")
 """libtorch_python.so's own C names (``THPVariableClass``); nothing promises that they stay."""
 TORCH_LIBRARY = re.compile(r"lib(?:torch|c10)(?:_\w+)?\.so")
 
-NEW_STRING = re.compile(r"NSt7__cxx1112basic_string|B5cxx11")
-TOKEN = re.compile(r"(?P<length>[1-9]\d{0,6})|S[0-9A-Z]*_|T[0-9A-Z]*_|L[a-z]n?\d+E|S[a-z]|.", re.S)
-"""One step through a mangled name: an identifier's length, a substitution, a number, or a letter."""
+NEW_STRING = re.compile(r"St7__cxx1112basic_string|B5cxx11")
+TOKEN = re.compile(
+    r"(?P<length>[1-9]\d{0,6})|S[0-9A-Z]*_|T[0-9A-Z]*_|A\d*_|L[a-z]n?\d+E|S[a-z]|.", re.DOTALL
+)
+"""One step through a mangled name: an identifier's length, an abbreviation, a number, a letter."""
 OLD_STRING = "Ss"
+MOST_OLD = 1000
+"""Names are walked letter by letter: half a second for the worst. One honest name is enough."""
+MOST_NAME = 1000
 SPECIAL_NUMBERS = re.compile(r"_ZT(?:h[n\d]\d*_|v[n\d]\d*_[n\d]\d*_)")
 
-OF_INTERPRETER = re.compile(r"\.(?:cpython-(?P<cp>\d{2,4}t?)|pypy(?P<pp>\d{2,4})|(?P<abi3>abi3t?))[.-]")
+OF_INTERPRETER = re.compile(
+    r"\.(?:cpython-(?P<cp>\d{2,4}t?)|pypy(?P<pp>\d{2,4})|(?P<abi3>abi3t?))[.-]"
+)
 OF_LIBPYTHON = re.compile(r"libpython(\d)\.(\d{1,3}t?)[a-z]?\.so(?:\..*)?")
 
 CALLS = {
     "nvrtc": re.compile(r"nvrtcCompileProgram"),
     "nvjitlink": re.compile(r"(?:__)?nvJitLinkCreate\w*"),
 }
-"""Without these functions nothing is compiled; the second has a version in its name in `nvJitLink.h`."""
+"""Without these functions nothing is compiled; `nvJitLink.h` adds a version to the second name."""
 
 
-def torch_abi(
-    undefined: Iterable[str], needed: Sequence[str]
-) -> tuple[TorchAbi | None, list[str]]:
+def torch_abi(undefined: Iterable[str], needed: Sequence[str]) -> tuple[TorchAbi | None, list[str]]:
     """Which ABI of PyTorch a library was built for, and the mangled names that it wants of it.
 
     ``undefined`` are the names that other libraries must define, ``needed`` the sonames.
@@ -72,20 +77,24 @@ def torch_abi(
 
 
 def string_abi(names: Iterable[str]) -> TorchAbi | None:
-    """Which ``std::string`` mangled names mention: GCC's since 5 (``cxx11``), the one before, none."""
-    old = False
+    """Which ``std::string`` mangled names mention: GCC's since 5, the one before, or none.
+
+    The one before is looked for in at most `MOST_OLD` names of at most `MOST_NAME` characters.
+    """
+    candidates = []
     for name in names:
         if NEW_STRING.search(name):
             return "cxx11"
-        old = old or (OLD_STRING in name and mentions_old_string(name))
-    return "pre-cxx11" if old else None
+        if OLD_STRING in name and len(name) <= MOST_NAME:
+            candidates.append(name)
+    return "pre-cxx11" if any(map(mentions_old_string, candidates[:MOST_OLD])) else None
 
 
 def mentions_old_string(name: str) -> bool:
-    """Whether a mangled name holds the abbreviation ``Ss``, and not an identifier with these letters.
+    """Whether a mangled name holds the abbreviation ``Ss``, not an identifier with these letters.
 
-    The number of a literal of an enumeration (``LN1a1bE3E``) is taken for an identifier's length, so
-    that ``Ss`` right behind one can be missed; it is never seen where there is none but there.
+    The number of an enumeration's literal (``LN1a1bE3E``) is taken for the length of an identifier:
+    what comes right behind one can be misread.
     """
     if not name.startswith("_Z"):
         return False

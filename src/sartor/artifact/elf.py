@@ -103,7 +103,7 @@ class SectionType(IntEnum):
 
 
 class Section(msgspec.Struct, frozen=True):
-    """One section header. ``type`` may be any number; nothing says that the range is in the file."""
+    """One section header. ``type`` may be any number; its range need not be in the file."""
 
     name: str
     type: int
@@ -204,8 +204,8 @@ class Elf:
         rows = list(SECTION.iter_unpack(table))
         names = self._section_names(rows)
         return [
-            Section(names.get(row[0]) if names else "", *row[1:8], row[9])  # row[8]: alignment
-            for row in rows
+            Section(names.get(name) if names else "", kind, flags, address, at, size, link, info, each)
+            for name, kind, flags, address, at, size, link, info, _alignment, each in rows
         ]
 
     def _section_names(self, rows: list[tuple[int, ...]]) -> StringTable | None:
@@ -237,8 +237,8 @@ class Elf:
             raise self._invalid(54, f"program headers of {self._segment_size} bytes")
         table = self.source.read(self._segments_at, count * SEGMENT.size)
         return [
-            Segment(*row[:4], row[5], row[6])  # row[4]: physical address, row[7]: alignment
-            for row in SEGMENT.iter_unpack(table)
+            Segment(kind, flags, at, address, size, memory)
+            for kind, flags, at, address, _physical, size, memory, _ in SEGMENT.iter_unpack(table)
         ]
 
     def offset_of(self, address: int) -> int:

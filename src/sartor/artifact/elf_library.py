@@ -23,7 +23,7 @@ T = TypeVar("T")
 OTHER_DEVICE_CODE = re.compile(
     r"\.hip_fatbin|\.hipFatBinSegment|__CLANG_OFFLOAD_BUNDLE__.{1,200}|\.llvm\.offloading"
 )
-"""AMD's, and what Clang's offloading packs for SYCL and OpenMP: as in bitsandbytes 0.50.2's files."""
+"""AMD's (in bitsandbytes 0.50.2: rocm), and Clang's for SYCL (its xpu ones) and OpenMP."""
 MOST_OTHER = 64
 
 STARTS_PROGRAMS = re.compile(r"system|popen|execv\w*|execl\w*|posix_spawnp?|fork|vfork")
@@ -47,20 +47,21 @@ def elf_library(source: Source, path: str) -> tuple[Library, Elf]:
     """
     elf = Elf(source)
     parts = _Parts(path)
-    needed = parts.read(lambda: elf.needed, [])
-    needs = parts.read(lambda: version_needs(elf), [])
-    undefined = parts.read(lambda: _undefined(elf, needs), [])
+    needed = parts.read(lambda: elf.needed) or []
+    needs = parts.read(lambda: version_needs(elf)) or []
+    undefined = parts.read(lambda: _undefined(elf, needs)) or []
     names = [symbol.name for symbol in undefined]
     versions = [need.version for need in needs]
+    named = parts.read(lambda: _named_compilers(elf, names)) or []
     abi, torch_symbols = torch_abi(names, needed)
     library = Library(
         path=path,
         size=source.size,
         machine=elf.machine,
-        soname=parts.read(lambda: elf.named(Tag.SONAME), None),
+        soname=parts.read(lambda: elf.named(Tag.SONAME)),
         needed=needed,
-        rpath=parts.read(lambda: elf.named(Tag.RPATH), None),
-        runpath=parts.read(lambda: elf.named(Tag.RUNPATH), None),
+        rpath=parts.read(lambda: elf.named(Tag.RPATH)),
+        runpath=parts.read(lambda: elf.named(Tag.RUNPATH)),
         glibc=highest(versions, "GLIBC"),
         glibcxx=highest(versions, "GLIBCXX"),
         cxxabi=highest(versions, "CXXABI"),
@@ -68,8 +69,8 @@ def elf_library(source: Source, path: str) -> tuple[Library, Elf]:
         cuda_major=max(filter(None, map(cuda_major, needed)), default=None),
         torch_abi=abi,
         torch_symbols=torch_symbols,
-        compilers=called_compilers(names) + parts.read(lambda: _named_compilers(elf, names), []),
-        other_device_code=parts.read(lambda: _other_device_code(elf), []),
+        compilers=list(dict.fromkeys([*called_compilers(names), *named])),
+        other_device_code=parts.read(lambda: _other_device_code(elf)) or [],
         not_read=parts.not_read,
     )
     return library, elf
@@ -82,14 +83,14 @@ class _Parts:
         self._path = path
         self.not_read: list[NotRead] = []
 
-    def read(self, part: Callable[[], T], otherwise: T) -> T:
+    def read(self, part: Callable[[], T]) -> T | None:
         try:
             return part()
         except Invalid as fault:
             found = NotRead(self._path, fault.reason, fault.offset)
             if found not in self.not_read:
                 self.not_read.append(found)
-            return otherwise
+            return None
 
 
 def _undefined(elf: Elf, needs: Iterable[VersionNeed]) -> list[Undefined]:
