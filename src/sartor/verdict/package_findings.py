@@ -48,7 +48,8 @@ CUDA_FORM = re.compile(r"nvidia-[a-z0-9-]+-cu(?P<major>\d{1,3})")
 def library_not_provided(case: Case) -> Iterator[Finding]:
     """A library needs another that nothing brings: no package, no declared dependency, no system.
 
-    With a host the answer is what is there; without one the finding is a warning.
+    An error where the host lacks it, a warning where no host is known, a note for a wheel whose
+    undeclared need this host happens to meet.
     """
     for package, libraries in case.groups:
         wanted: dict[str, list[Library]] = defaultdict(list)
@@ -101,8 +102,10 @@ def _unprovided(
     """One finding for sonames that packages hold, or for one that none is known to hold."""
     has: dict[str, Lookup] = {soname: case.system_has(soname) for soname in wanted}
     lacking = [soname for soname in wanted if has[soname] != "found"]
-    if not lacking:
+    if not lacking and (case.installed or package is None):
         return
+    here = not lacking
+    lacking = lacking or list(wanted)
     users = [library for soname in lacking for library in wanted[soname]]
     rows = [row for soname in lacking if (row := provider_of(soname))]
     sure = all(has[soname] == "missing" for soname in lacking) and (case.installed or not rows)
@@ -110,6 +113,7 @@ def _unprovided(
     where = "no package here" if case.installed else "no package that it requires"
     them = "it" if len(lacking) == 1 else "them"
     system = "the system does not either" if sure else "not every system does"
+    system = "this system does, others may not" if here else system
     if rows:
         holders = joined(dict.fromkeys(row.distributions[0] for row in rows))
         remedy = f"{holders} would: install what it was built for."
@@ -117,7 +121,7 @@ def _unprovided(
         remedy = f"Without {them} it does not load; {_install(lacking[0], case.host)}."
     yield Finding(
         code="library-not-provided",
-        severity="error" if sure else "warning",
+        severity="note" if here else "error" if sure else "warning",
         text=(
             f"{titled(package)}: {with_verb(users, 'needs', 'need')} {which} {where}"
             f" brings {them if which.endswith(':') else ''}".rstrip()
@@ -140,8 +144,9 @@ def _install(soname: str, host: Host | None) -> str:
 
 
 def glibc_tag(case: Case) -> Iterator[Finding]:
-    """The platform tag promises an older system than a library needs: error, warning or note by the
-    host.
+    """The platform tag promises that an older system is enough than a library needs.
+
+    An error where the host is such a system, a note where it is not and the package is installed.
     """
     for package, libraries in case.groups:
         promise = promised(package) if package else None
@@ -158,7 +163,7 @@ def glibc_tag(case: Case) -> Iterator[Finding]:
             severity=_by_glibc(case, path),
             text=(
                 f"{titled(package)} is tagged `{tag}`, which promises that glibc {glibc} is enough,"
-                f" and `{posixpath.basename(path)}`{more} needs {' and '.join(beyond[path])}:"
+                f" and `{posixpath.basename(path)}`{more} needs {', '.join(beyond[path])}:"
                 f" on an older system it installs and does not load."
             ),
             path=path,
@@ -197,7 +202,9 @@ def _by_glibc(case: Case, path: str) -> Severity:
     there, needed = case.host.glibc if case.host else None, case.by_path[path].glibc
     if there is None or needed is None:
         return "warning"
-    return "note" if numbers(there) >= numbers(needed) else "error"
+    if numbers(there) < numbers(needed):
+        return "error"
+    return "note" if case.installed else "warning"
 
 
 def abi3_module(case: Case) -> Iterator[Finding]:
