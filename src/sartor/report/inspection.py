@@ -62,13 +62,13 @@ def inspection_lines(found: Inspection, layout: Layout) -> list[str]:
     """The target, the verdict in tables, what is wrong, and what was not read."""
     width = layout.width
     coded = [lib for lib in found.libraries if has_code(lib)]
-    features = feature_lines(found, width)
     detailed = layout.detail or len(found.libraries) == 1
     parts = [
         [*heading(found, width), *package_lines(found.packages, width)],
         gpu_lines(found, width),
         library_lines(found, coded, width),
-        features or ([] if detailed else why_lines(found, coded, width)),
+        feature_lines(found, width),
+        [] if detailed else why_lines(found, coded, width),
         [] if detailed else holds_lines(coded, width),
         *([detail_lines(lib, found.gpus, width) for lib in found.libraries] if detailed else []),
         *(kernel_lines(found) if layout.kernels else []),

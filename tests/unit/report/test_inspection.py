@@ -18,7 +18,7 @@ from sartor.report.grid import Column, grid
 from sartor.report.inspection import Layout, inspection_lines, layout_for
 from sartor.report.inspection_features import reasons
 from sartor.report.inspection_gpus import aligned, labels
-from sartor.report.inspection_kernels import kernel_lines
+from sartor.report.inspection_kernels import kernel_lines, shortened
 from sartor.report.words import archs, clean, short_paths
 from sartor.verdict.model import Feature, Finding, InspectedLibrary, Inspection, Target, Verdict
 
@@ -366,18 +366,20 @@ def with_kernels() -> Inspection:
 
 def test_kernels_by_what_holds_them_and_who_lacks_them() -> None:
     [lines] = kernel_lines(with_kernels(), plain)
-    assert lines[:5] == [
+    assert lines[:7] == [
         "kernels of b.so: 3",
+        "  RTX 5090 lacks 2 of 3",
+        "  H200 lacks 0 of 3",
         "  unit at 0x1a40, 3 kernels",
         "    in sm_90 - LACKED BY RTX 5090:",
         "      add(float*)",
         "      plain_c",
     ]
-    assert lines[5] == "    in sm_90 120:"
-    assert lines[6].startswith("      mul<a, a, ")
-    assert lines[6].endswith("last>(float*)")
-    assert len(lines[6]) == 160
-    assert lines[7:] == ["  7 units whose names were not read"]
+    assert lines[7] == "    in sm_90 120:"
+    assert lines[8].startswith("      mul<a, a, ")
+    assert lines[8].endswith("last>(...)")
+    assert len(lines[8]) == 160
+    assert lines[9:] == ["  7 units whose names were not read"]
 
 
 def test_the_image_that_is_taken_was_not_read() -> None:
@@ -387,7 +389,16 @@ def test_the_image_that_is_taken_was_not_read() -> None:
     )
     library = msgspec.structs.replace(found.libraries[0], units=[unit])
     [lines] = kernel_lines(msgspec.structs.replace(found, libraries=[library]), plain)
-    assert lines[2] == "    in sm_90 - not known for RTX 5090:"
+    assert lines[1] == "  RTX 5090 lacks 0 of 1, of 1 it is not known"
+    assert lines[4] == "    in sm_90 - not known for RTX 5090:"
+
+
+def test_parameters_go_before_the_arguments_of_templates() -> None:
+    assert shortened("void f<1>(int, g<2>(*)(int), " + "float, " * 30 + "int)", 40) == (
+        "void f<1>(...)"
+    )
+    assert shortened("f(int)", 40) == "f(int)"
+    assert shortened(")" * 50, 40) == ")" * 18 + "..." + ")" * 19
 
 
 # --- parts -----------------------------------------------------------------------------------
