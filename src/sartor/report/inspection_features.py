@@ -129,6 +129,6 @@ def why_lines(found: Inspection, coded: list[InspectedLibrary], width: int) -> l
     lines = ["why"] if reasons else []
     for (name, text), on in list(reasons.items())[:MOST_REASONS]:
         where = f"{name} on {few(on, 6)}" if len(gpus) > 1 else name
-        lines += wrapped("  ", f"{where}: {text}", width)
+        lines += wrapped("  ", f"{where}: {text}", width, hang=4)
     more = len(reasons) - MOST_REASONS
     return lines + ([f"  and {more} more: `--detail` shows them"] if more > 0 else [])

@@ -69,8 +69,8 @@ def library_kernels(
         lines += [f"  {unit_title(unit)}"]
         for kernels in kernels_of(library, unit, targets):
             lines += [f"    {group_title(library, kernels, targets)}"]
-            shown = sorted(clean(plain.get(name, name)) for name in kernels.names)
-            lines += [INDENT + shortened(name, WIDTH - len(INDENT)) for name in shown]
+            shown = sorted(plain.get(name, name) for name in kernels.names)
+            lines += [INDENT + clean(shortened(name, WIDTH - len(INDENT))) for name in shown]
     unread = sum(unit.count for unit in library.units if unit.kernels is None)
     without = sum(unit.count for unit in library.units if unit.kernels == {})
     lines += [f"  {without} units without a kernel"] if without else []

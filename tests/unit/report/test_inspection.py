@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from sartor.artifact.model import Image, NotRead, Package, Unit
 from sartor.report.document import print_lines
 from sartor.report.grid import Column, grid
-from sartor.report.inspection import Layout, inspection_lines, layout_for
+from sartor.report.inspection import (
+    Layout,
+    inspection_lines,
+    layout_for,
+    package_line,
+    requires_torch,
+)
 from sartor.report.inspection_features import reasons
 from sartor.report.inspection_gpus import aligned, labels
 from sartor.report.inspection_kernels import kernel_lines, shortened
@@ -320,6 +326,43 @@ def test_one_library_is_shown_whole() -> None:
     lines = inspection_lines(alone, Layout())
     assert any(line.split()[:3] == ["compute_80", "60", "3.0"] for line in lines)
     assert any("the stable ABI" in line for line in lines)
+
+
+def test_an_environment_names_the_packages_with_device_code() -> None:
+    found = six_gpus()
+    others = [Package(name=f"p{n}", version="1", path=f"p{n}.dist-info") for n in range(30)]
+    env = msgspec.structs.replace(found, kind="environment", packages=[*others, *found.packages])
+    lines = inspection_lines(env, Layout())
+    assert lines[3].startswith("vllm 0.32.0; ")
+    assert "and 30 more packages" in lines
+    bare = msgspec.structs.replace(env, libraries=found.libraries[2:], features=[])
+    assert "31 packages" in inspection_lines(bare, Layout())
+
+
+def test_torch_itself_requires_none() -> None:
+    of_torch = Package(name="torch", version="2.11.0", path="torch-2.11.0.dist-info")
+    assert package_line(of_torch, 100) == ["torch 2.11.0"]
+    assert [
+        requires_torch(r) for r in ("torch", "torch<3,>=2.4", "Torch ; python_version>'3'")
+    ] == [True] * 3
+    assert not any(map(requires_torch, ["torchvision", "torch-memory-saver", "torch; extra=='x'"]))
+
+
+def test_many_features_native_everywhere_share_a_line() -> None:
+    found = six_gpus()
+    many = [
+        Feature(name=f"feature {n}", gpu=target.gpu, verdict="native", because="code")
+        for n in range(20)
+        for target in SIX
+    ]
+    text = "\n".join(
+        inspection_lines(
+            msgspec.structs.replace(found, features=[*found.features, *many]), Layout()
+        )
+    )
+    assert "native on all of them: feature 0, feature 1, " in text
+    assert text.count("feature 19") == 1
+    assert "\ncore operators " in text
 
 
 def test_an_encoding_without_the_letters(
