@@ -62,13 +62,13 @@ def inspection_lines(found: Inspection, layout: Layout) -> list[str]:
     """The target, the verdict in tables, what is wrong, and what was not read."""
     width = layout.width
     coded = [lib for lib in found.libraries if has_code(lib)]
-    features = feature_lines(found, width)
     detailed = layout.detail or len(found.libraries) == 1
     parts = [
-        [*heading(found, width), *package_lines(found.packages, width)],
+        [*heading(found, width), *package_lines(found.packages, coded, width)],
         gpu_lines(found, width),
         library_lines(found, coded, width),
-        features or ([] if detailed else why_lines(found, coded, width)),
+        feature_lines(found, width),
+        [] if detailed else why_lines(found, coded, width),
         [] if detailed else holds_lines(coded, width),
         *([detail_lines(lib, found.gpus, width) for lib in found.libraries] if detailed else []),
         *(kernel_lines(found) if layout.kernels else []),
@@ -93,19 +93,27 @@ def heading(found: Inspection, width: int) -> list[str]:
     return [name, "=" * len(name), ", ".join(words)]
 
 
-def package_lines(packages: list[Package], width: int) -> list[str]:
-    """A line for each package with libraries of its own, and how many there are without."""
-    own = [package for package in packages if package.libraries] or packages[:1]
-    lines = []
-    for package in own[:MOST_PACKAGES]:
-        torch = [r for r in package.requires if requires_torch(r)]
-        words = [f"{package.name} {package.version}", few(package.file_tags or package.tags, 2)]
-        words += [f"requires {few(torch, 3)}" if torch else "requires no torch"]
-        if package.compilers:
-            words.append(f"compiles at run time with {few(package.compilers, 4)}")
-        lines += wrapped("", "; ".join(word for word in words if word), width)
-    rest = len(packages) - len(own[:MOST_PACKAGES])
-    return lines + ([f"and {rest} more packages"] if rest else [])
+def package_lines(packages: list[Package], coded: list[InspectedLibrary], width: int) -> list[str]:
+    """A line for each package with device code, or for the only one; how many more there are."""
+    paths = {library.path for library in coded}
+    shown = [package for package in packages if not paths.isdisjoint(package.libraries)]
+    shown = (shown or packages[: len(packages) == 1])[:MOST_PACKAGES]
+    lines = [line for package in shown for line in package_line(package, width)]
+    rest = len(packages) - len(shown)
+    if not rest:
+        return lines
+    return [*lines, f"and {rest} more packages" if shown else f"{rest} packages"]
+
+
+def package_line(package: Package, width: int) -> list[str]:
+    """Name, version, tags, what it wants of torch, and what it compiles at run time."""
+    torch = [line for line in package.requires if requires_torch(line)]
+    words = [f"{package.name} {package.version}", few(package.file_tags or package.tags, 2)]
+    if torch or package.name != "torch":
+        words.append(f"requires {few(torch, 3) or 'no torch'}")
+    if package.compilers:
+        words.append(f"compiles at run time with {few(package.compilers, 4)}")
+    return wrapped("", "; ".join(word for word in words if word), width, hang=2)
 
 
 def requires_torch(line: str) -> bool:
@@ -132,7 +140,8 @@ def library_lines(found: Inspection, coded: list[InspectedLibrary], width: int) 
             for number, (target, head) in enumerate(zip(found.gpus, heads(found.gpus), strict=True))
         ]
         lines = grid(left, columns, width)
-    return lines + without_code(found.libraries, width)
+    bare = without_code(found.libraries, width)
+    return [*lines, "", *bare] if lines and bare else lines + bare
 
 
 def code_size(library: InspectedLibrary) -> str:
@@ -152,7 +161,7 @@ def without_code(libraries: list[InspectedLibrary], width: int) -> list[str]:
         for lib, name in zip(bare, names, strict=True)
     ]
     remarks.sort(key=lambda remark: not remark.endswith(")"))
-    return ["", *wrapped("without device code: ", few(remarks, 5), width)]
+    return wrapped("without device code: ", few(remarks, 5), width)
 
 
 def holds_lines(coded: list[InspectedLibrary], width: int) -> list[str]:
@@ -162,7 +171,9 @@ def holds_lines(coded: list[InspectedLibrary], width: int) -> list[str]:
     for library, name in zip(coded, names, strict=True):
         if library.images:
             alike.setdefault(holds(library.images), []).append(name)
-    lines = [wrapped("  ", f"{few(names, 6)}: {what}", width) for what, names in alike.items()]
+    lines = [
+        wrapped("  ", f"{few(names, 6)}: {what}", width, hang=4) for what, names in alike.items()
+    ]
     return ["holds", *(line for part in lines for line in part)] if lines else []
 
 
@@ -185,5 +196,5 @@ def not_read_lines(found: Inspection, width: int) -> list[str]:
     lines = ["not read"] if every else []
     for item in dict.fromkeys(every):
         at = "" if item.offset is None else f" at {item.offset:#x}"
-        lines += wrapped("  ", f"{item.path}{at}: {item.why}", width)
+        lines += wrapped("  ", f"{item.path}{at}: {item.why}", width, hang=4)
     return lines

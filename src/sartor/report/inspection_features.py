@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     from sartor.verdict.model import Feature, InspectedLibrary, Inspection, Target
 
-MOST_NOTES = 40
+MOST_NOTES = 60
+MOST_ROWS = 16
+"""Of features; of more, those that are native on every GPU come in one line."""
 MOST_REASONS = 12
-ALL_UNITS = re.compile(r"^([0-9]+) of \1 units (?:native: |(?=[a-z-]+: ))")
+ALL_UNITS = re.compile(r"^([0-9]+) of \1 units (?:native: |(?=[a-z/]+: ))")
 NEXT_PART = re.compile(r"; (?!this one |only )")
+MISSING = re.compile(r"[0-9]+ (?:missing|unknown): ")
 SOME_NATIVE = re.compile(r"^(?:[0-9]+ of [0-9]+ units native: |machine code for )")
 
 
@@ -44,28 +47,44 @@ class Notes:
 
 
 def feature_lines(found: Inspection, width: int) -> list[str]:
-    """The table of features, with notes below it."""
+    """The table of features, those that are native everywhere, and notes on the others."""
     if not found.features or not found.gpus:
         return []
-    rows: dict[tuple[str, str], list[Feature]] = {}
-    several = len({feature.package for feature in found.features}) > 1
-    for feature in found.features:
-        package = f"{feature.package}: " if several and feature.package else ""
-        rows.setdefault((package, feature.name), []).append(feature)
+    rows = feature_rows(found)
+    plain = [name for name, cells in rows.items() if is_native(cells)]
+    if len(rows) <= MOST_ROWS:
+        plain = []
+    shown = {name: cells for name, cells in rows.items() if name not in plain}
     notes = Notes()
     table = [
-        [feature_cell(one, target, notes) for one, target in zip(of_gpus, found.gpus, strict=True)]
-        for of_gpus in (aligned(found.gpus, features) for features in rows.values())
+        [feature_cell(one, target, notes) for one, target in zip(cells, found.gpus, strict=True)]
+        for cells in shown.values()
     ]
     room = max(width * 3 // 10, 24)
-    names = [textwrap.wrap(cut(clean(p + name), room * 3), room) or ["?"] for p, name in rows]
+    names = [textwrap.wrap(cut(name, room * 3), room) or ["?"] for name in shown]
     columns = [
         Column(head, [cells[number] for cells in table])
         for number, head in enumerate(heads(found.gpus))
     ]
-    lines = grid([Column(["feature"], names, stacked=True)], columns, width)
-    below = notes.lines(width)
-    return [*lines, "", *below] if below else lines
+    lines = grid([Column(["feature"], names, stacked=True)], columns, width) if shown else []
+    where = "native on all of them: " if len(found.gpus) > 1 else "native: "
+    parts = [lines, wrapped(where, ", ".join(plain), width) if plain else [], notes.lines(width)]
+    return [line for part in parts if part for line in (*part, "")][:-1]
+
+
+def feature_rows(found: Inspection) -> dict[str, list[Feature | None]]:
+    """Each feature on each GPU by its name, with its package where there are several."""
+    several = len({feature.package for feature in found.features}) > 1
+    rows: dict[str, list[Feature]] = {}
+    for feature in found.features:
+        package = f"{feature.package}: " if several and feature.package else ""
+        rows.setdefault(clean(package + feature.name), []).append(feature)
+    return {name: aligned(found.gpus, features) for name, features in rows.items()}
+
+
+def is_native(cells: list[Feature | None]) -> bool:
+    """Whether a feature is native on every GPU."""
+    return all(feature is not None and feature.verdict == "native" for feature in cells)
 
 
 def feature_cell(feature: Feature | None, target: Target, notes: Notes) -> list[str]:
@@ -81,6 +100,7 @@ def feature_cell(feature: Feature | None, target: Target, notes: Notes) -> list[
 
 def reasons(because: str) -> list[str]:
     """The parts of a reason that say why a feature is not native; counts of all units left out."""
+    because = because.replace(" not-applicable: ", " n/a: ")
     parts = [ALL_UNITS.sub("", part.strip()) for part in NEXT_PART.split(because)]
     return [part for part in parts if part and not SOME_NATIVE.match(part)]
 
@@ -91,7 +111,10 @@ def of_any_gpu(text: str, target: Target) -> str:
 
 
 def why_lines(found: Inspection, coded: list[InspectedLibrary], width: int) -> list[str]:
-    """Why libraries lack code, for packages of which no features are known."""
+    """Why libraries lack code; where features are known, what is missing alone, with its reasons.
+
+    Their notes say the rest.
+    """
     gpus = labels(found.gpus)
     reasons: dict[tuple[str, str], list[str]] = {}
     for library, name in zip(coded, short_paths([lib.path for lib in coded], 40), strict=True):
@@ -99,11 +122,13 @@ def why_lines(found: Inspection, coded: list[InspectedLibrary], width: int) -> l
             if verdict is None or verdict.native == verdict.units:
                 continue
             for text in verdict.because:
+                if found.features and not MISSING.match(text):
+                    continue
                 key = (name, of_any_gpu(text, found.gpus[number]))
                 reasons.setdefault(key, []).append(gpus[number])
     lines = ["why"] if reasons else []
     for (name, text), on in list(reasons.items())[:MOST_REASONS]:
         where = f"{name} on {few(on, 6)}" if len(gpus) > 1 else name
-        lines += wrapped("  ", f"{where}: {text}", width)
+        lines += wrapped("  ", f"{where}: {text}", width, hang=4)
     more = len(reasons) - MOST_REASONS
     return lines + ([f"  and {more} more: `--detail` shows them"] if more > 0 else [])

@@ -116,10 +116,9 @@ def gpu_lines(found: Inspection, width: int) -> list[str]:
     sums = [of_gpu(found, number) for number in range(len(found.gpus))]
     device = sum(image.bytes for lib in found.libraries for image in lib.images)
     counted = any(units for units, _ in sums)
-    left = [
-        Column(["GPU"], [counted_name(target) for target in found.gpus], stacked=True),
-        Column([""], [[t.gpu if t.name else ""] for t in found.gpus]),
-    ]
+    left = [Column(["GPU"], [counted_name(target) for target in found.gpus], stacked=True)]
+    if any(target.name for target in found.gpus):
+        left.append(Column([""], [[t.gpu if t.name else ""] for t in found.gpus]))
     drivers = [[driver_cell(target)] for target in found.gpus]
     columns = [Column(["driver", "(CUDA)"], drivers)]
     if counted:

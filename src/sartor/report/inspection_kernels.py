@@ -33,8 +33,8 @@ def kernel_lines(found: Inspection, demangle: Demangle | None = None) -> list[li
     parts = []
     for library, name in zip(coded, names, strict=True):
         mangled = dict.fromkeys(k for unit in library.units for k in unit.kernels or {})
-        lines = library_kernels(library, found.gpus, demangle(mangled))
-        parts.append([f"kernels of {name}: {len(mangled)}", *lines])
+        lines = [f"kernels of {name}: {len(mangled)}", *lacked_lines(library, found.gpus)]
+        parts.append([*lines, *library_kernels(library, found.gpus, demangle(mangled))])
     return parts
 
 
@@ -43,6 +43,19 @@ def demangler() -> Demangle:
     from sartor.artifact.demangle import demangle
 
     return demangle
+
+
+def lacked_lines(library: InspectedLibrary, targets: Sequence[Target]) -> list[str]:
+    """How many kernels each GPU lacks; one that is in two units counts twice."""
+    parts = [part for unit in library.units for part in kernels_of(library, unit, targets)]
+    total = sum(len(part.names) for part in parts)
+    lines = []
+    for number, label in enumerate(labels(targets)):
+        lacked = sum(len(part.names) for part in parts if number in part.lacking)
+        unknown = sum(len(part.names) for part in parts if number in part.unknown)
+        more = f", of {unknown} it is not known" if unknown else ""
+        lines.append(f"  {label} lacks {lacked} of {total}{more}")
+    return lines if parts else []
 
 
 def library_kernels(
@@ -56,8 +69,8 @@ def library_kernels(
         lines += [f"  {unit_title(unit)}"]
         for kernels in kernels_of(library, unit, targets):
             lines += [f"    {group_title(library, kernels, targets)}"]
-            shown = sorted(clean(plain.get(name, name)) for name in kernels.names)
-            lines += [INDENT + cut_inside(name, WIDTH - len(INDENT)) for name in shown]
+            shown = sorted(plain.get(name, name) for name in kernels.names)
+            lines += [INDENT + clean(shortened(name, WIDTH - len(INDENT))) for name in shown]
     unread = sum(unit.count for unit in library.units if unit.kernels is None)
     without = sum(unit.count for unit in library.units if unit.kernels == {})
     lines += [f"  {without} units without a kernel"] if without else []
@@ -80,6 +93,23 @@ def group_title(library: InspectedLibrary, kernels: Kernels, targets: Sequence[T
     if kernels.unknown:
         words.append(f"not known for {few([gpus[n] for n in kernels.unknown], 16)}")
     return f"{' - '.join(words)}:"
+
+
+def shortened(name: str, most: int) -> str:
+    """At most ``most`` characters: without the parameters, which tell less than the template's."""
+    if len(name) > most and name.endswith(")"):
+        name = without_parameters(name)
+    return cut_inside(name, most)
+
+
+def without_parameters(name: str) -> str:
+    """``f<1>(int, g(int))`` as ``f<1>(...)``."""
+    depth = 0
+    for place in range(len(name) - 1, -1, -1):
+        depth += (name[place] == ")") - (name[place] == "(")
+        if depth == 0:
+            return f"{name[:place]}(...)"
+    return name
 
 
 def cut_inside(text: str, most: int) -> str:

@@ -36,15 +36,13 @@ def cut_middle(text: str, most: int) -> str:
     return f"{text[: most - 3 - tail]}...{text[-tail:]}"
 
 
-def wrapped(first: str, text: str, width: int, *, most_lines: int | None = None) -> list[str]:
-    """``text`` after ``first``, and below it where it takes more lines."""
+def wrapped(first: str, text: str, width: int, *, hang: int | None = None) -> list[str]:
+    """``text`` after ``first``; its further lines are below it, or ``hang`` from the left."""
     lines = textwrap.wrap(
         clean(text),
         max(width, len(first) + 20),
         initial_indent=first,
-        subsequent_indent=" " * len(first),
-        max_lines=most_lines,
-        placeholder=" ...",
+        subsequent_indent=" " * (len(first) if hang is None else hang),
         break_on_hyphens=False,
     )
     return lines or [first.rstrip()]

@@ -15,10 +15,16 @@ from hypothesis import strategies as st
 from sartor.artifact.model import Image, NotRead, Package, Unit
 from sartor.report.document import print_lines
 from sartor.report.grid import Column, grid
-from sartor.report.inspection import Layout, inspection_lines, layout_for
+from sartor.report.inspection import (
+    Layout,
+    inspection_lines,
+    layout_for,
+    package_line,
+    requires_torch,
+)
 from sartor.report.inspection_features import reasons
 from sartor.report.inspection_gpus import aligned, labels
-from sartor.report.inspection_kernels import kernel_lines
+from sartor.report.inspection_kernels import kernel_lines, shortened
 from sartor.report.words import archs, clean, short_paths
 from sartor.verdict.model import Feature, Finding, InspectedLibrary, Inspection, Target, Verdict
 
@@ -322,6 +328,43 @@ def test_one_library_is_shown_whole() -> None:
     assert any("the stable ABI" in line for line in lines)
 
 
+def test_an_environment_names_the_packages_with_device_code() -> None:
+    found = six_gpus()
+    others = [Package(name=f"p{n}", version="1", path=f"p{n}.dist-info") for n in range(30)]
+    env = msgspec.structs.replace(found, kind="environment", packages=[*others, *found.packages])
+    lines = inspection_lines(env, Layout())
+    assert lines[3].startswith("vllm 0.32.0; ")
+    assert "and 30 more packages" in lines
+    bare = msgspec.structs.replace(env, libraries=found.libraries[2:], features=[])
+    assert "31 packages" in inspection_lines(bare, Layout())
+
+
+def test_torch_itself_requires_none() -> None:
+    of_torch = Package(name="torch", version="2.11.0", path="torch-2.11.0.dist-info")
+    assert package_line(of_torch, 100) == ["torch 2.11.0"]
+    assert [
+        requires_torch(r) for r in ("torch", "torch<3,>=2.4", "Torch ; python_version>'3'")
+    ] == [True] * 3
+    assert not any(map(requires_torch, ["torchvision", "torch-memory-saver", "torch; extra=='x'"]))
+
+
+def test_many_features_native_everywhere_share_a_line() -> None:
+    found = six_gpus()
+    many = [
+        Feature(name=f"feature {n}", gpu=target.gpu, verdict="native", because="code")
+        for n in range(20)
+        for target in SIX
+    ]
+    text = "\n".join(
+        inspection_lines(
+            msgspec.structs.replace(found, features=[*found.features, *many]), Layout()
+        )
+    )
+    assert "native on all of them: feature 0, feature 1, " in text
+    assert text.count("feature 19") == 1
+    assert "\ncore operators " in text
+
+
 def test_an_encoding_without_the_letters(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -366,18 +409,20 @@ def with_kernels() -> Inspection:
 
 def test_kernels_by_what_holds_them_and_who_lacks_them() -> None:
     [lines] = kernel_lines(with_kernels(), plain)
-    assert lines[:5] == [
+    assert lines[:7] == [
         "kernels of b.so: 3",
+        "  RTX 5090 lacks 2 of 3",
+        "  H200 lacks 0 of 3",
         "  unit at 0x1a40, 3 kernels",
         "    in sm_90 - LACKED BY RTX 5090:",
         "      add(float*)",
         "      plain_c",
     ]
-    assert lines[5] == "    in sm_90 120:"
-    assert lines[6].startswith("      mul<a, a, ")
-    assert lines[6].endswith("last>(float*)")
-    assert len(lines[6]) == 160
-    assert lines[7:] == ["  7 units whose names were not read"]
+    assert lines[7] == "    in sm_90 120:"
+    assert lines[8].startswith("      mul<a, a, ")
+    assert lines[8].endswith("last>(...)")
+    assert len(lines[8]) == 160
+    assert lines[9:] == ["  7 units whose names were not read"]
 
 
 def test_the_image_that_is_taken_was_not_read() -> None:
@@ -387,7 +432,16 @@ def test_the_image_that_is_taken_was_not_read() -> None:
     )
     library = msgspec.structs.replace(found.libraries[0], units=[unit])
     [lines] = kernel_lines(msgspec.structs.replace(found, libraries=[library]), plain)
-    assert lines[2] == "    in sm_90 - not known for RTX 5090:"
+    assert lines[1] == "  RTX 5090 lacks 0 of 1, of 1 it is not known"
+    assert lines[4] == "    in sm_90 - not known for RTX 5090:"
+
+
+def test_parameters_go_before_the_arguments_of_templates() -> None:
+    assert shortened("void f<1>(int, g<2>(*)(int), " + "float, " * 30 + "int)", 40) == (
+        "void f<1>(...)"
+    )
+    assert shortened("f(int)", 40) == "f(int)"
+    assert shortened(")" * 50, 40) == ")" * 18 + "..." + ")" * 19
 
 
 # --- parts -----------------------------------------------------------------------------------
