@@ -17,7 +17,7 @@ from sartor.artifact.elf import SectionType, Tag
 from sartor.artifact.source import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sartor.artifact.elf import Elf
 
@@ -47,7 +47,7 @@ BLOCK = 1 << 16
 """Symbols read at a time: 1.5 MiB."""
 CHAIN_BLOCK = 64
 
-VERSION = re.compile(r"(?P<kind>GLIBC|GLIBCXX|CXXABI)_(?P<number>\d{1,6}(\.\d{1,6}){0,5})")
+VERSION = re.compile(r"(?P<kind>GLIBC|GLIBCXX|CXXABI)_(?P<number>[0-9]{1,6}(\.[0-9]{1,6}){0,5})")
 
 
 class Undefined(msgspec.Struct, frozen=True):
@@ -117,9 +117,12 @@ class SymbolTable:
         if elf.by_tag.get(Tag.SYMENT, SYMBOL.size) != SYMBOL.size:
             raise self._invalid(f"symbols of {elf.by_tag[Tag.SYMENT]} bytes")
 
-    def undefined(self) -> list[Undefined]:
-        """What other libraries must define, in the table's order."""
-        versions = {need.index: need.version for need in version_needs(self._elf)}
+    def undefined(self, needs: Iterable[VersionNeed] = ()) -> list[Undefined]:
+        """What other libraries must define, in the table's order.
+
+        Their versions are those of ``needs`` (`version_needs`); without it they have none.
+        """
+        versions = {need.index: need.version for need in needs}
         strings = self._elf.strings
         found: list[Undefined] = []
         for start, symbols, of_version in self._blocks():

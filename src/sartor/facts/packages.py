@@ -15,7 +15,7 @@ import msgspec
 
 from sartor.facts import Fact, folder
 
-ROWS = ("feature", "dispatch", "compiler")
+ROWS = ("feature", "dispatch", "compiler", "alternatives")
 
 
 class FeatureFact(Fact, frozen=True):
@@ -52,6 +52,14 @@ class DispatchFact(Fact, frozen=True):
     versions: str = ""
 
 
+class AlternativesFact(Fact, frozen=True):
+    """Libraries of which the package loads one, by what it finds: their needs do not add up."""
+
+    libraries: list[str]
+    because: str
+    versions: str = ""
+
+
 class CompilerFact(Fact, frozen=True):
     """What a distribution compiles with when it runs.
 
@@ -80,6 +88,7 @@ class PackageFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     feature: list[FeatureFact] = []
     dispatch: list[DispatchFact] = []
     compiler: list[CompilerFact] = []
+    alternatives: list[AlternativesFact] = []
 
 
 @cache

@@ -1,0 +1,275 @@
+"""What a distribution declares: ``METADATA``, ``WHEEL``, ``RECORD`` and the wheel's file name.
+
+Metadata is read as leniently as pip reads it and never refused: what cannot be used becomes a
+`NotRead` beside the package. The texts are cut into lines here, for a parser of e-mail takes
+seconds over what a hostile file may hold.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import stat
+from collections import Counter
+from itertools import product
+from typing import TYPE_CHECKING
+
+import msgspec
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from sartor.artifact.model import NotRead, Package
+from sartor.artifact.source import FileSource, Invalid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST_METADATA = 16 << 20
+"""Bytes of METADATA, PKG-INFO or WHEEL that are read; the largest known have under 1 MiB."""
+MOST_RECORD = 64 << 20
+"""Bytes of RECORD that are read; PyTorch's, with some 13,000 files, has 1.4 MB."""
+MOST_HEADERS = 20_000
+"""Header lines that are looked at. One distribution with all its extras has a few hundred."""
+MOST_LIBRARIES = 1 << 16
+"""Libraries of one package."""
+MOST_TAGS = 1000
+"""Tags that one wheel may expand to: ``py2.py3-none-any`` is two, the widest known some forty."""
+MOST_NAME = 256
+"""Letters of a wheel's name; file systems allow 255."""
+MOST_PACKAGES = 1 << 16
+"""Packages of one environment."""
+
+MOST_PATH = 4096
+"""Letters of a path; Linux allows no more."""
+
+LIBRARY = re.compile(r"\.so(\.[\w.-]+)?$|\.(cubin|fatbin)$")
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """A package, and what of its metadata could not be used."""
+
+    package: Package
+    not_read: list[NotRead] = []
+
+
+def is_library(path: str) -> bool:
+    """Whether a file of that name is one that device code or needs are read from."""
+    return len(path) <= MOST_PATH and LIBRARY.search(path) is not None
+
+
+def read_package(
+    path: str,
+    metadata: bytes | None,
+    wheel: bytes | None = None,
+    record: bytes | None = None,
+    *,
+    file_name: str | None = None,
+) -> Reading:
+    """The package whose ``.dist-info`` (``.egg-info``) is at ``path`` in the target.
+
+    The three texts are those of ``METADATA`` (``PKG-INFO``), ``WHEEL`` and ``RECORD``; None for one
+    that is not there. ``file_name`` is the wheel's own. Raises nothing: the name and the version
+    come from the folder's name where the metadata does not say them.
+    """
+    notes: list[NotRead] = []
+    fields = headers(metadata or b"", posixpath.join(path, "METADATA"), notes)
+    if metadata is None:
+        notes.append(NotRead(path, "there is no METADATA in it"))
+    name, version = identity(path, fields, notes)
+    package = Package(
+        name=name,
+        version=version,
+        path=path,
+        tags=written_tags(wheel, path, notes),
+        file_tags=file_tags(file_name, notes) if file_name else [],
+        requires=fields.get("requires-dist", []),
+        requires_python=next(iter(fields.get("requires-python", [])), None),
+        libraries=recorded_libraries(record, path, notes),
+    )
+    return Reading(package, notes)
+
+
+def headers(data: bytes, path: str, notes: list[NotRead]) -> dict[str, list[str]]:
+    """The values of each header by its name in small letters, up to the first empty line.
+
+    A line that begins with white space goes on with the one before. Lines that are no header are
+    passed over, as pip's parser does.
+    """
+    found: dict[str, list[list[str]]] = {}
+    current: list[str] | None = None
+    for number, raw in enumerate(io.BytesIO(data[:MOST_METADATA])):
+        if number == MOST_HEADERS:
+            notes.append(NotRead(path, f"more than {MOST_HEADERS} lines of headers"))
+            break
+        line = raw.decode("utf-8", "replace").rstrip("\r\n")
+        if not line:
+            break
+        if line[0] in " \t":
+            if current is not None:
+                current.append(line.strip())
+            continue
+        name, colon, value = line.partition(":")
+        current = [value.strip()] if colon else None
+        if current is not None:
+            found.setdefault(name.strip().lower(), []).append(current)
+    return {name: [" ".join(filter(None, v)) for v in values] for name, values in found.items()}
+
+
+def identity(path: str, fields: dict[str, list[str]], notes: list[NotRead]) -> tuple[str, str]:
+    """Name (normalised) and version: the first that are declared, else those in the folder's name."""
+    stem = posixpath.basename(path).removesuffix(".dist-info").removesuffix(".egg-info")
+    in_folder = dict(zip(("name", "version"), stem.split("-"), strict=False))
+    values = []
+    for field in ("name", "version"):
+        declared = next((value for value in fields.get(field, []) if value), None)
+        if declared is None and fields:
+            notes.append(NotRead(path, f"its METADATA has no `{field.title()}`"))
+        values.append(declared or in_folder.get(field) or "")
+    name, version = values[0][:MOST_NAME], values[1][:MOST_NAME]
+    try:
+        Version(version)
+    except ValueError:  # `InvalidVersion`, or a number of more digits than Python reads
+        notes.append(NotRead(path, f"`{version[:80]}` is no version"))
+    return canonicalize_name(name), version
+
+
+def written_tags(wheel: bytes | None, path: str, notes: list[NotRead]) -> list[str]:
+    """The tags of a ``WHEEL`` text, each expanded, in their order."""
+    if wheel is None:
+        return []
+    where = posixpath.join(path, "WHEEL")
+    found: dict[str, None] = {}
+    for text in headers(wheel, where, notes).get("tag", []):
+        parts = [part.split(".") for part in text.split("-")]
+        if len(parts) != 3:
+            notes.append(NotRead(where, f"`{text[:80]}` is no tag"))
+            continue
+        if len(parts[0]) * len(parts[1]) * len(parts[2]) + len(found) > MOST_TAGS:
+            notes.append(NotRead(where, f"more than {MOST_TAGS} tags"))
+            break
+        found.update(("-".join(tag), None) for tag in product(*parts))
+    return list(found)
+
+
+def file_tags(file_name: str, notes: list[NotRead]) -> list[str]:
+    """The tags that a wheel's file name stands for, sorted."""
+    if len(file_name) > MOST_NAME:
+        notes.append(NotRead(file_name[:80], f"a name of over {MOST_NAME} letters"))
+        return []
+    try:
+        tags = parse_wheel_filename(file_name)[3]
+    except ValueError as error:  # `InvalidWheelFilename`, mostly
+        notes.append(NotRead(file_name, f"its name is not that of a wheel: {error}"))
+        return []
+    return sorted(str(tag) for tag in tags)
+
+
+def recorded_libraries(record: bytes | None, path: str, notes: list[NotRead]) -> list[str]:
+    """The libraries that a ``RECORD`` lists, as paths in the target; those outside are left out."""
+    if record is None:
+        notes.append(NotRead(path, "it has no RECORD: which libraries are its own is not known"))
+        return []
+    root = posixpath.dirname(path)
+    found: dict[str, None] = {}
+    for raw in io.BytesIO(record[:MOST_RECORD]):
+        if b".so" not in raw and b"bin" not in raw:
+            continue
+        listed = recorded_path(raw.decode("utf-8", "surrogateescape"))
+        if not is_library(listed):
+            continue
+        if len(found) == MOST_LIBRARIES:
+            notes.append(NotRead(path, f"its RECORD lists more than {MOST_LIBRARIES} libraries"))
+            break
+        if inside := within(root, listed):
+            found[inside] = None
+    return list(found)
+
+
+def recorded_path(line: str) -> str:
+    """The path in one line of a RECORD: what stands before the hash and the size."""
+    text = line.rstrip("\r\n")
+    listed = text.rsplit(",", 2)[0] if text.count(",") >= 2 else text.partition(",")[0]
+    if len(listed) >= 2 and listed[0] == listed[-1] == '"':
+        listed = listed[1:-1].replace('""', '"')
+    return listed.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def within(root: str, listed: str) -> str | None:
+    """``listed`` seen from the target; None for an absolute path and one that leads out."""
+    path = posixpath.normpath(posixpath.join(root, listed))
+    return None if path.startswith(("/", "..")) and not root.startswith("/") else path
+
+
+def site_packages(folder: Path, prefix: str = "") -> tuple[list[Package], list[NotRead]]:
+    """Every package installed in ``folder``, by name; paths begin with ``prefix``.
+
+    ``*.dist-info`` folders are read whole, ``*.egg-info`` folders and files for name and version.
+    """
+    packages: list[Package] = []
+    notes: list[NotRead] = []
+    for entry in sorted(folder.glob("*.*-info"), key=lambda entry: entry.name):
+        if len(packages) == MOST_PACKAGES:
+            notes.append(NotRead(prefix or ".", f"more than {MOST_PACKAGES} packages"))
+            break
+        path = posixpath.join(prefix, entry.name)
+        if entry.name.endswith(".dist-info"):
+            reading = read_dist_info(entry, path)
+        elif entry.name.endswith(".egg-info"):
+            text, unread = bounded(entry / "PKG-INFO" if entry.is_dir() else entry, path)
+            reading = read_egg_info(path, text)
+            notes += unread
+        else:
+            continue
+        packages.append(reading.package)
+        notes += reading.not_read
+    return packages, notes + duplicates(packages)
+
+
+def read_dist_info(folder: Path, path: str) -> Reading:
+    """The package of a ``.dist-info`` folder on disk; raises nothing."""
+    texts, notes = [], []
+    for name, most in (("METADATA", MOST_METADATA), ("WHEEL", MOST_METADATA), ("RECORD", MOST_RECORD)):
+        text, unread = bounded(folder / name, posixpath.join(path, name), most)
+        texts.append(text)
+        notes += unread
+    reading = read_package(path, *texts)
+    return msgspec.structs.replace(reading, not_read=[*notes, *reading.not_read])
+
+
+def read_egg_info(path: str, pkg_info: bytes | None) -> Reading:
+    """Name and version from what setuptools left before there were wheels; raises nothing."""
+    notes: list[NotRead] = []
+    fields = headers(pkg_info or b"", path, notes)
+    name, version = identity(path, fields, notes)
+    return Reading(Package(name=name, version=version, path=path), notes)
+
+
+def bounded(
+    file: Path, path: str, most: int = MOST_METADATA
+) -> tuple[bytes | None, list[NotRead]]:
+    """The first ``most`` bytes of a file; None where it is not there, or not a file, or refused."""
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):  # a pipe would never end
+            return None, [NotRead(path, "it is not a file")]
+        with FileSource(file, path) as source:
+            text = source.read(0, min(source.size, most))
+            cut = source.size > most
+    except FileNotFoundError:
+        return None, []
+    except OSError as error:
+        return None, [NotRead(path, error.strerror or str(error))]
+    except Invalid as error:
+        return None, [NotRead(path, error.reason, error.offset)]
+    return text, [NotRead(path, f"only its first {most} bytes", most)] if cut else []
+
+
+def duplicates(packages: list[Package]) -> list[NotRead]:
+    """A note for each distribution that is there twice: which one is in use is not known."""
+    counts = Counter(package.name for package in packages)
+    twice = [name for name, count in counts.items() if count > 1]
+    return [
+        NotRead(p.path, f"`{p.name}` is installed {counts[p.name]} times")
+        for p in packages
+        if p.name in twice
+    ]

@@ -1,0 +1,130 @@
+"""Who provides what a library needs: `facts/linking.toml`, read once."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Literal
+
+from sartor.facts import Fact, read_table
+
+FILE = "linking.toml"
+SONAME = re.compile(r"lib(?P<stem>[\w+-]+?)(?:[.-][0-9a-f]{8})?\.so(?:\.(?P<major>\d{1,6})(?:\.[\w.]*)?)?")
+"""auditwheel writes a hash of eight digits into the names of what it copies into a wheel."""
+
+
+class PolicyFact(Fact, frozen=True):
+    """One platform tag of manylinux: the versions that a system must have for its wheels."""
+
+    glibc: str
+    tag: str
+    glibcxx: str
+    cxxabi: str
+    legacy: list[str] = []
+
+
+class SonamesFact(Fact, frozen=True):
+    """Sonames that something other than a package brings: the system, the driver."""
+
+    sonames: list[str]
+
+
+class ProviderFact(Fact, frozen=True):
+    """Libraries, by the stems of their names, and the distributions that hold them.
+
+    A distribution stands for its ``-cu12`` forms too. ``through`` are distributions that bring it
+    along. ``numbered``: the number after ``.so`` is the CUDA major.
+    """
+
+    stems: list[str]
+    distributions: list[str]
+    through: list[str] = []
+    numbered: bool = False
+
+
+class PreloadFact(Fact, frozen=True):
+    """What importing a distribution loads: its ``libraries``, and those of ``stems`` in ``folders``."""
+
+    distribution: str
+    libraries: list[str]
+    stems: list[str]
+    folders: list[str]
+
+
+class CompilerSourceFact(Fact, frozen=True):
+    """Where a compiler comes from that packages use at run time.
+
+    A distribution of ``distributions`` brings it (or one of ``through`` does), or the host has it:
+    the list ``host`` of a `Host` holds something, one of ``programs`` where they are named.
+    """
+
+    name: str
+    distributions: list[str]
+    host: Literal["cuda_toolkits", "compilers"]
+    through: list[str] = []
+    programs: list[str] = []
+
+
+@cache
+def policies() -> tuple[PolicyFact, ...]:
+    """Every policy of manylinux, the oldest first."""
+    return read_table(FILE, "policy", PolicyFact)
+
+
+@cache
+def system_sonames() -> frozenset[str]:
+    """What a system with glibc has by the policies of manylinux."""
+    return frozenset(name for row in read_table(FILE, "system", SonamesFact) for name in row.sonames)
+
+
+@cache
+def driver_sonames() -> frozenset[str]:
+    """What the GPU's driver brings."""
+    return frozenset(name for row in read_table(FILE, "driver", SonamesFact) for name in row.sonames)
+
+
+@cache
+def providers() -> tuple[ProviderFact, ...]:
+    """The distributions that hold libraries which others need."""
+    return read_table(FILE, "provider", ProviderFact)
+
+
+@cache
+def preloads() -> tuple[PreloadFact, ...]:
+    """What importing a distribution loads."""
+    return read_table(FILE, "preload", PreloadFact)
+
+
+@cache
+def compilers() -> tuple[CompilerSourceFact, ...]:
+    """The compilers that packages use at run time."""
+    return read_table(FILE, "compiler", CompilerSourceFact)
+
+
+def parse_soname(soname: str) -> tuple[str, int | None] | None:
+    """Stem and number of a soname: ``("cudart", 13)``; without the hash that auditwheel adds."""
+    match = SONAME.fullmatch(soname)
+    return (match["stem"], int(match["major"]) if match["major"] else None) if match else None
+
+
+def provider_of(soname: str) -> ProviderFact | None:
+    """Who provides a soname; None where no row speaks of it."""
+    parsed = parse_soname(soname)
+    return next((row for row in providers() if parsed and parsed[0] in row.stems), None)
+
+
+def cuda_major(soname: str) -> int | None:
+    """The CUDA major that a soname names, where its number is CUDA's."""
+    parsed, row = parse_soname(soname), provider_of(soname)
+    return parsed[1] if parsed and row and row.numbered else None
+
+
+def is_form_of(distribution: str, base: str) -> bool:
+    """Whether ``distribution`` is ``base`` or its form for one CUDA major (``-cu12``)."""
+    return distribution == base or re.fullmatch(re.escape(base) + r"-cu\d+", distribution) is not None
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Whether the end of a path, from some folder on, matches a glob."""
+    return fnmatchcase(path, pattern) or fnmatchcase(path, f"*/{pattern}")
