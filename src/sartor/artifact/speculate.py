@@ -85,7 +85,7 @@ class Speculation:
         self.spans = Spans()
         self._code = range(0)
         self._walk = self._follow(size)
-        self._ask: Ask | None = next(self._walk)
+        self._ask: Ask | None = next(self._walk, None)
         self._held = b""
         self._false = 0
 
