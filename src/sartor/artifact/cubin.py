@@ -27,6 +27,8 @@ MOST_SYMBOLS = 1 << 20
 MOST_NOTE = 64 << 10
 
 RELEASE = re.compile(rb"release (\d{1,3}\.\d{1,3})")
+API_VERSION = re.compile(rb"\x04\x37\x04\x00(.{4})", re.DOTALL)
+"""An attribute of a kernel: its format, its number, its size, its value."""
 ARCHITECTURE = re.compile(rb"-arch (sm_\d{2,4}[af]?)\b")
 
 
@@ -57,16 +59,31 @@ def kernel_names(source: Source) -> list[str]:
 
 
 def origin(source: Source) -> Origin:
-    """What ptxas noted of itself in ``.note.nv.tkinfo`` (from CUDA 13 on); raises `Invalid`."""
-    note = _cubin(source).section(".note.nv.tkinfo")
+    """What ptxas noted of itself; raises `Invalid`.
+
+    ``.note.nv.tkinfo`` is there from CUDA 13 on, and from 12.8 on for 10.x and 12.x; before that
+    only the release stands in a kernel's attributes.
+    """
+    elf = _cubin(source)
+    note = elf.section(".note.nv.tkinfo")
     if note is None or note.size > MOST_NOTE:
-        return Origin(None, None)
+        return Origin(_release_of_kernel(source, elf), None)
     text = source.read(note.offset, note.size)
     release, architecture = RELEASE.search(text), ARCHITECTURE.search(text)
     return Origin(
         release[1].decode() if release else None,
         architecture[1].decode() if architecture else None,
     )
+
+
+def _release_of_kernel(source: Source, elf: Elf) -> str | None:
+    """The release that the attributes of the first kernel name, times ten: ``128`` is 12.8."""
+    first = next((s for s in elf.sections if s.name.startswith(".nv.info.")), None)
+    if first is None or first.size > MOST_NOTE:
+        return None
+    found = API_VERSION.search(source.read(first.offset, first.size))
+    number = int.from_bytes(found[1], "little") if found else 0
+    return f"{number // 10}.{number % 10}" if 100 <= number < 1000 else None
 
 
 def architecture(source: Source) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 Names = Literal["none", "one", "all"]
 KIND_ORDER = ("cubin", "ptx", "ltoir", "unknown")
 NUMBER = re.compile(r"\d+")
-MOST_ASKED = 4
-"""Cubins opened for the toolkit that made them; as a rule one made them all."""
+MOST_ASKED, MOST_TRIED = 4, 24
+"""Cubins that say which toolkit made them, of those opened; as a rule one made them all."""
 MOST_ASKED_BYTES = 4 << 20
 MOST_FAULTS = 1000
 MOST_NAMES = 1 << 20
 """Kernels of one library; the largest known has some 60,000."""
+MOST_OPENED = 16 << 30
+"""Bytes decompressed of one library for names. A few kilobytes of zstd may stand for 256 MiB."""
 
 
 class Part(NamedTuple):
@@ -151,6 +154,7 @@ class _Reader:
         self._index = index
         self._names = names
         self._left = MOST_NAMES
+        self._room = MOST_OPENED
 
     def units(self, found: list[tuple[Container, bool]]) -> list[Unit]:
         """Every container as a unit of its own, with its kernels."""
@@ -159,7 +163,7 @@ class _Reader:
     def _unit(self, container: Container, relocatable: bool) -> Unit:
         kernels: dict[str, list[int]] = {}
         opened: list[int] = []
-        for entry in self._to_open(container.entries):
+        for entry in sorted(_can_open(container.entries), key=_cost):
             image = self._index[key_of(entry)]
             try:
                 names = self._kernels(entry)
@@ -170,6 +174,8 @@ class _Reader:
             opened.append(image)
             for name in names:
                 kernels.setdefault(name, []).append(image)
+            if self._names == "one":
+                break
         return Unit(
             images=[self._index[key_of(entry)] for entry in container.entries],
             bytes=sum(entry.stored for entry in container.entries),
@@ -179,13 +185,11 @@ class _Reader:
             relocatable=relocatable,
         )
 
-    def _to_open(self, entries: list[Entry]) -> list[Entry]:
-        can = [entry for entry in entries if entry.image_kind in {"cubin", "ptx"}]
-        if self._names == "all" or not can:
-            return can
-        return [min(can, key=_cost)]
-
     def _kernels(self, entry: Entry) -> list[str]:
+        self._room -= entry.plain if entry.compression else 0
+        if self._room < 0:
+            reason = f"more than {MOST_OPENED} bytes would be decompressed for names"
+            raise Invalid(self._source.name, entry.offset, reason)
         if entry.image_kind == "ptx":
             names = read_ptx(plain_payload(self._source, entry)).kernels
         else:
@@ -194,6 +198,10 @@ class _Reader:
         if self._left < 0:
             raise Invalid(self._source.name, entry.offset, f"more than {MOST_NAMES} kernels")
         return names
+
+
+def _can_open(entries: list[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.image_kind in {"cubin", "ptx"}]
 
 
 def _cost(entry: Entry) -> tuple[bool, bool, int]:
@@ -212,21 +220,21 @@ def cubin_source(source: Source, entry: Entry) -> Source:
 def _toolkits(source: Source, found: list[tuple[Container, bool]]) -> list[str]:
     """The toolkits' releases, as ptxas noted them in a few of the cubins that are cheap to open.
 
-    One is asked of each (architecture, compression), those that are not compressed first.
+    Of several kinds and sizes, those that are not compressed first: the smallest hold no kernel
+    and, of older toolkits, no note. Of a stream only those are asked that it keeps.
     """
-    cheapest: dict[tuple[str, bool], Entry] = {}
+    cheapest: dict[tuple[str, bool, int], Entry] = {}
     for container, _ in found:
         for entry in container.entries:
             if entry.image_kind == "cubin":
-                group = entry.arch, entry.compression is None
+                group = entry.arch, entry.compression is None, entry.plain.bit_length()
                 if group not in cheapest or entry.stored < cheapest[group].stored:
                     cheapest[group] = entry
-    releases = set()
-    for entry in sorted(cheapest.values(), key=_cost)[:MOST_ASKED]:
-        if entry.compression is not None and entry.plain > MOST_ASKED_BYTES:
-            continue
-        try:
-            releases.add(origin(cubin_source(source, entry)).release)
-        except Invalid:
-            continue  # what is wrong with a payload is said where names are read
-    return sorted(release for release in releases if release)
+    releases: list[str] = []
+    for entry in sorted(cheapest.values(), key=_cost)[:MOST_TRIED]:
+        small = entry.compression is None or entry.plain <= MOST_ASKED_BYTES
+        if small and len(releases) < MOST_ASKED and source.holds(entry.payload, entry.stored):
+            with contextlib.suppress(Invalid):  # said where names are read
+                release = origin(cubin_source(source, entry)).release
+                releases += [release] if release else []
+    return sorted(set(releases))
