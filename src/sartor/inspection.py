@@ -13,6 +13,7 @@ from sartor.host.model import Host
 from sartor.verdict.model import Inspection, Target
 
 if TYPE_CHECKING:
+    from sartor.artifact.model import Evidence, NotRead
     from sartor.artifact.reading import Names
     from sartor.reporter import Reporter
     from sartor.verdict.case import Lookup

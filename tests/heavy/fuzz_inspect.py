@@ -34,12 +34,11 @@ if GUIDED:
     import atheris
 
     with atheris.instrument_imports(include=["sartor"]):
-        import sartor.artifact.reading
-        import sartor.inspection
+        pass
 
 import fuzz_seeds as seeds
 
-from sartor.artifact import cubin, device_code, demangle, fatbin, payload, ptx, speculate
+from sartor.artifact import cubin, demangle, device_code, fatbin, payload, ptx, speculate
 from sartor.artifact.image import ImageMembers, archive_image
 from sartor.artifact.library import read_library
 from sartor.artifact.metadata import read_package
@@ -210,7 +209,11 @@ TARGETS = {
     "stream": Target(read_stream, lambda: [*seeds.containers(), *seeds.files(".so")]),
     "file": Target(
         read_file,
-        lambda: [*seeds.wheels(), *seeds.images(), *seeds.files(".so", ".fatbin", ".ptx", ".cubin")],
+        lambda: [
+            *seeds.wheels(),
+            *seeds.images(),
+            *seeds.files(".so", ".fatbin", ".ptx", ".cubin"),
+        ],
     ),
 }
 

@@ -24,7 +24,7 @@ Requires-Dist: nvidia-cuda-runtime ; extra == "gpu"
 Text, and more text.
 """
 WHEEL = b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp310-abi3-manylinux_2_28_x86_64\n"
-RECORD = b"demo/a.so,sha256=x,4\n\"demo/b,c.so\",,\ndemo-1.0.dist-info/RECORD,,\n"
+RECORD = b'demo/a.so,sha256=x,4\n"demo/b,c.so",,\ndemo-1.0.dist-info/RECORD,,\n'
 PARTS = b"\n--- next file ---\n"
 """Between the three texts of the seeds of metadata."""
 

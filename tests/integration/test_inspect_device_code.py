@@ -24,7 +24,7 @@ from sartor.artifact.elf import Elf
 from sartor.artifact.fatbin import Container, containers
 from sartor.artifact.library import FATBIN, RELOCATABLE, read_library
 from sartor.artifact.members import is_library
-from sartor.artifact.source import BytesSource, FileSource
+from sartor.artifact.source import FileSource
 from sartor.artifact.stream import StreamedSource
 from sartor.artifact.zip import ZipMembers
 from wheels import wheel
@@ -155,7 +155,9 @@ def judge_kernels(
     for unit in random.Random(SEED).sample(small, min(UNITS, len(small))):
         size = unit.end - unit.offset
         scratch.write_bytes(source.read(unit.offset, size))
-        theirs = {(s.kind, s.arch, s.options, name) for s, names in kernels(scratch) for name in names}
+        theirs = {
+            (s.kind, s.arch, s.options, name) for s, names in kernels(scratch) for name in names
+        }
         scratch.unlink()
         code = read_device_code(source, path, [Part(unit.offset, size)], "all")
         (read,) = code.units

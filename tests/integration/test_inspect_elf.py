@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from elftools.elf.elffile import ELFFile
 from packaging.version import Version
-from wheels import members, wheel
 
 from sartor.artifact.elf import Elf
 from sartor.artifact.elf_library import elf_library
 from sartor.artifact.elf_symbols import SymbolTable, version_needs
 from sartor.artifact.source import FileSource, Invalid
+from wheels import members, wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,13 +61,13 @@ ABIS: dict[str, dict[str, str | None]] = {
 }
 """The ABI of PyTorch that some libraries are for, as their names and releases say."""
 
-DYNAMIC = re.compile(r"\((NEEDED|SONAME|RPATH|RUNPATH)\) +[\w ]+: \[(.*)\]$", re.M)
-NEED = re.compile(r"^ +0x[0-9a-f]+: +Name: (\S+)  Flags:", re.M)
+DYNAMIC = re.compile(r"\((NEEDED|SONAME|RPATH|RUNPATH)\) +[\w ]+: \[(.*)\]$", re.MULTILINE)
+NEED = re.compile(r"^ +0x[0-9a-f]+: +Name: (\S+)  Flags:", re.MULTILINE)
 UNDEFINED = re.compile(
-    r"^ *[1-9]\d*: [0-9a-f]{16} +\S+ \S+ +(\S+) .* UND (\S*)(?: \(\d+\))?$", re.M
+    r"^ *[1-9]\d*: [0-9a-f]{16} +\S+ \S+ +(\S+) .* UND (\S*)(?: \(\d+\))?$", re.MULTILINE
 )
 DEFINED = re.compile(
-    r"^ *\d+: [0-9a-f]{16} +\S+ \S+ +(?:GLOBAL|WEAK) .* +\d+ (\S+?)(?:@.*)?$", re.M
+    r"^ *\d+: [0-9a-f]{16} +\S+ \S+ +(?:GLOBAL|WEAK) .* +\d+ (\S+?)(?:@.*)?$", re.MULTILINE
 )
 OF_TORCH = re.compile(
     r"(?:(?:vtable|VTT|typeinfo|typeinfo name|guard variable|TLS (?:init|wrapper) function|"

@@ -87,7 +87,7 @@ def _release_of_kernel(source: Source, elf: Elf) -> str | None:
 
 
 def architecture(source: Source) -> str:
-    """``sm_90``, from the ELF header, without a suffix; where the number stands went with the ABI."""
+    """``sm_90``, from the ELF header, without a suffix; the ABI says where its number stands."""
     elf = _cubin(source)
     abi = source.read(7, 2)
     number = elf.flags >> 8 & 0xFFFF if abi == b"\x41\x08" else elf.flags & 0xFF

@@ -89,7 +89,7 @@ def _cubin(source: Source, path: str, names: Names) -> Library:
         bytes=source.size,
         plain_bytes=source.size,
     )
-    kernels = None if names == "none" else dict.fromkeys(cubin.kernel_names(source), [0])
+    kernels = None if names == "none" else {name: [0] for name in cubin.kernel_names(source)}
     return _single(source, path, image, kernels, [noted.release] if noted.release else [])
 
 
@@ -106,9 +106,8 @@ def _ptx(source: Source, path: str, names: Names) -> Library:
         plain_bytes=source.size,
         ptx_isa=text.isa,
     )
-    return _single(
-        source, path, image, None if names == "none" else dict.fromkeys(text.kernels, [0]), []
-    )
+    kernels = None if names == "none" else {name: [0] for name in text.kernels}
+    return _single(source, path, image, kernels, [])
 
 
 def _single(

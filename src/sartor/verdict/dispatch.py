@@ -39,7 +39,7 @@ class Dispatcher:
         return None
 
     def _about(self, library: Library, unit: Unit) -> list[DispatchFact]:
-        """The facts about a unit, found once for all GPUs; the unit is kept, so its id stays its."""
+        """The facts about a unit, found once for all GPUs; it is kept, so that its id stays its."""
         known = self._known.get(id(unit))
         if known is None:
             matching = [

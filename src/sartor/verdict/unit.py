@@ -135,9 +135,7 @@ def driver_for_major(major: int) -> str | None:
     return next((row.minor_compat_driver_min for row in rows), None)
 
 
-def judge_library(
-    library: Library, target: Target, dispatch: Dispatch, index: int = 0
-) -> Verdict:
+def judge_library(library: Library, target: Target, dispatch: Dispatch, index: int = 0) -> Verdict:
     """One library's verdict on one GPU, the ``index``-th that was asked about."""
     graded = [(unit, grade_unit(library, unit, target, dispatch)) for unit in library.units]
     counts: Counter[Grade] = Counter()

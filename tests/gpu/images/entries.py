@@ -22,7 +22,7 @@ import msgspec
 from gpu.images.fatbins import container, library_containers
 from gpu.images.parallel import Result, measure_all
 from sartor import facts
-from sartor.artifact.fatbin import Entry, read_container
+from sartor.artifact.fatbin import Container, Entry, containers
 from sartor.artifact.model import ImageKind
 from sartor.artifact.source import BytesSource, FileSource
 from sartor.verdict.load_rule import Refused, Unknown, container_outcome, image_outcome
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gpu.images.driver import Driver
-    from sartor.artifact.fatbin import Container
     from sartor.verdict.load_rule import Outcome
 
 WORKERS = 14
@@ -93,8 +92,8 @@ def carried(path: Path) -> Iterator[Job]:
         row = json.loads(line)
         piece = data[row["at"] : row["at"] + row["size"]]
         whole = piece if row["what"] == "container" else container([piece])
-        found = read_container(BytesSource(whole, row["library"]), 0, len(whole))
-        assert found is not None
+        found = next(containers(BytesSource(whole, row["library"]), 0, len(whole)))
+        assert isinstance(found, Container)
         for job in of_container(row["library"], found, whole):
             job.relocatable = row["rdc"]
             if row["what"] == "container":
