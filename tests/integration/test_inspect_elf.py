@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.hash import ELFHashSection, GNUHashSection
 from packaging.version import Version
-from wheels import members, wheel
 
-from sartor.artifact.elf import Elf
 from sartor.artifact.elf_library import elf_library
 from sartor.artifact.elf_symbols import SymbolTable, version_needs
 from sartor.artifact.source import FileSource, Invalid
+from wheels import members, wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sartor.artifact.elf import Elf
     from sartor.artifact.model import Library
 
 pytestmark = pytest.mark.skipif(not shutil.which("readelf"), reason="needs binutils")
@@ -61,13 +62,13 @@ ABIS: dict[str, dict[str, str | None]] = {
 }
 """The ABI of PyTorch that some libraries are for, as their names and releases say."""
 
-DYNAMIC = re.compile(r"\((NEEDED|SONAME|RPATH|RUNPATH)\) +[\w ]+: \[(.*)\]$", re.M)
-NEED = re.compile(r"^ +0x[0-9a-f]+: +Name: (\S+)  Flags:", re.M)
+DYNAMIC = re.compile(r"\((NEEDED|SONAME|RPATH|RUNPATH)\) +[\w ]+: \[(.*)\]$", re.MULTILINE)
+NEED = re.compile(r"^ +0x[0-9a-f]+: +Name: (\S+)  Flags:", re.MULTILINE)
 UNDEFINED = re.compile(
-    r"^ *[1-9]\d*: [0-9a-f]{16} +\S+ \S+ +(\S+) .* UND (\S*)(?: \(\d+\))?$", re.M
+    r"^ *[1-9]\d*: [0-9a-f]{16} +\S+ \S+ +(\S+) .* UND (\S*)(?: \(\d+\))?$", re.MULTILINE
 )
 DEFINED = re.compile(
-    r"^ *\d+: [0-9a-f]{16} +\S+ \S+ +(?:GLOBAL|WEAK) .* +\d+ (\S+?)(?:@.*)?$", re.M
+    r"^ *\d+: [0-9a-f]{16} +\S+ \S+ +(?:GLOBAL|WEAK) .* +\d+ (\S+?)(?:@.*)?$", re.MULTILINE
 )
 OF_TORCH = re.compile(
     r"(?:(?:vtable|VTT|typeinfo|typeinfo name|guard variable|TLS (?:init|wrapper) function|"
@@ -109,7 +110,7 @@ def highest(versions: list[str], kind: str) -> str | None:
 def against_readelf(library: Library, elf: Elf, judged: Judged) -> Iterator[str]:
     """What is not the same, in words."""
     one = {tag: values[0] for tag, values in judged.dynamic.items()}
-    pairs = {
+    pairs: dict[str, tuple[object, object]] = {
         "NEEDED": (library.needed, judged.dynamic.get("NEEDED", [])),
         "SONAME": (library.soname, one.get("SONAME")),
         "RPATH": (library.rpath, one.get("RPATH")),
@@ -135,7 +136,7 @@ def against_pyelftools(path: str, file: Path, elf: Elf, judged: Judged) -> Itera
     with file.open("rb") as stream:
         judge = ELFFile(stream)
         table = judge.get_section_by_name(".gnu.hash") or judge.get_section_by_name(".hash")
-        if table is None:
+        if not isinstance(table, GNUHashSection | ELFHashSection):
             return
         symbols = SymbolTable(elf)
         for name in [*names, "absent", "x" * 300]:

@@ -204,7 +204,9 @@ class Elf:
         rows = list(SECTION.iter_unpack(table))
         names = self._section_names(rows)
         return [
-            Section(names.get(name) if names else "", kind, flags, address, at, size, link, info, each)
+            Section(
+                names.get(name) if names else "", kind, flags, address, at, size, link, info, each
+            )
             for name, kind, flags, address, at, size, link, info, _alignment, each in rows
         ]
 
