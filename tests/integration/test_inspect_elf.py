@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.hash import ELFHashSection, GNUHashSection
 from packaging.version import Version
 
-from sartor.artifact.elf import Elf
 from sartor.artifact.elf_library import elf_library
 from sartor.artifact.elf_symbols import SymbolTable, version_needs
 from sartor.artifact.source import FileSource, Invalid
@@ -24,6 +24,7 @@ from wheels import members, wheel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sartor.artifact.elf import Elf
     from sartor.artifact.model import Library
 
 pytestmark = pytest.mark.skipif(not shutil.which("readelf"), reason="needs binutils")
@@ -109,7 +110,7 @@ def highest(versions: list[str], kind: str) -> str | None:
 def against_readelf(library: Library, elf: Elf, judged: Judged) -> Iterator[str]:
     """What is not the same, in words."""
     one = {tag: values[0] for tag, values in judged.dynamic.items()}
-    pairs = {
+    pairs: dict[str, tuple[object, object]] = {
         "NEEDED": (library.needed, judged.dynamic.get("NEEDED", [])),
         "SONAME": (library.soname, one.get("SONAME")),
         "RPATH": (library.rpath, one.get("RPATH")),
@@ -135,7 +136,7 @@ def against_pyelftools(path: str, file: Path, elf: Elf, judged: Judged) -> Itera
     with file.open("rb") as stream:
         judge = ELFFile(stream)
         table = judge.get_section_by_name(".gnu.hash") or judge.get_section_by_name(".hash")
-        if table is None:
+        if not isinstance(table, GNUHashSection | ELFHashSection):
             return
         symbols = SymbolTable(elf)
         for name in [*names, "absent", "x" * 300]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LONGEST_FILE_NAME = 255
+"""Linux's NAME_MAX: nothing provides a longer need."""
 OTHER_DEVICE_CODE = re.compile(
     r"\.hip_fatbin|\.hipFatBinSegment|__CLANG_OFFLOAD_BUNDLE__.{1,200}|\.llvm\.offloading"
 )
@@ -66,7 +68,7 @@ def elf_library(source: Source, path: str) -> tuple[Library, Elf]:
         glibcxx=highest(versions, "GLIBCXX"),
         cxxabi=highest(versions, "CXXABI"),
         python=python_tag(path, needed),
-        cuda_major=max(filter(None, map(cuda_major, needed)), default=None),
+        cuda_major=_cuda_major(needed),
         torch_abi=abi,
         torch_symbols=torch_symbols,
         compilers=list(dict.fromkeys([*called_compilers(names), *named])),
@@ -96,6 +98,12 @@ class _Parts:
 def _undefined(elf: Elf, needs: Iterable[VersionNeed]) -> list[Undefined]:
     """A file without a dynamic section (a static program, a cubin) wants nothing of others."""
     return SymbolTable(elf).undefined(needs) if elf.dynamic else []
+
+
+def _cuda_major(needed: list[str]) -> int | None:
+    """The highest that a need names; in a library that can be loaded they are all the same."""
+    majors = (cuda_major(soname) for soname in needed if len(soname) <= LONGEST_FILE_NAME)
+    return max((major for major in majors if major is not None), default=None)
 
 
 def _named_compilers(elf: Elf, undefined: list[str]) -> list[str]:

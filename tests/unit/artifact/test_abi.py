@@ -131,7 +131,7 @@ def test_any_name_is_told_to_be_old_or_not(name: str) -> None:
     assert string_abi(["_Z" + name, name]) in {"pre-cxx11", None}
 
 
-@pytest.mark.parametrize("letters", ["T", "S", "A1", "Li1", "xSs"[:1] + "2Ss", "ZZN", "1T"])
+@pytest.mark.parametrize("letters", ["T", "S", "A1", "Li1", "x2Ss", "ZZN", "1T"])
 def test_long_names_take_no_long_time(letters: str) -> None:
     names = [f"_ZN2at{letters * 500_000}Ss", f"_Z{letters * 500_000}Ss"]
     names += [f"_ZN2at{letters * 90}{number}Ss" for number in range(10_000)]
