@@ -122,9 +122,7 @@ def torch_abi(case: Case) -> Iterator[Outcome]:
                 continue
             if unread:
                 names = listed(posixpath.basename(lib.path) for lib in unread)
-                yield NotRead(
-                    library.path, f"what {names} defines is not known: not held against it"
-                )
+                yield NotRead(library.path, f"its symbols: what {names} defines is not known")
                 continue
             try:
                 missing = undefined(case, library)
@@ -204,7 +202,7 @@ def dependency_missing(case: Case) -> Iterator[Outcome]:
                 unmet.append(f"{_written(requirement)} ({there.version} is installed)")
         yield from _unmet(package, absent, unmet)
     if undecided:
-        why = f"{undecided} requirements with markers: its Python is not known, or its machine"
+        why = f"requirements with markers ({undecided}): its Python or its machine is not known"
         yield NotRead(case.evidence.target, why)
 
 

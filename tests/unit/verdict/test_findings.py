@@ -26,9 +26,7 @@ def package(name: str, version: str = "1.0", *requires: str, tags: tuple[str, ..
     return Package(name=name, version=version, path=path, requires=list(requires), tags=list(tags))
 
 
-def evidence(
-    kind: TargetKind, packages: list[Package], libraries: list[Library]
-) -> Evidence:
+def evidence(kind: TargetKind, packages: list[Package], libraries: list[Library]) -> Evidence:
     return Evidence(target="here", kind=kind, packages=packages, libraries=libraries)
 
 

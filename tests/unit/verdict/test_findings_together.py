@@ -149,8 +149,9 @@ def abi_case(
 
 def test_symbols_that_the_installed_pytorch_lacks_are_counted_and_the_cause_is_said() -> None:
     (found,) = said(abi_case({LIBTORCH.path: Defines("_ZN2at1aEv")}), "torch-abi")
+    lacking = "1 symbol of PyTorch that torch 2.11.0+cu130 does not define (`_ZN3c101bEv`)"
     assert found.severity == "error"
-    assert "1 symbol of PyTorch that torch 2.11.0+cu130 does not define (`_ZN3c101bEv`)" in found.text
+    assert lacking in found.text
     assert "it requires `torch==2.5.1`" in found.text
 
 
@@ -216,7 +217,8 @@ def test_where_the_python_is_not_known_markers_are_not_checked() -> None:
     of = package("torch", "2.11.0", 'triton==3.6.0; python_version > "3.9"')
     found, notes = findings(case([of], []))
     assert found == [f for f in found if f.code != "dependency-missing"]
-    assert NotRead("here", "1 requirements with markers: its Python is not known, or its machine") in notes
+    why = "requirements with markers (1): its Python or its machine is not known"
+    assert NotRead("here", why) in notes
 
 
 def test_a_wheel_is_not_an_environment() -> None:
