@@ -17,6 +17,7 @@ from sartor.verdict.case import (
     TORCH,
     and_more,
     is_torchs,
+    joined,
     linked_majors,
     listed,
     needs_torch,
@@ -204,6 +205,27 @@ def dependency_missing(case: Case) -> Iterator[Outcome]:
     if undecided:
         why = f"requirements with markers ({undecided}): its Python or its machine is not known"
         yield NotRead(case.evidence.target, why)
+
+
+def installed_twice(case: Case) -> Iterator[Finding]:
+    """A distribution lies twice in one folder: which of them is imported is not known."""
+    if not case.installed:
+        return
+    found: dict[tuple[str, str], list[Package]] = defaultdict(list)
+    for package in case.packages:
+        found[posixpath.dirname(package.path), package.name].append(package)
+    for packages in found.values():
+        if len(packages) > 1:
+            versions = joined(package.version for package in packages)
+            yield Finding(
+                code="installed-twice",
+                severity="warning",
+                text=(
+                    f"`{packages[0].name}` is installed {len(packages)} times here ({versions}): its"
+                    f" files may be those of either. Remove both and install one."
+                ),
+                path=packages[0].path,
+            )
 
 
 def _matters(case: Case, name: str) -> bool:

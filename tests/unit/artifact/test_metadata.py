@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,11 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sartor.artifact import metadata
-from sartor.artifact.metadata import headers, read_package, recorded_path, site_packages
+from sartor.artifact.metadata import headers, read_package, recorded_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sartor.artifact.model import NotRead
 
 METADATA = b"""Metadata-Version: 2.1
@@ -120,40 +117,3 @@ def test_a_line_of_a_record_begins_with_a_path(line: str, path: str) -> None:
 def test_any_bytes_make_a_package(text: bytes, wheel: bytes, record: bytes, name: str) -> None:
     package = read_package("a-1.dist-info", text, wheel, record, file_name=name).package
     assert not any(path.startswith(("/", "../")) for path in package.libraries)
-
-
-def test_every_package_of_a_folder_is_found(tmp_path: Path) -> None:
-    for name, text in (("a-1.dist-info", METADATA), ("b-2.dist-info", b"Name: b\nVersion: 2\n")):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "METADATA").write_bytes(text)
-        (folder / "RECORD").write_bytes(RECORD)
-    (tmp_path / "c-3.egg-info").write_bytes(b"Name: c\nVersion: 3\n")
-    (tmp_path / "d.txt").write_bytes(b"")
-    packages, notes = site_packages(tmp_path, "site")
-    assert [(p.name, p.version) for p in packages] == [
-        ("sgl-kernel", "0.3.21"),
-        ("b", "2"),
-        ("c", "3"),
-    ]
-    assert packages[1].libraries[0] == "site/sgl_kernel/ops.abi3.so"
-    assert notes == []
-
-
-def test_a_distribution_that_is_there_twice_is_said(tmp_path: Path) -> None:
-    for version in ("1", "2"):
-        folder = tmp_path / f"a-{version}.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Name: a\nVersion: {version}\n")
-        (folder / "RECORD").write_text("")
-    notes = site_packages(tmp_path)[1]
-    assert [note.why for note in notes] == ["`a` is installed 2 times"] * 2
-
-
-def test_a_pipe_in_place_of_metadata_is_not_waited_for(tmp_path: Path) -> None:
-    folder = tmp_path / "a-1.dist-info"
-    folder.mkdir()
-    os.mkfifo(folder / "METADATA")
-    packages, notes = site_packages(tmp_path)
-    assert packages[0].name == "a"
-    assert any(note.why == "it is not a file" for note in notes)

@@ -1,4 +1,4 @@
-"""Rules that judge a package by itself: each is shown what it names, and what it keeps silent on."""
+"""Rules that judge a package by itself: what each names, and what it keeps silent on."""
 
 from __future__ import annotations
 

@@ -224,3 +224,9 @@ def test_where_the_python_is_not_known_markers_are_not_checked() -> None:
 def test_a_wheel_is_not_an_environment() -> None:
     of = package("torch", "2.11.0", "triton==3.6.0")
     assert said(case([of], [], kind="wheel"), "dependency-missing") == []
+
+
+def test_a_distribution_that_lies_there_twice_is_named() -> None:
+    packages = [package("vllm", "0.25.1"), package("vllm", "0.32.0"), package("torch", "2.11.0")]
+    (found,) = said(case(packages, []), "installed-twice")
+    assert "`vllm` is installed 2 times here (`0.25.1` and `0.32.0`)" in found.text
