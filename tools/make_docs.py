@@ -1,8 +1,8 @@
 """Write what the code already says into the documents: `python tools/make_docs.py [--check]`.
 
 docs/errors.md, docs/findings.md, docs/commands.md and docs/hosts.md are generated whole. With
-``--check`` nothing is written; the status is 1 where a file differs, and the command that mends it is printed. It is 1 too
-where a document has a placeholder left in it, or a relative link that leads nowhere.
+``--check`` nothing is written; the status is 1 where a file differs, and the command that mends it
+is printed. It is 1 too where a document has a placeholder left in it, or a relative link that leads nowhere.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def findings_page() -> str:
             "# Findings",
             "",
             "What `sartor inspect` says of a package or an environment besides its verdicts.",
-            "A code never changes its meaning. An `error` fails on the machine that was asked about,",
+            "A code never changes its meaning. An `error` fails on the machine that was asked for,",
             "a `warning` may fail there or elsewhere, a `note` is worth knowing.",
             "What a rule could not check is in `not_checked`.",
             "",

@@ -1,4 +1,4 @@
-"""Environments that do not hold together, made of published wheels: each is named for what it is."""
+"""Environments that do not hold together, of published wheels: each is named for what it is."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TORCH = "2.11.0"
-TORCH_LIBRARIES = ("libc10.so", "libc10_cuda.so", "libtorch.so", "libtorch_cpu.so")
-TORCH_LIBRARIES += ("libtorch_cuda.so", "libtorch_python.so")
+TORCH_LIBRARIES = (
+    "libc10.so",
+    "libc10_cuda.so",
+    "libtorch.so",
+    "libtorch_cpu.so",
+    "libtorch_cuda.so",
+    "libtorch_python.so",
+)
 WITHOUT_NUMA = '{"schema": "sartor.host/1", "glibc": "2.36", "libraries": {"libnuma.so.1": null}}'
 
 
@@ -137,7 +143,7 @@ def test_a_torchvision_built_for_this_torch(plain: Sartor, tmp_path: Path) -> No
 
 
 def undefined_by_nm(folder: Path) -> set[str]:
-    """By nm: what torchvision's library wants in PyTorch's namespaces and PyTorch's do not define."""
+    """By nm: what torchvision wants in PyTorch's namespaces and its libraries do not define."""
     defined = set()
     for name in TORCH_LIBRARIES:
         defined |= symbols(folder / "torch" / "lib" / name, "--defined-only")

@@ -221,8 +221,8 @@ def installed_twice(case: Case) -> Iterator[Finding]:
                 code="installed-twice",
                 severity="warning",
                 text=(
-                    f"`{packages[0].name}` is installed {len(packages)} times here ({versions}): its"
-                    f" files may be those of either. Remove both and install one."
+                    f"`{packages[0].name}` is installed {len(packages)} times here ({versions}):"
+                    f" its files may be those of either. Remove both and install one."
                 ),
                 path=packages[0].path,
             )

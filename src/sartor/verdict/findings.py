@@ -10,16 +10,12 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from sartor.artifact.defined import symbol_tables
 from sartor.verdict import compiler_findings, environment_findings, package_findings
-from sartor.verdict.case import Case, Outcome, symbols_wanted
+from sartor.verdict.case import Case, Outcome
 from sartor.verdict.model import Finding
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sartor.artifact.model import Evidence, NotRead
-    from sartor.host.model import Host
+    from sartor.artifact.model import NotRead
 
 Rule = Callable[[Case], Iterable[Outcome]]
 
@@ -52,16 +48,6 @@ def findings(case: Case) -> tuple[list[Finding], list[NotRead]]:
             else:
                 not_read.append(outcome)
     return sorted(found, key=lambda f: SEVERITIES.index(f.severity)), not_read
-
-
-def examined(
-    evidence: Evidence, root: Path | None = None, host: Host | None = None
-) -> tuple[list[Finding], list[NotRead]]:
-    """`findings` of an evidence; ``root``: the folder that it was read from, if it was one."""
-    if root is None or evidence.kind != "environment":
-        return findings(Case(evidence, host))
-    with symbol_tables(root, symbols_wanted(evidence.libraries)) as symbols:
-        return findings(Case(evidence, host, symbols=symbols))
 
 
 def code_of(rule: Rule) -> str:
