@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -26,7 +27,12 @@ TORCH_LIBRARIES = (
     "libtorch_cuda.so",
     "libtorch_python.so",
 )
-WITHOUT_NUMA = '{"schema": "sartor.host/1", "glibc": "2.36", "libraries": {"libnuma.so.1": null}}'
+WITHOUT_NUMA = {
+    "schema": "sartor.host/1",
+    "gpus": [{"name": "NVIDIA H200", "compute_capability": "9.0"}],
+    "libraries": {"libnuma.so.1": None},
+    "described": True,
+}
 
 
 @pytest.fixture
@@ -97,9 +103,9 @@ def test_without_libnuma(plain: Sartor, tmp_path: Path) -> None:
     folder, host = tmp_path / "numa", tmp_path / "host.json"
     unpack("sgl-kernel==0.3.21", folder, "_mscclpp*.so", "lib/mscclpp.so", "*/spatial_ops*.so")
     assert "libnuma.so.1" in needed(folder / "lib" / "mscclpp.so")
-    host.write_text(WITHOUT_NUMA)
+    host.write_text(json.dumps(WITHOUT_NUMA))
 
-    inspection = plain.json("inspect", str(folder), "--host", str(host), "--gpu", "h200")
+    inspection = plain.json("inspect", str(folder), "--host", str(host))
     lacking = [f for f in inspection["findings"] if "libnuma.so.1" in f["text"]]
     assert [(f["code"], f["severity"]) for f in lacking] == [("library-not-provided", "error")]
     assert "`sgl-kernel` 0.3.21" in lacking[0]["text"]
