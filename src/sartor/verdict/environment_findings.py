@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 CUDA_STACK = re.compile(r"torch|triton|cuda-toolkit|nvidia-.+")
 """Requirements without which libraries do not load or kernels are not compiled."""
 
+THREAD_LOCAL = "_ZTH"
+"""What initialises a thread-local variable is wanted weakly: it is called if it is there."""
+
 
 def mixed_cuda_majors(case: Case) -> Iterator[Finding]:
     """Libraries that lie together are linked to different CUDA majors; an error where both meet in
@@ -141,7 +144,11 @@ def torch_abi(case: Case) -> Iterator[Outcome]:
 def undefined(case: Case, library: Library) -> list[str]:
     """What a library wants of PyTorch and no library here defines; may raise `Invalid`."""
     providers = list(case.symbols.values())
-    return [name for name in library.torch_symbols if not any(p.defines(name) for p in providers)]
+    return [
+        name
+        for name in library.torch_symbols
+        if not name.startswith(THREAD_LOCAL) and not any(p.defines(name) for p in providers)
+    ]
 
 
 def _broken(

@@ -160,6 +160,13 @@ def test_an_extension_whose_symbols_are_all_there_is_well() -> None:
     assert said(abi_case(whole), "torch-abi") == []
 
 
+def test_what_is_wanted_weakly_may_be_missing() -> None:
+    """`libtorch_cpu.so` itself wants it, and nothing defines it."""
+    weak = library(VISION, "libtorch.so", symbols=("_ZTHN3c104impl26raw_local_dispatch_key_setE",))
+    of = case([TORCH], [LIBTORCH, weak], {LIBTORCH.path: Defines()})
+    assert said(of, "torch-abi") == []
+
+
 def test_without_a_pin_the_old_string_is_the_cause() -> None:
     of = abi_case({LIBTORCH.path: Defines()}, "torch", ("pre-cxx11", "cxx11"))
     (found,) = said(of, "torch-abi")
