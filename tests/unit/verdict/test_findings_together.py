@@ -228,6 +228,19 @@ def test_where_the_python_is_not_known_markers_are_not_checked() -> None:
     assert NotRead("here", why) in notes
 
 
+def test_the_python_is_that_of_the_folder_of_the_wheels_or_of_the_modules() -> None:
+    def pythons(path: str, tags: list[str], *modules: str | None) -> set[str]:
+        of = Package(name="a", version="1", path=path, tags=tags)
+        libraries = [Library(path=f"{m}.so", size=1, python=m) for m in modules]
+        return case([of], libraries).pythons
+
+    many = ("cp310", "cp312", "abi3", None)
+    assert pythons("lib/python3.11/site-packages/a-1.dist-info", [], *many) == {"3.11"}
+    assert pythons("a-1.dist-info", ["cp313-cp313-linux_x86_64"], *many) == {"3.13"}
+    assert pythons("a-1.dist-info", ["cp38-abi3-linux_x86_64", "py3-none-any"], "cp312") == {"3.12"}
+    assert pythons("a-1.dist-info", [], *many) == {"3.10", "3.12"}
+
+
 def test_a_wheel_is_not_an_environment() -> None:
     of = package("torch", "2.11.0", "triton==3.6.0")
     assert said(case([of], [], kind="wheel"), "dependency-missing") == []
