@@ -1,8 +1,9 @@
 """Write what the code already says into the documents: `python tools/make_docs.py [--check]`.
 
-docs/errors.md, docs/commands.md and docs/hosts.md are generated whole. With ``--check`` nothing is
-written; the status is 1 where a file differs, and the command that mends it is printed. It is 1 too
-where a document has a placeholder left in it, or a relative link that leads nowhere.
+docs/errors.md, docs/findings.md, docs/commands.md and docs/hosts.md are generated whole. With
+``--check`` nothing is written; the status is 1 where a file differs, and the command that mends it
+is printed. It is 1 too where a document has a placeholder left in it, or a relative link that leads
+nowhere.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sartor.facts import gpus
 from sartor.host.describe import EXAMPLE
 from sartor.host.stated import KEYS
 from sartor.schemas import DOCUMENTS, document_name
+from sartor.verdict.findings import RULES, code_of, summary_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,6 +40,26 @@ def errors_page() -> str:
             "",
             "| exit status | code | when |",
             "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def findings_page() -> str:
+    """One row for each rule of findings."""
+    rows = [f"| `{code_of(rule)}` | {summary_of(rule)} |" for rule in RULES]
+    return "\n".join(
+        [
+            "# Findings",
+            "",
+            "What `sartor inspect` says of a package or an environment besides its verdicts.",
+            "A code never changes its meaning. An `error` fails on the machine that was asked for,",
+            "a `warning` may fail there or elsewhere, a `note` is worth knowing.",
+            "What a rule could not check is in `not_checked`.",
+            "",
+            "| code | when |",
+            "|---|---|",
             *rows,
             "",
         ]
@@ -94,6 +116,7 @@ def hosts_page() -> str:
 
 PAGES = {
     "docs/errors.md": errors_page,
+    "docs/findings.md": findings_page,
     "docs/commands.md": commands_page,
     "docs/hosts.md": hosts_page,
 }

@@ -11,8 +11,6 @@ import fnmatch
 import io
 import posixpath
 import re
-import stat
-from collections import Counter
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -21,13 +19,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
+from sartor.artifact.members import is_library
 from sartor.artifact.model import NotRead, Package
-from sartor.artifact.source import FileSource, Invalid
 from sartor.facts.packages import facts_about
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MOST_METADATA = 16 << 20
 """Bytes of METADATA, PKG-INFO or WHEEL that are read; the largest known have under 1 MiB."""
@@ -41,13 +38,8 @@ MOST_TAGS = 1000
 """Tags that one wheel may expand to: ``py2.py3-none-any`` is two, the widest known some forty."""
 MOST_NAME = 256
 """Letters of a wheel's name; file systems allow 255."""
-MOST_PACKAGES = 1 << 16
-"""Packages of one environment."""
-
 MOST_PATH = 4096
 """Letters of a path; Linux allows no more."""
-
-LIBRARY = re.compile(r"\.so(\.[\w.-]+)?$|\.(cubin|fatbin)$")
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -55,11 +47,6 @@ class Reading(msgspec.Struct, frozen=True):
 
     package: Package
     not_read: list[NotRead] = []
-
-
-def is_library(path: str) -> bool:
-    """Whether a file of that name is one that device code or needs are read from."""
-    return len(path) <= MOST_PATH and LIBRARY.search(path) is not None
 
 
 def read_package(
@@ -245,79 +232,3 @@ def within(root: str, listed: str) -> str | None:
     """``listed`` seen from the target; None for an absolute path and one that leads out."""
     path = posixpath.normpath(posixpath.join(root, listed))
     return None if path.startswith(("/", "..")) and not root.startswith("/") else path
-
-
-def site_packages(folder: Path, prefix: str = "") -> tuple[list[Package], list[NotRead]]:
-    """Every package installed in ``folder``, by name; paths begin with ``prefix``.
-
-    ``*.dist-info`` folders are read whole, ``*.egg-info`` folders and files for name and version.
-    """
-    packages: list[Package] = []
-    notes: list[NotRead] = []
-    for entry in sorted(folder.glob("*.*-info"), key=lambda entry: entry.name):
-        if len(packages) == MOST_PACKAGES:
-            notes.append(NotRead(prefix or ".", f"more than {MOST_PACKAGES} packages"))
-            break
-        path = posixpath.join(prefix, entry.name)
-        if entry.name.endswith(".dist-info"):
-            reading = read_dist_info(entry, path)
-        elif entry.name.endswith(".egg-info"):
-            text, unread = bounded(entry / "PKG-INFO" if entry.is_dir() else entry, path)
-            reading = read_egg_info(path, text)
-            notes += unread
-        else:
-            continue
-        packages.append(reading.package)
-        notes += reading.not_read
-    return packages, notes + duplicates(packages)
-
-
-def read_dist_info(folder: Path, path: str) -> Reading:
-    """The package of a ``.dist-info`` folder on disk; raises nothing."""
-    texts, notes = [], []
-    for name, most in (
-        ("METADATA", MOST_METADATA),
-        ("WHEEL", MOST_METADATA),
-        ("RECORD", MOST_RECORD),
-    ):
-        text, unread = bounded(folder / name, posixpath.join(path, name), most)
-        texts.append(text)
-        notes += unread
-    reading = read_package(path, *texts)
-    return msgspec.structs.replace(reading, not_read=[*notes, *reading.not_read])
-
-
-def read_egg_info(path: str, pkg_info: bytes | None) -> Reading:
-    """Name and version from what setuptools left before there were wheels; raises nothing."""
-    notes: list[NotRead] = []
-    fields = headers(pkg_info or b"", path, notes)
-    name, version = identity(path, fields, notes)
-    return Reading(Package(name=name, version=version, path=path), notes)
-
-
-def bounded(file: Path, path: str, most: int = MOST_METADATA) -> tuple[bytes | None, list[NotRead]]:
-    """The first ``most`` bytes of a file; None where it is not there, or not a file, or refused."""
-    try:
-        if not stat.S_ISREG(file.stat().st_mode):  # a pipe would never end
-            return None, [NotRead(path, "it is not a file")]
-        with FileSource(file, path) as source:
-            text = source.read(0, min(source.size, most))
-            cut = source.size > most
-    except FileNotFoundError:
-        return None, []
-    except OSError as error:
-        return None, [NotRead(path, error.strerror or str(error))]
-    except Invalid as error:
-        return None, [NotRead(path, error.reason, error.offset)]
-    return text, [NotRead(path, f"only its first {most} bytes", most)] if cut else []
-
-
-def duplicates(packages: list[Package]) -> list[NotRead]:
-    """A note for each distribution that is there twice: which one is in use is not known."""
-    counts = Counter(package.name for package in packages)
-    twice = [name for name, count in counts.items() if count > 1]
-    return [
-        NotRead(p.path, f"`{p.name}` is installed {counts[p.name]} times")
-        for p in packages
-        if p.name in twice
-    ]

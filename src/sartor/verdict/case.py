@@ -143,7 +143,7 @@ class Case:
 
     @cached_property
     def pythons(self) -> set[str]:
-        """The Pythons (``3.12``) that it is for: as told, by its paths, modules, wheels' tags."""
+        """The Pythons (``3.12``) that it is for: as told, by its paths, wheels' tags, modules."""
         if self.python:
             return {self.python}
         paths = (IN_PYTHON.search(package.path) for package in self.packages)
@@ -151,7 +151,7 @@ class Case:
             return of_paths
         modules = {library.python or "" for library in self.libraries}
         wheels = {tag.split("-")[1] for p in self.packages for tag in p.tags if tag.count("-") == 2}
-        return _pythons_of(modules) or _pythons_of(wheels)
+        return _pythons_of(wheels) or _pythons_of(modules)
 
     @cached_property
     def markers(self) -> dict[str, str] | None:

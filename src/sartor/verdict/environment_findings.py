@@ -17,6 +17,7 @@ from sartor.verdict.case import (
     TORCH,
     and_more,
     is_torchs,
+    joined,
     linked_majors,
     listed,
     needs_torch,
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 CUDA_STACK = re.compile(r"torch|triton|cuda-toolkit|nvidia-.+")
 """Requirements without which libraries do not load or kernels are not compiled."""
+
+THREAD_LOCAL = "_ZTH"
+"""What initialises a thread-local variable is wanted weakly: it is called if it is there."""
 
 
 def mixed_cuda_majors(case: Case) -> Iterator[Finding]:
@@ -122,9 +126,7 @@ def torch_abi(case: Case) -> Iterator[Outcome]:
                 continue
             if unread:
                 names = listed(posixpath.basename(lib.path) for lib in unread)
-                yield NotRead(
-                    library.path, f"what {names} defines is not known: not held against it"
-                )
+                yield NotRead(library.path, f"its symbols: what {names} defines is not known")
                 continue
             try:
                 missing = undefined(case, library)
@@ -142,7 +144,11 @@ def torch_abi(case: Case) -> Iterator[Outcome]:
 def undefined(case: Case, library: Library) -> list[str]:
     """What a library wants of PyTorch and no library here defines; may raise `Invalid`."""
     providers = list(case.symbols.values())
-    return [name for name in library.torch_symbols if not any(p.defines(name) for p in providers)]
+    return [
+        name
+        for name in library.torch_symbols
+        if not name.startswith(THREAD_LOCAL) and not any(p.defines(name) for p in providers)
+    ]
 
 
 def _broken(
@@ -204,8 +210,29 @@ def dependency_missing(case: Case) -> Iterator[Outcome]:
                 unmet.append(f"{_written(requirement)} ({there.version} is installed)")
         yield from _unmet(package, absent, unmet)
     if undecided:
-        why = f"{undecided} requirements with markers: its Python is not known, or its machine"
+        why = f"requirements with markers ({undecided}): its Python or its machine is not known"
         yield NotRead(case.evidence.target, why)
+
+
+def installed_twice(case: Case) -> Iterator[Finding]:
+    """A distribution lies twice in one folder: which of them is imported is not known."""
+    if not case.installed:
+        return
+    found: dict[tuple[str, str], list[Package]] = defaultdict(list)
+    for package in case.packages:
+        found[posixpath.dirname(package.path), package.name].append(package)
+    for packages in found.values():
+        if len(packages) > 1:
+            versions = joined(package.version for package in packages)
+            yield Finding(
+                code="installed-twice",
+                severity="warning",
+                text=(
+                    f"`{packages[0].name}` is installed {len(packages)} times here ({versions}):"
+                    f" its files may be those of either. Remove both and install one."
+                ),
+                path=packages[0].path,
+            )
 
 
 def _matters(case: Case, name: str) -> bool:

@@ -28,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     package_findings.abi3_module,
     package_findings.cuda_major_pins,
     environment_findings.dependency_missing,
+    environment_findings.installed_twice,
     compiler_findings.runtime_compiler,
     package_findings.other_device_code,
     package_findings.no_device_code,

@@ -1,4 +1,4 @@
-"""Rules that judge a package by itself: each is shown what it names, and what it keeps silent on."""
+"""Rules that judge a package by itself: what each names, and what it keeps silent on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from sartor.artifact.model import Evidence, Image, Library, NotRead, Package, TargetKind
 from sartor.host.model import Host, NotChecked, System, Tool
 from sartor.verdict.case import Case
-from sartor.verdict.findings import RULES, SEVERITIES, code_of, examined, findings, summary_of
+from sartor.verdict.findings import RULES, SEVERITIES, code_of, findings, summary_of
 
 if TYPE_CHECKING:
     from sartor.verdict.model import Finding
@@ -69,7 +69,7 @@ def test_the_gravest_come_first_and_codes_are_those_of_the_rules() -> None:
 def test_nothing_is_said_of_nothing() -> None:
     kinds: list[TargetKind] = ["wheel", "library", "environment", "image", "zip", "cubin"]
     for kind in kinds:
-        assert examined(evidence(kind, [], [])) == ([], [])
+        assert findings(Case(evidence(kind, [], []))) == ([], [])
 
 
 NUMA = library("sgl_kernel/ops.abi3.so", "libnuma.so.1", "libc.so.6", "libcuda.so.1")

@@ -149,16 +149,22 @@ def abi_case(
 
 def test_symbols_that_the_installed_pytorch_lacks_are_counted_and_the_cause_is_said() -> None:
     (found,) = said(abi_case({LIBTORCH.path: Defines("_ZN2at1aEv")}), "torch-abi")
+    lacking = "1 symbol of PyTorch that torch 2.11.0+cu130 does not define (`_ZN3c101bEv`)"
     assert found.severity == "error"
-    assert (
-        "1 symbol of PyTorch that torch 2.11.0+cu130 does not define (`_ZN3c101bEv`)" in found.text
-    )
+    assert lacking in found.text
     assert "it requires `torch==2.5.1`" in found.text
 
 
 def test_an_extension_whose_symbols_are_all_there_is_well() -> None:
     whole = {LIBTORCH.path: Defines("_ZN2at1aEv"), "other.so": Defines("_ZN3c101bEv")}
     assert said(abi_case(whole), "torch-abi") == []
+
+
+def test_what_is_wanted_weakly_may_be_missing() -> None:
+    """`libtorch_cpu.so` itself wants it, and nothing defines it."""
+    weak = library(VISION, "libtorch.so", symbols=("_ZTHN3c104impl26raw_local_dispatch_key_setE",))
+    of = case([TORCH], [LIBTORCH, weak], {LIBTORCH.path: Defines()})
+    assert said(of, "torch-abi") == []
 
 
 def test_without_a_pin_the_old_string_is_the_cause() -> None:
@@ -218,12 +224,29 @@ def test_where_the_python_is_not_known_markers_are_not_checked() -> None:
     of = package("torch", "2.11.0", 'triton==3.6.0; python_version > "3.9"')
     found, notes = findings(case([of], []))
     assert found == [f for f in found if f.code != "dependency-missing"]
-    assert (
-        NotRead("here", "1 requirements with markers: its Python is not known, or its machine")
-        in notes
-    )
+    why = "requirements with markers (1): its Python or its machine is not known"
+    assert NotRead("here", why) in notes
+
+
+def test_the_python_is_that_of_the_folder_of_the_wheels_or_of_the_modules() -> None:
+    def pythons(path: str, tags: list[str], *modules: str | None) -> set[str]:
+        of = Package(name="a", version="1", path=path, tags=tags)
+        libraries = [Library(path=f"{m}.so", size=1, python=m) for m in modules]
+        return case([of], libraries).pythons
+
+    many = ("cp310", "cp312", "abi3", None)
+    assert pythons("lib/python3.11/site-packages/a-1.dist-info", [], *many) == {"3.11"}
+    assert pythons("a-1.dist-info", ["cp313-cp313-linux_x86_64"], *many) == {"3.13"}
+    assert pythons("a-1.dist-info", ["cp38-abi3-linux_x86_64", "py3-none-any"], "cp312") == {"3.12"}
+    assert pythons("a-1.dist-info", [], *many) == {"3.10", "3.12"}
 
 
 def test_a_wheel_is_not_an_environment() -> None:
     of = package("torch", "2.11.0", "triton==3.6.0")
     assert said(case([of], [], kind="wheel"), "dependency-missing") == []
+
+
+def test_a_distribution_that_lies_there_twice_is_named() -> None:
+    packages = [package("vllm", "0.25.1"), package("vllm", "0.32.0"), package("torch", "2.11.0")]
+    (found,) = said(case(packages, []), "installed-twice")
+    assert "`vllm` is installed 2 times here (`0.25.1` and `0.32.0`)" in found.text
