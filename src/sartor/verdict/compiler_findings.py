@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from sartor.artifact.metadata import within_versions
 from sartor.facts.linking import compilers, is_form_of
 from sartor.facts.packages import facts_about
-from sartor.verdict.case import joined, required_names, titled
+from sartor.verdict.case import joined, titled
 from sartor.verdict.dispatch import owns
 from sartor.verdict.model import Finding
 
@@ -104,7 +104,7 @@ def _brought(case: Case, package: Package, source: CompilerSourceFact) -> bool:
     if case.installed:
         names = set(case.by_distribution)
     else:
-        names = required_names(package) | {package.name}
+        names = case.required[package.path] | {package.name}
         if names & set(source.through):
             return True
     return any(is_form_of(name, base) for name in names for base in source.distributions)

@@ -26,7 +26,6 @@ from sartor.verdict.case import (
     linked_majors,
     listed,
     numbers,
-    required_names,
     titled,
     with_verb,
 )
@@ -90,7 +89,7 @@ def _declared(case: Case, package: Package | None, row: ProviderFact | None) -> 
         return False
     if package is None:
         return True
-    names = required_names(package)
+    names = case.required[package.path]
     return bool(names & set(row.through)) or any(
         is_form_of(name, base) for name in names for base in row.distributions
     )
@@ -252,7 +251,7 @@ def cuda_major_pins(case: Case) -> Iterator[Finding]:
     """A library is linked to another CUDA major than its package's nvidia-*-cuNN pins bring."""
     for package, libraries in case.groups:
         pins = (
-            [CUDA_FORM.fullmatch(name) for name in sorted(required_names(package))]
+            [CUDA_FORM.fullmatch(name) for name in sorted(case.required[package.path])]
             if package
             else []
         )
