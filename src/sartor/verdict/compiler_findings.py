@@ -37,15 +37,16 @@ def runtime_compiler(case: Case) -> Iterator[Finding]:
             by_state.setdefault(state, []).append(text)
         for state in WORST:
             if state in by_state:
-                yield _finding(package, state, by_state[state])
+                yield _finding(case, package, state, by_state[state])
 
 
-def _finding(package: Package, state: There, parts: list[str]) -> Finding:
+def _finding(case: Case, package: Package, state: There, parts: list[str]) -> Finding:
     severity: Severity = "warning" if state == "missing" else "note"
+    there = "They are there" if case.installed or case.host else "What it requires brings them"
     meaning = {
         "missing": "Without the compiler that fails at first use.",
         "unknown": "Whether they are on the machine that it will run on is not known.",
-        "found": "They are there; the first use of each takes longer.",
+        "found": f"{there}; the first use of each takes longer.",
     }[state]
     return Finding(
         code="runtime-compiler",

@@ -305,7 +305,9 @@ def no_device_code(case: Case) -> Iterator[Finding]:
         about = facts_about(package.name)
         compiling = [lib for lib in bare if none or lib.compilers] if about else []
         if about and about.compiler and compiling:
-            holders, meaning = compiling, "It compiles its kernels when it runs."
+            called = sorted({name for library in compiling for name in library.compilers})
+            by = f" by {joined(called)}, which it calls" if called else ""
+            holders, meaning = compiling, f"Kernels are compiled when it runs{by}."
         elif none and _for_cuda(package):
             holders, meaning = bare or libraries, "Its kernels are elsewhere, if it has any."
         else:
