@@ -26,7 +26,6 @@ from sartor.verdict.case import (
     linked_majors,
     listed,
     numbers,
-    required_names,
     titled,
     with_verb,
 )
@@ -90,7 +89,7 @@ def _declared(case: Case, package: Package | None, row: ProviderFact | None) -> 
         return False
     if package is None:
         return True
-    names = required_names(package)
+    names = case.required[package.path]
     return bool(names & set(row.through)) or any(
         is_form_of(name, base) for name in names for base in row.distributions
     )
@@ -252,7 +251,7 @@ def cuda_major_pins(case: Case) -> Iterator[Finding]:
     """A library is linked to another CUDA major than its package's nvidia-*-cuNN pins bring."""
     for package, libraries in case.groups:
         pins = (
-            [CUDA_FORM.fullmatch(name) for name in sorted(required_names(package))]
+            [CUDA_FORM.fullmatch(name) for name in sorted(case.required[package.path])]
             if package
             else []
         )
@@ -306,7 +305,9 @@ def no_device_code(case: Case) -> Iterator[Finding]:
         about = facts_about(package.name)
         compiling = [lib for lib in bare if none or lib.compilers] if about else []
         if about and about.compiler and compiling:
-            holders, meaning = compiling, "It compiles its kernels when it runs."
+            called = sorted({name for library in compiling for name in library.compilers})
+            by = f" by {joined(called)}, which it calls" if called else ""
+            holders, meaning = compiling, f"Kernels are compiled when it runs{by}."
         elif none and _for_cuda(package):
             holders, meaning = bare or libraries, "Its kernels are elsewhere, if it has any."
         else:
