@@ -70,7 +70,7 @@ def origin(source: Source) -> Origin:
 
 
 def architecture(source: Source) -> str:
-    """``sm_90``, from the ELF header, without a suffix; where the number stands went with the ABI."""
+    """``sm_90``, from the ELF header, without a suffix; its place there depends on the ABI."""
     elf = _cubin(source)
     abi = source.read(7, 2)
     number = elf.flags >> 8 & 0xFFFF if abi == b"\x41\x08" else elf.flags & 0xFF

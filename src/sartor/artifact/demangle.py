@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from sartor.artifact.demangled_size import demangled_size
@@ -54,26 +54,30 @@ def converter() -> Callable[[str], str | None] | None:
     """The function that demangles; None where this machine has no C++ library."""
     for name in LIBRARIES:
         try:
-            library = ctypes.CDLL(name)
-            function = library["__cxa_demangle"]
+            function = ctypes.CDLL(name)["__cxa_demangle"]
         except (OSError, AttributeError):
             continue
         function.restype = ctypes.c_void_p
         function.argtypes = [ctypes.c_char_p] * 2 + [ctypes.c_void_p] * 2
-        free = ctypes.CDLL(None)["free"]
-        free.argtypes = [ctypes.c_void_p]
-        free.restype = None
-
-        def convert(text: str) -> str | None:
-            if not MANGLED.fullmatch(text) or not is_bounded(text):
-                return None
-            found = function(text.encode("ascii"), None, None, None)
-            if not found:
-                return None
-            try:
-                return ctypes.string_at(found).decode("utf-8", "replace")
-            finally:
-                free(found)
-
-        return convert
+        return partial(_convert, function)
     return None
+
+
+def _convert(function: Callable[..., int | None], text: str) -> str | None:
+    if not MANGLED.fullmatch(text) or not is_bounded(text):
+        return None
+    found = function(text.encode("ascii"), None, None, None)
+    if not found:
+        return None
+    try:
+        return ctypes.string_at(found).decode("utf-8", "replace")
+    finally:
+        _c_library().free(found)
+
+
+@cache
+def _c_library() -> ctypes.CDLL:
+    library = ctypes.CDLL(None)
+    library.free.argtypes = [ctypes.c_void_p]
+    library.free.restype = None
+    return library

@@ -1,8 +1,9 @@
 """How long a C++ name becomes in plain form, without making it.
 
 A name of 300 characters can stand for gigabytes: ``S1_`` repeats what an earlier part stood for,
-which may repeat another; a parameter pack in a pack does likewise. The C++ library makes all of it, so it is asked only where this module's
-bound is small. After the Itanium C++ ABI's chapter on mangling; expressions are not followed.
+which may repeat another; so may a parameter pack in a pack. The C++ library makes all of it, and is
+therefore asked only where this module's bound is small. After the chapter on mangling of the
+Itanium C++ ABI; expressions are not followed.
 """
 
 from __future__ import annotations
@@ -177,31 +178,41 @@ class _Sizes:
 
     def _one_type(self) -> int:
         match self._peek():
-            case "r" | "V" | "K":
-                while self._peek() in {"r", "V", "K"}:
-                    self._at += 1
-                return self._add(self._type() + 3 * JOINT)
-            case "P" | "R" | "O":
-                self._at += 1
-                return self._add(self._type() + JOINT)
+            case "r" | "V" | "K" | "P" | "R" | "O":
+                return self._qualified()
             case "F":
                 return self._function()
             case "M":
                 self._at += 1
                 return self._add(self._type() + self._type() + 2 * JOINT)
-            case "T":
-                size = self._add(self._parameter())
-                return self._add(size + self._arguments()) if self._peek() == "I" else size
-            case "S" if self._peek(2) != "St":
-                size = self._substitution()
-                return self._add(size + self._arguments()) if self._peek() == "I" else size
+            case "T" | "S" if self._peek(2) != "St":
+                return self._repeated()
             case "N" | "S" | "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9":
                 return self._add(self._name())
-            case _ if self._peek(2) == "Dp":
-                self._at += 2
-                return self._add((self._type() + JOINT) * self._count)
+        return self._pack() if self._peek(2) == "Dp" else self._builtin()
+
+    def _builtin(self) -> int:
         self._take(BUILTINS)
         return BUILTIN
+
+    def _pack(self) -> int:
+        self._at += 2
+        return self._add((self._type() + JOINT) * self._count)
+
+    def _qualified(self) -> int:
+        """Qualifiers are one part together; pointers and references are one each."""
+        if self._peek() in {"P", "R", "O"}:
+            self._at += 1
+        else:
+            while self._peek() in {"r", "V", "K"}:
+                self._at += 1
+        return self._add(self._type() + 3 * JOINT)
+
+    def _repeated(self) -> int:
+        """A parameter, which is a part, or a substitution, which was one; with arguments, both."""
+        is_parameter = self._peek() == "T"
+        size = self._add(self._parameter()) if is_parameter else self._substitution()
+        return self._add(size + self._arguments()) if self._peek() == "I" else size
 
     def _function(self) -> int:
         size = JOINT

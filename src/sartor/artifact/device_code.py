@@ -30,6 +30,10 @@ MOST_ASKED_BYTES = 4 << 20
 MOST_FAULTS = 1000
 MOST_NAMES = 1 << 20
 """Kernels of one library; the largest known has some 60,000."""
+MOST_NAME_CHARACTERS = 512 << 20
+"""Of all those names, which are held at once."""
+MOST_DECOMPRESSED = 16 << 30
+"""Of one library's images, when names are read: it bounds the time. SGLang's largest has 1.7 GB."""
 
 
 class Part(NamedTuple):
@@ -144,21 +148,21 @@ def _grouped(found: list[tuple[Container, bool]], index: dict[ImageKey, int]) ->
 class _Reader:
     """Opens images for the names of their kernels."""
 
-    def __init__(
-        self, source: Source, path: str, index: dict[ImageKey, int], names: Names
-    ) -> None:
+    def __init__(self, source: Source, path: str, index: dict[ImageKey, int], names: Names) -> None:
         self.not_read: list[NotRead] = []
         self._source = source
         self._path = path
         self._index = index
         self._names = names
-        self._left = MOST_NAMES
+        self._names_left = MOST_NAMES
+        self._characters_left = MOST_NAME_CHARACTERS
+        self._decompressed_left = MOST_DECOMPRESSED
 
     def units(self, found: list[tuple[Container, bool]]) -> list[Unit]:
         """Every container as a unit of its own, with its kernels."""
         return [self._unit(container, relocatable) for container, relocatable in found]
 
-    def _unit(self, container: Container, relocatable: bool) -> Unit:  # noqa: FBT001
+    def _unit(self, container: Container, relocatable: bool) -> Unit:
         kernels: dict[str, list[int]] = {}
         opened: list[int] = []
         for entry in self._to_open(container.entries):
@@ -188,13 +192,20 @@ class _Reader:
         return [min(can, key=_cost)]
 
     def _kernels(self, entry: Entry) -> list[str]:
+        if entry.compression is not None:
+            self._decompressed_left -= entry.plain
+            if self._decompressed_left < 0:
+                why = f"the images have more than {MOST_DECOMPRESSED} bytes together"
+                raise Invalid(self._source.name, entry.offset, why)
         if entry.image_kind == "ptx":
             names = read_ptx(plain_payload(self._source, entry)).kernels
         else:
             names = kernel_names(cubin_source(self._source, entry))
-        self._left -= len(names)
-        if self._left < 0:
-            raise Invalid(self._source.name, entry.offset, f"more than {MOST_NAMES} kernels")
+        self._names_left -= len(names)
+        self._characters_left -= sum(map(len, names))
+        if self._names_left < 0 or self._characters_left < 0:
+            why = f"more than {MOST_NAMES} kernels, or {MOST_NAME_CHARACTERS} characters of names"
+            raise Invalid(self._source.name, entry.offset, why)
         return names
 
 

@@ -199,7 +199,9 @@ def read_entry(source: Source, offset: int, end: int) -> Entry:
         raise Invalid(source.name, offset, "too short for the header of an image")
     block = source.read(offset, min(AT_ONCE, end - offset))
     fields = ENTRY.unpack_from(block)
-    kind, _, header, size, compressed, options_at, minor, major, arch, _, _, flags, _, plain = fields
+    kind, _, header, size, compressed, options_at, minor, major, arch, _, _, flags, _, plain = (
+        fields
+    )
     if not ENTRY.size <= header <= MOST_HEADER:
         raise Invalid(source.name, offset, f"image header of {header} bytes")
     if size > end - offset - header:

@@ -89,10 +89,8 @@ def _cubin(source: Source, path: str, names: Names) -> Library:
         bytes=source.size,
         plain_bytes=source.size,
     )
-    kernels = None if names == "none" else dict.fromkeys(cubin.kernel_names(source), [0])
-    return _single(
-        source, path, image, kernels, [noted.release] if noted.release else []
-    )
+    kernels = None if names == "none" else {n: [0] for n in cubin.kernel_names(source)}
+    return _single(source, path, image, kernels, [noted.release] if noted.release else [])
 
 
 def _ptx(source: Source, path: str, names: Names) -> Library:
@@ -109,7 +107,7 @@ def _ptx(source: Source, path: str, names: Names) -> Library:
         ptx_isa=text.isa,
     )
     return _single(
-        source, path, image, None if names == "none" else dict.fromkeys(text.kernels, [0]), []
+        source, path, image, None if names == "none" else {n: [0] for n in text.kernels}, []
     )
 
 
