@@ -207,9 +207,11 @@ def run_all(runs: int, seconds: int, python: str) -> int:
         }.items():
             done = subprocess.run(argv, capture_output=True, text=True, check=False)
             last = re.findall(r"^\{.*\}$", done.stdout, re.MULTILINE)
-            found = json.loads(last[-1]) if last else {"ended": done.stderr[-2000:]}
+            found: dict[str, object] = (
+                json.loads(last[-1]) if last else {"runs": 0, "ended": done.stderr[-2000:]}
+            )
             results[name][how] = found
-            total += found.get("runs", 0)
+            total += int(str(found["runs"]))
             print(name, how, found, file=sys.stderr, flush=True)
     content: dict[str, object] = {
         "script": f"tests/heavy/fuzz_inspect.py all {runs} {seconds} python",
