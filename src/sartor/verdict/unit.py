@@ -135,7 +135,8 @@ def driver_without_gpu(target: Target) -> str | None:
     branches = (b.branch for b in facts.driver_branches() if Version(b.cuda_max) >= Version(first))
     since = next(branches, None)
     which = f"driver {target.driver}" if target.driver else f"a driver of CUDA {have}"
-    return f"{which} does not drive {target.gpu} yet" + (f": {since} is the first" if since else "")
+    branch_then = f" and driver branch {since}" if since else ""
+    return f"{which} does not drive {target.gpu} yet: that came with CUDA {first}{branch_then}"
 
 
 def first_cuda(target: Target) -> str | None:

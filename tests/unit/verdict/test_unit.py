@@ -97,14 +97,12 @@ def test_a_driver_of_an_older_major_starts_nothing() -> None:
     ("target", "says"),
     [
         (Target("sm_70", "7.0", "Tesla V100", "615.10", "13.4"), "580 is the last"),
-        (Target("sm_120", "12.0", None, "550.54.14", "12.4"), "570 is the first"),
+        (Target("sm_120", "12.0", None, "550.54.14", "12.4"), "CUDA 12.8 and driver branch 570"),
         (Target("sm_120", "12.0", None, None, "12.4"), "a driver of CUDA 12.4 does not drive"),
         (Target("sm_121", "12.1", None, "570.86", "12.8"), "does not drive sm_121 yet"),
     ],
 )
-def test_a_driver_that_does_not_drive_the_gpu_runs_nothing_on_it(
-    target: Target, says: str
-) -> None:
+def test_a_driver_that_does_not_drive_the_gpu_runs_nothing_on_it(target: Target, says: str) -> None:
     lib = library([image(target.gpu)], [image("compute_50", "6.0")], major=12)
     verdict = judge_library(lib, target, no_dispatch)
     assert verdict.missing == verdict.units == 2
