@@ -61,7 +61,9 @@ def grade_unit(library: Library, unit: Unit, target: Target, dispatch: Dispatch)
     if fact is not None:
         return UnitGrade("not-applicable", fact.because)
     if unit.kernels is not None and not unit.kernels:
-        return UnitGrade("missing", f"no kernel in it, so none is lacking; {grade.because}")
+        read = ", ".join(library.images[i].arch for i in unit.kernels_read)
+        why = f"no kernel in its code for {read}, which may be variables alone"
+        return UnitGrade("missing", f"{why}; {grade.because}")
     return grade
 
 

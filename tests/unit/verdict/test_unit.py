@@ -123,12 +123,12 @@ def test_what_is_needed_is_never_less_than_what_drives_the_gpu() -> None:
     assert (judged.jit, judged.needs_driver_cuda) == (1, "12.9")
 
 
-def test_a_unit_without_kernels_says_that_none_is_lacking() -> None:
+def test_a_unit_in_which_no_kernel_was_found_says_so() -> None:
     lib = library([image("sm_90a")])
     empty = msgspec.structs.replace(lib.units[0], kernels={}, kernels_read=[0])
     grade = grade_unit(lib, empty, BLACKWELL, no_dispatch)
     assert grade.grade == "missing"
-    assert grade.because.startswith("no kernel in it, so none is lacking")
+    assert grade.because.startswith("no kernel in its code for sm_90a")
 
 
 def test_without_a_driver_ptx_is_jit_with_what_it_takes() -> None:
