@@ -67,7 +67,7 @@ def test_a_cubin_without_section_headers_has_no_names() -> None:
 
 @settings(max_examples=300)
 @given(st.integers(0, len(LONE) - 1), st.binary(min_size=1, max_size=8), st.booleans())
-def test_whatever_is_changed_only_invalid_comes_out(at: int, new: bytes, cut: bool) -> None:  # noqa: FBT001
+def test_whatever_is_changed_only_invalid_comes_out(at: int, new: bytes, cut: bool) -> None:
     data = LONE[:at] + (b"" if cut else new + LONE[at + len(new) :])
     for reader in (cubin.kernel_names, cubin.origin, cubin.architecture):
         try:
