@@ -67,7 +67,7 @@ def test_directives(text: bytes, expected: Ptx) -> None:
         (b"", False),
     ],
 )
-def test_what_looks_like_ptx(text: bytes, is_ptx: bool) -> None:  # noqa: FBT001
+def test_what_looks_like_ptx(text: bytes, is_ptx: bool) -> None:
     assert looks_like_ptx(text) == is_ptx
 
 

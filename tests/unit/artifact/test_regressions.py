@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,8 @@ def test_there_are_some() -> None:
 def test_only_own_exceptions_in_bounded_time_and_memory(path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     began = time.process_time()
-    try:
+    with suppress(Invalid, SartorError):
         TARGETS[path.name.partition("-")[0]].run(path.read_bytes())
-    except (Invalid, SartorError) as fault:
-        assert str(fault)
     assert time.process_time() - began < 10
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - before < MORE_MEMORY
 
