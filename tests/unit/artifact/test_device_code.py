@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from fatbin_maker import Made, container
 from sartor.artifact import device_code
 from sartor.artifact.device_code import DeviceCode, Part, read_device_code
+from sartor.artifact.fatbin import Container, containers
 from sartor.artifact.library import read_library
 from sartor.artifact.model import Library, Unit
-from sartor.artifact.source import BytesSource
+from sartor.artifact.source import BytesSource, Invalid
 
 DATA = Path(__file__).parents[2] / "data" / "fatbin"
 TABLE = tomllib.loads((DATA / "expected.toml").read_text("utf-8"))
@@ -192,3 +193,33 @@ def test_a_section_that_claims_too_much_is_read_to_the_end() -> None:
     assert found is not None
     assert "past the end" in found.not_read[0].why
     assert sum(image.count for image in found.images) >= 2
+
+
+def test_sections_that_share_bytes_are_not_read_many_times_over() -> None:
+    """A table of 16 MB could name one section 262,144 times."""
+    data = bytearray((DATA / "library.so").read_bytes())
+    (table,) = struct.unpack_from("<Q", data, 40)
+    (count,) = struct.unpack_from("<H", data, 60)
+    fatbin_at = data.index(struct.pack("<IHH", 0xBA55ED50, 1, 16))
+    rows = [bytes(data[table + i * 64 : table + i * 64 + 64]) for i in range(count)]
+    (fatbin_row,) = [row for row in rows if struct.unpack_from("<Q", row, 24)[0] == fatbin_at]
+    data[table + 64 : table + 128] = fatbin_row  # section 1 is the same once more
+    found = read_library(BytesSource(bytes(data), "x.so"), "x.so", "none")
+    assert found is not None
+    assert found.images == []
+    assert "begins inside the one before it" in found.not_read[-1].why
+
+
+def test_images_are_bounded_over_all_sections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_code, "MOST_ENTRIES", 5)
+    two = container([Made("cubin", "90", b"x"), Made("cubin", "90", b"y")])
+    data = two * 4
+    parts = [Part(i * len(two), len(two)) for i in range(4)]
+    found = read_device_code(BytesSource(data, "x"), "x.so", parts, "none")
+    assert [image.count for image in found.images] == [4]
+    assert all("more than" in fault.why for fault in found.not_read)
+
+
+def test_empty_containers_count_too() -> None:
+    found = list(containers(BytesSource(container([]) * 10, "x"), 0, 160, 5))
+    assert [type(one) for one in found] == [Container] * 5 + [Invalid]
