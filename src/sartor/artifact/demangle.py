@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    Demangler = Callable[[bytes, None, None, None], int | None]
+
 LIBRARIES = ("libstdc++.so.6", "libc++abi.so.1")
 MANGLED = re.compile(r"_Z[\w$.]{1,1022}", re.ASCII)
 SUBSTITUTION = re.compile(r"S[0-9A-Z]*_|T[0-9]*_")
@@ -24,16 +26,16 @@ the memory of any machine at twice as many."""
 
 def demangle(names: Iterable[str]) -> dict[str, str]:
     """Each name with its plain form, or itself where it has none or none can be made here."""
-    library = _library()
-    return {name: _plain(library, name) or name for name in names}
+    function = _demangler()
+    return {name: _plain(function, name) or name for name in names}
 
 
-def _plain(library: ctypes.CDLL | None, name: str) -> str | None:
-    if library is None or not MANGLED.fullmatch(name):
+def _plain(function: Demangler | None, name: str) -> str | None:
+    if function is None or not MANGLED.fullmatch(name):
         return None
     if len(SUBSTITUTION.findall(name)) > MOST_SUBSTITUTIONS:
         return None
-    found = library.__cxa_demangle(name.encode("ascii"), None, None, None)
+    found = function(name.encode("ascii"), None, None, None)
     if not found:
         return None
     try:
@@ -43,17 +45,20 @@ def _plain(library: ctypes.CDLL | None, name: str) -> str | None:
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
-    """The library that demangles; None where this machine has none."""
+def _demangler() -> Demangler | None:
+    """The function that demangles; None where this machine has none.
+
+    It is passed on itself: asked for by name again, ctypes makes another one, whose result is an
+    `int`, and half of an address.
+    """
     for name in LIBRARIES:
         try:
-            library = ctypes.CDLL(name)
-            function = library["__cxa_demangle"]
+            function = ctypes.CDLL(name)["__cxa_demangle"]
         except (OSError, AttributeError):
             continue
         function.restype = ctypes.c_void_p
         function.argtypes = [ctypes.c_char_p] * 2 + [ctypes.c_void_p] * 2
-        return library
+        return function
     return None
 
 
