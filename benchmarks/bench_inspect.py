@@ -24,10 +24,9 @@ from timing import ROOT, interleaved, write_result
 sys.path.insert(0, str(ROOT / "tests"))
 
 from sartor.artifact.elf import Elf
-from wheels import wheel
-
 from sartor.artifact.fatbin import containers
 from sartor.artifact.source import FileSource
+from wheels import wheel
 
 ROUNDS = 9
 SARTOR = str(Path(sys.executable).parent / "sartor")

@@ -18,204 +18,37 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
-from contextlib import closing, suppress
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "heavy"), str(ROOT / "benchmarks"), str(ROOT / "src")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks"), str(ROOT / "src")]
 GUIDED = sys.argv[1:2] == ["guided"]
 
 if GUIDED:
     import atheris
 
     with atheris.instrument_imports(include=["sartor"]):
-        pass
+        import_module("inspect_targets")
 
-import fuzz_seeds as seeds
-
-from sartor.artifact import cubin, demangle, device_code, fatbin, payload, ptx, speculate
-from sartor.artifact.image import ImageMembers, archive_image
-from sartor.artifact.library import read_library
-from sartor.artifact.metadata import read_package
-from sartor.artifact.oci import Layer
-from sartor.artifact.reading import read_evidence
-from sartor.artifact.source import BytesSource, Invalid
-from sartor.artifact.stream import StreamedSource
-from sartor.artifact.zip import ZipMembers
+from inspect_targets import TARGETS
+from sartor.artifact.source import Invalid
 from sartor.errors import SartorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from types import FrameType
-
-    from sartor.artifact.members import Members
 
 SECONDS_EACH = 2.0
 MORE_MEMORY = 512 << 20
 MOST_INPUT = 64 << 10
-TAR_BLOCK = 512
 FINDINGS = ROOT / "build" / "fuzz" / "findings"
-PROVES = ["src/sartor/artifact", "tests/heavy/fuzz_inspect.py", "tests/heavy/fuzz_seeds.py"]
+PROVES = ["src/sartor/artifact", "tests/heavy/fuzz_inspect.py", "tests/inspect_targets.py"]
 INTERESTING = (0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000)
 LARGE = (0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000, 0xFFFFFFFFFFFFFFFF, 1 << 28, 1 << 40)
-
-
-def walk_fatbin(data: bytes) -> None:
-    """Containers, payloads, names."""
-    source = BytesSource(data, "fuzz.fatbin")
-    for found in fatbin.containers(source, 0, len(data)):
-        if isinstance(found, Invalid):
-            continue
-        for entry in found.entries:
-            with suppress(Invalid):
-                plain = payload.plain_payload(source, entry)
-                assert len(plain) <= entry.plain
-                if entry.kind == fatbin.Kind.PTX:
-                    ptx.read_ptx(plain)
-    device_code.read_device_code(source, "fuzz", [device_code.Part(0, len(data))], "all")
-
-
-def read_cubin(data: bytes) -> None:
-    """Symbols and notes."""
-    source = BytesSource(data, "fuzz.cubin")
-    for reader in (cubin.kernel_names, cubin.origin, cubin.architecture):
-        with suppress(Invalid):
-            reader(source)
-
-
-def read_text(data: bytes) -> None:
-    """PTX, and the names in it in plain form."""
-    ptx.looks_like_ptx(data)
-    names = ptx.read_ptx(data).kernels
-    assert all(len(plain) <= 1 << 16 for plain in demangle.demangle(names).values())
-
-
-def read_elf(data: bytes) -> None:
-    """Facts of a library, and its device code."""
-    read_library(BytesSource(data, "fuzz.so"), "fuzz.so", "all")
-
-
-def read_zip(data: bytes) -> None:
-    """Directory and members."""
-    read_all(ZipMembers(BytesSource(data, "fuzz.whl")))
-
-
-def read_image(data: bytes) -> None:
-    """An image's archive."""
-    read_all(archive_image(BytesSource(summed(data), "fuzz.tar"), None, lambda: None))
-
-
-def read_layer(data: bytes) -> None:
-    """One layer, whose digest is right: what a registry may serve."""
-    data = summed(data)
-    digest = f"sha256:{sha256(data).hexdigest()}"
-    layer = Layer("layer", BytesSource(data, "layer"), digest)
-    read_all(ImageMembers([layer], [], lambda: None))
-
-
-def summed(data: bytes) -> bytes:
-    """A tar archive whose headers' checksums are right again, or else nothing behind them is read.
-
-    Every fourth input is left as it is.
-    """
-    if len(data) % 4 == 3:
-        return data
-    found = bytearray(data)
-    for at in range(0, len(data) - TAR_BLOCK + 1, TAR_BLOCK):
-        if found[at + 257 : at + 262] == b"ustar":
-            found[at + 148 : at + 156] = b" " * 8
-            found[at + 148 : at + 156] = b"%06o\0 " % sum(found[at : at + TAR_BLOCK])
-    return bytes(found)
-
-
-def read_all(members: Members) -> None:
-    """Every file, to its end."""
-    with closing(members):
-        for _, source in members.walk(lambda name: bool(name)):
-            with suppress(Invalid):
-                source.read(0, min(source.size, 1 << 20))
-                read_library(source, "fuzz.so", "all")
-
-
-def read_texts(data: bytes) -> None:
-    """A distribution's metadata."""
-    texts = [*data.split(seeds.PARTS, 2), None, None]
-    read_package(seeds.INFO, texts[0], texts[1], texts[2], file_name="demo-1.0-py3-none-any.whl")
-
-
-def read_stream(data: bytes) -> None:
-    """What is kept of a stream is what went by; and it reads like the bytes."""
-    size = 997 if len(data) < (8 << 10) else 4099
-    found = speculate.Speculation(len(data))
-    for at in range(0, len(data), size):
-        found.feed(at, data[at : at + size])
-    for at in range(0, len(data), 64):
-        kept = found.spans.find(at, 16)
-        assert kept is None or kept == data[at : at + 16]
-
-    def pieces() -> Iterator[bytes]:
-        for at in range(0, len(data), size):
-            yield data[at : at + size]
-
-    streamed = StreamedSource(pieces, len(data), "fuzz")
-    plain = outcome(lambda: read_library(BytesSource(data, "fuzz"), "fuzz", "none"))
-    assert outcome(lambda: read_library(streamed, "fuzz", "none")) == plain
-
-
-def outcome(read: Callable[[], object]) -> object:
-    """What comes back, or what is wrong."""
-    try:
-        return read()
-    except Invalid as fault:
-        return str(fault)
-
-
-def read_file(data: bytes) -> None:
-    """The whole way from a file."""
-    with tempfile.TemporaryDirectory(prefix="fuzz", dir="/dev/shm") as folder:
-        path = Path(folder) / "target.whl"
-        path.write_bytes(data)
-        read_evidence(path, lambda _: "all")
-
-
-def read_names(data: bytes) -> None:
-    """C++ names, one a line."""
-    names = data.decode("utf-8", "surrogateescape").split("\n")
-    assert all(len(plain) <= 1 << 16 for plain in demangle.demangle(names).values())
-
-
-class Target(NamedTuple):
-    """A reader, and valid inputs of it."""
-
-    run: Callable[[bytes], None]
-    corpus: Callable[[], list[bytes]]
-
-
-TARGETS = {
-    "fatbin": Target(walk_fatbin, seeds.containers),
-    "cubin": Target(read_cubin, lambda: seeds.files(".cubin")),
-    "ptx": Target(read_text, lambda: seeds.files(".ptx")),
-    "names": Target(read_names, seeds.mangled),
-    "elf": Target(read_elf, lambda: seeds.files(".so", ".o", ".cubin")),
-    "zip": Target(read_zip, seeds.wheels),
-    "image": Target(read_image, seeds.images),
-    "layer": Target(read_layer, seeds.layers),
-    "metadata": Target(read_texts, seeds.metadata),
-    "stream": Target(read_stream, lambda: [*seeds.containers(), *seeds.files(".so")]),
-    "file": Target(
-        read_file,
-        lambda: [
-            *seeds.wheels(),
-            *seeds.images(),
-            *seeds.files(".so", ".fatbin", ".ptx", ".cubin"),
-        ],
-    ),
-}
 
 
 class TooSlow(BaseException):
@@ -324,7 +157,7 @@ def run_random(name: str, runs: int) -> dict[str, object]:
     limit()
     began = time.monotonic()
     for number in range(runs):
-        watched(mutated(random.Random(f"{name} {number}"), corpus))  # noqa: S311
+        watched(mutated(random.Random(f"{name} {number}"), corpus))
     seconds = time.monotonic() - began
     return {**watched.summary(), "per_second": round(runs / seconds)}
 
@@ -374,9 +207,11 @@ def run_all(runs: int, seconds: int, python: str) -> int:
         }.items():
             done = subprocess.run(argv, capture_output=True, text=True, check=False)
             last = re.findall(r"^\{.*\}$", done.stdout, re.MULTILINE)
-            found = json.loads(last[-1]) if last else {"ended": done.stderr[-2000:]}
+            found: dict[str, object] = (
+                json.loads(last[-1]) if last else {"runs": 0, "ended": done.stderr[-2000:]}
+            )
             results[name][how] = found
-            total += found.get("runs", 0)
+            total += int(str(found["runs"]))
             print(name, how, found, file=sys.stderr, flush=True)
     content: dict[str, object] = {
         "script": f"tests/heavy/fuzz_inspect.py all {runs} {seconds} python",

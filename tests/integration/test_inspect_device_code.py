@@ -152,7 +152,8 @@ def judge_kernels(
 ) -> None:
     """The names in a sample of units, each handed to the judge as a file."""
     small = [c for c in held if c.entries and c.end - c.offset <= UNIT_BYTES]
-    for unit in random.Random(SEED).sample(small, min(UNITS, len(small))):
+    chosen = random.Random(SEED)  # noqa: S311
+    for unit in chosen.sample(small, min(UNITS, len(small))):
         size = unit.end - unit.offset
         scratch.write_bytes(source.read(unit.offset, size))
         theirs = {
@@ -175,7 +176,7 @@ def judge_kernels(
 def judge_notes(source: Source, path: str, held: list[Container], result: Found) -> None:
     """The suffix of a sample of cubins, against what ptxas noted of its own command line."""
     cubins = [e for c in held for e in c.entries if e.image_kind == "cubin"]
-    chosen = random.Random(SEED)
+    chosen = random.Random(SEED)  # noqa: S311
     suffixed = [e for e in cubins if e.arch[-1] in "af"]
     plain = [e for e in cubins if e.arch[-1] not in "af"]
     for entry in [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,7 @@ from sartor_cli import Document, Sartor, user_variables
 from wheels import wheel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 TORCH = "2.11.0"
@@ -39,6 +41,15 @@ WITHOUT_NUMA = {
 def plain(tmp_path: Path) -> Sartor:
     """`sartor`, which builds nothing here."""
     return Sartor(tmp_path / "home", tmp_path, user_variables())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """An empty environment, removed afterwards: pytest would keep a gigabyte of each."""
+    made = tmp_path / "environment"
+    made.mkdir()
+    yield made
+    shutil.rmtree(made)
 
 
 def unpack(requirement: str, folder: Path, *globs: str) -> None:
@@ -74,9 +85,8 @@ def needed(file: Path) -> list[str]:
     return [line.split("[")[1].rstrip("]") for line in done.stdout.splitlines() if "NEEDED" in line]
 
 
-def test_mixed_cuda_majors(plain: Sartor, tmp_path: Path) -> None:
+def test_mixed_cuda_majors(plain: Sartor, folder: Path) -> None:
     """torchaudio for CUDA 12 beside torchvision for CUDA 13."""
-    folder = tmp_path / "mixed"
     install(folder, "torchaudio==2.8.0", "torchvision==0.26.0")
     assert "libcudart.so.12" in needed(folder / "torchaudio" / "lib" / "libtorchaudio.so")
     assert "libcudart.so.13" in needed(folder / "torchvision" / "_C.so")
@@ -98,9 +108,9 @@ def test_bitsandbytes_for_every_cuda_is_not_mixed(plain: Sartor) -> None:
     assert not every & {"mixed-cuda-majors", "library-not-provided", "cuda-major-pins"}
 
 
-def test_without_libnuma(plain: Sartor, tmp_path: Path) -> None:
+def test_without_libnuma(plain: Sartor, folder: Path, tmp_path: Path) -> None:
     """sgl-kernel 0.3.21 declares no dependency, and two of its libraries need libnuma."""
-    folder, host = tmp_path / "numa", tmp_path / "host.json"
+    host = tmp_path / "host.json"
     unpack("sgl-kernel==0.3.21", folder, "_mscclpp*.so", "lib/mscclpp.so", "*/spatial_ops*.so")
     assert "libnuma.so.1" in needed(folder / "lib" / "mscclpp.so")
     host.write_text(json.dumps(WITHOUT_NUMA))
@@ -113,18 +123,16 @@ def test_without_libnuma(plain: Sartor, tmp_path: Path) -> None:
     assert "libnuma1" in lacking[0]["text"], "the package of the host's distribution"
 
 
-def test_what_this_machine_has_is_what_the_loader_finds(plain: Sartor, tmp_path: Path) -> None:
+def test_what_this_machine_has_is_what_the_loader_finds(plain: Sartor, folder: Path) -> None:
     """Without a described host an installed library's needs are looked for here."""
-    folder = tmp_path / "numa"
     unpack("sgl-kernel==0.3.21", folder, "lib/mscclpp.so")
     inspection = plain.json("inspect", str(folder))
     lacking = [f for f in inspection["findings"] if "libnuma.so.1" in f["text"]]
     assert bool(lacking) is (find_library("libnuma.so.1", "x86_64") is None)
 
 
-def test_a_torchvision_built_for_another_torch(plain: Sartor, tmp_path: Path) -> None:
+def test_a_torchvision_built_for_another_torch(plain: Sartor, folder: Path) -> None:
     """torchvision 0.20.1, built for torch 2.5.1, beside torch 2.11.0."""
-    folder = tmp_path / "vision"
     unpack(f"torch=={TORCH}", folder, *(f"torch/lib/{name}" for name in TORCH_LIBRARIES))
     install(folder, "torchvision==0.20.1")
     lacking = undefined_by_nm(folder)
@@ -138,9 +146,8 @@ def test_a_torchvision_built_for_another_torch(plain: Sartor, tmp_path: Path) ->
     assert "it requires `torch==2.5.1`" in said
 
 
-def test_a_torchvision_built_for_this_torch(plain: Sartor, tmp_path: Path) -> None:
+def test_a_torchvision_built_for_this_torch(plain: Sartor, folder: Path) -> None:
     """torchvision 0.26.0 was built for torch 2.11.0, and nothing is said of the two."""
-    folder = tmp_path / "vision"
     unpack(f"torch=={TORCH}", folder, *(f"torch/lib/{name}" for name in TORCH_LIBRARIES))
     install(folder, "torchvision==0.26.0")
     inspection = plain.json("inspect", str(folder), "--gpu", "h200")

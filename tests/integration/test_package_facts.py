@@ -15,10 +15,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from wheels import members, wheel
 
 from device_names import NamedUnit, units
 from sartor.facts.packages import DispatchFact, FeatureFact, PackageFacts, facts_about
+from wheels import members, wheel
 
 GPUS = ("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "10.3", "12.0", "12.1")
 IMAGE = re.compile(r"(sm|compute)_(\d+)(\d)([af]?)")

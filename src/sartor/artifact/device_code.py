@@ -31,8 +31,10 @@ MOST_ASKED_BYTES = 4 << 20
 MOST_FAULTS = 1000
 MOST_NAMES = 1 << 20
 """Kernels of one library; the largest known has some 60,000."""
-MOST_OPENED = 16 << 30
-"""Bytes decompressed of one library for names. A few kilobytes of zstd may stand for 256 MiB."""
+MOST_NAME_CHARACTERS = 512 << 20
+"""Of all those names, which are held at once."""
+MOST_DECOMPRESSED = 16 << 30
+"""Of one library's images, when names are read: it bounds the time. PyTorch's has 5 GB."""
 
 
 class Part(NamedTuple):
@@ -153,8 +155,9 @@ class _Reader:
         self._path = path
         self._index = index
         self._names = names
-        self._left = MOST_NAMES
-        self._room = MOST_OPENED
+        self._names_left = MOST_NAMES
+        self._characters_left = MOST_NAME_CHARACTERS
+        self._decompressed_left = MOST_DECOMPRESSED
 
     def units(self, found: list[tuple[Container, bool]]) -> list[Unit]:
         """Every container as a unit of its own, with its kernels."""
@@ -186,17 +189,20 @@ class _Reader:
         )
 
     def _kernels(self, entry: Entry) -> list[str]:
-        self._room -= entry.plain if entry.compression else 0
-        if self._room < 0:
-            reason = f"more than {MOST_OPENED} bytes would be decompressed for names"
-            raise Invalid(self._source.name, entry.offset, reason)
+        if entry.compression is not None:
+            self._decompressed_left -= entry.plain
+            if self._decompressed_left < 0:
+                why = f"the images have more than {MOST_DECOMPRESSED} bytes together"
+                raise Invalid(self._source.name, entry.offset, why)
         if entry.image_kind == "ptx":
             names = read_ptx(plain_payload(self._source, entry)).kernels
         else:
             names = kernel_names(cubin_source(self._source, entry))
-        self._left -= len(names)
-        if self._left < 0:
-            raise Invalid(self._source.name, entry.offset, f"more than {MOST_NAMES} kernels")
+        self._names_left -= len(names)
+        self._characters_left -= sum(map(len, names))
+        if self._names_left < 0 or self._characters_left < 0:
+            why = f"more than {MOST_NAMES} kernels, or {MOST_NAME_CHARACTERS} characters of names"
+            raise Invalid(self._source.name, entry.offset, why)
         return names
 
 

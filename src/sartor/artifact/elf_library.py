@@ -45,7 +45,8 @@ def elf_library(source: Source, path: str) -> tuple[Library, Elf]:
     `NotRead`, and the rest is read; raises `Invalid` where the file is no ELF that is read at all.
     ``compilers`` are those whose functions it calls, and those that it names in its constants where
     it can start programs (``nvcc``) or open libraries (``libnvrtc.so``). ``other_device_code`` is
-    known by names of sections: nothing where these were stripped.
+    known by names of sections: nothing where these were stripped. ``torch_symbols`` are without
+    weak ones, which the loader does without (``_ZTH``: what initialises a ``thread_local``).
     """
     elf = Elf(source)
     parts = _Parts(path)
@@ -56,6 +57,7 @@ def elf_library(source: Source, path: str) -> tuple[Library, Elf]:
     versions = [need.version for need in needs]
     named = parts.read(lambda: _named_compilers(elf, names)) or []
     abi, torch_symbols = torch_abi(names, needed)
+    optional = {symbol.name for symbol in undefined if symbol.weak}
     library = Library(
         path=path,
         size=source.size,
@@ -70,7 +72,7 @@ def elf_library(source: Source, path: str) -> tuple[Library, Elf]:
         python=python_tag(path, needed),
         cuda_major=_cuda_major(needed),
         torch_abi=abi,
-        torch_symbols=torch_symbols,
+        torch_symbols=[name for name in torch_symbols if name not in optional],
         compilers=list(dict.fromkeys([*called_compilers(names), *named])),
         other_device_code=parts.read(lambda: _other_device_code(elf)) or [],
         not_read=parts.not_read,

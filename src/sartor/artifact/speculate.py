@@ -34,7 +34,9 @@ MOST_FALSE = 1 << 16
 ELF_HEADER = 64
 ELF_64_LITTLE = b"\x7fELF\2\1"
 SEGMENT = struct.Struct("<IIQQQQQQ")
-PT_LOAD, PF_X = 1, 1
+PT_LOAD, PT_DYNAMIC, PF_X = 1, 2, 1
+MOST_DYNAMIC = 64 << 10
+"""The largest known, of PyTorch, has 816 bytes."""
 MOST_SEGMENTS = 64
 MOST_TABLE_OFFSET = 64 << 10
 
@@ -86,14 +88,28 @@ class Speculation:
 
     def __init__(self, size: int) -> None:
         self.spans = Spans()
-        self._code = range(0)
+        self._code = self._dynamic = range(0)
+        self._dynamic_bytes = b""
         self._walk = self._follow(size)
         self._ask: Ask | None = next(self._walk, None)
         self._held = b""
         self._false = 0
 
+    def find(self, offset: int, length: int) -> bytes | None:
+        """``length`` bytes from ``offset``, if they are kept together."""
+        at = offset - self._dynamic.start
+        if at >= 0 and at + length <= len(self._dynamic_bytes):
+            return self._dynamic_bytes[at : at + length]
+        return self.spans.find(offset, length)
+
     def feed(self, base: int, piece: bytes) -> None:
         """The next piece, which begins at ``base``."""
+        self._follow_headers(base, piece)
+        start, stop = max(base, self._dynamic.start), min(base + len(piece), self._dynamic.stop)
+        if start == self._dynamic.start + len(self._dynamic_bytes) and start < stop:
+            self._dynamic_bytes += piece[start - base : stop - base]
+
+    def _follow_headers(self, base: int, piece: bytes) -> None:
         window = self._held + piece if self._held else piece
         base -= len(self._held)
         self._held = b""
@@ -138,7 +154,7 @@ class Speculation:
 
     def _follow(self, size: int) -> Generator[Ask, Answer, None]:
         """Asks for bytes at increasing offsets, and keeps what may be headers."""
-        self._code = yield from _code_segment(size)
+        self._code, self._dynamic = yield from _segments(size)
         at = 0
         while size - at >= fatbin.CONTAINER.size:
             at, _ = yield at, SEARCH
@@ -156,13 +172,15 @@ def next_of(walk: Generator[Ask, Answer, None], answer: Answer) -> Ask | None:
         return None
 
 
-def _code_segment(size: int) -> Generator[Ask, Answer, range]:
-    """Where an ELF file has its processor's code: half of many libraries, and no device code there.
+def _segments(size: int) -> Generator[Ask, Answer, tuple[range, range]]:
+    """Where an ELF file has its processor's code, and its dynamic section.
 
-    A segment that begins with the file may hold everything else too, and is searched.
+    The first is half of many libraries and holds no device code; a segment that begins with the
+    file may hold everything else too, and is searched. The second may lie far from both ends.
     """
+    nowhere = range(0), range(0)
     if size < ELF_HEADER:
-        return range(0)
+        return nowhere
     _, data = yield 0, ELF_HEADER
     (table,), (each, count) = (
         struct.unpack_from("<Q", data, 32),
@@ -170,14 +188,17 @@ def _code_segment(size: int) -> Generator[Ask, Answer, range]:
     )
     length = SEGMENT.size * count
     if not data.startswith(ELF_64_LITTLE) or each != SEGMENT.size or not 0 < count < MOST_SEGMENTS:
-        return range(0)
+        return nowhere
     if not ELF_HEADER <= table < MOST_TABLE_OFFSET or table + length > size:
-        return range(0)
+        return nowhere
     _, data = yield table, length
+    code, dynamic = nowhere
     for kind, flags, offset, _, _, stored, _, _ in SEGMENT.iter_unpack(data):
-        if kind == PT_LOAD and flags & PF_X and offset:
-            return range(offset, offset + stored)
-    return range(0)
+        if kind == PT_LOAD and flags & PF_X and offset and not code:
+            code = range(offset, offset + stored)
+        if kind == PT_DYNAMIC and stored <= MOST_DYNAMIC:
+            dynamic = range(offset, offset + stored)
+    return code, dynamic
 
 
 def _container(spans: Spans, at: int, size: int) -> Generator[Ask, Answer, int | None]:

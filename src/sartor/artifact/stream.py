@@ -68,7 +68,7 @@ class StreamedSource:
         tail = self.size - len(self._tail)
         if offset >= tail:
             return bytes(self._tail[offset - tail : end - tail])
-        kept = self._speculation.spans.find(offset, length) if self._speculation else None
+        kept = self._speculation.find(offset, length) if self._speculation else None
         return self._again(offset, length) if kept is None else kept
 
     def holds(self, offset: int, length: int) -> bool:
@@ -76,7 +76,7 @@ class StreamedSource:
         if offset + length <= self._head_size or offset >= self.size - TAIL:
             return True
         self._advance(self.size)
-        kept = self._speculation.spans.find(offset, length) if self._speculation else None
+        kept = self._speculation.find(offset, length) if self._speculation else None
         return kept is not None
 
     def finish(self) -> None:

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
@@ -41,6 +41,8 @@ LINUX = {
     "sys_platform": "linux",
 }
 """Markers that are the same wherever the packages that are judged here run."""
+MOST_REQUIREMENT = 2048
+"""Letters of a requirement; the longest known, with every platform in its marker, has some 500."""
 SHOWN = 3
 """How many names a text shows before it counts the rest."""
 
@@ -113,9 +115,18 @@ class Case:
         """Packages by name."""
         return {package.name: package for package in self.packages}
 
-    def owned(self, package: Package | None) -> list[Library]:
-        """The libraries of a package; None: those that belong to none."""
-        return [library for library in self.libraries if self.owners.get(library.path) is package]
+    @cached_property
+    def _owned(self) -> dict[str | None, list[Library]]:
+        """Libraries by the path of their package, in their order; None: those of no package."""
+        found: dict[str | None, list[Library]] = defaultdict(list)
+        for library in self.libraries:
+            package = self.owners.get(library.path)
+            found[package.path if package else None].append(library)
+        return found
+
+    def owned(self, package: Package) -> list[Library]:
+        """The libraries of a package."""
+        return self._owned.get(package.path, [])
 
     @cached_property
     def groups(self) -> list[tuple[Package | None, list[Library]]]:
@@ -123,16 +134,17 @@ class Case:
 
         None stands for those of no package; in an image they are the system's, and left out.
         """
-        found: dict[str | None, list[Library]] = defaultdict(list)
-        owner: dict[str | None, Package | None] = {}
-        for library in self.libraries:
-            package = self.owners.get(library.path)
-            if package is None and self.evidence.kind == "image":
-                continue
-            key = package.path if package else None
-            owner[key] = package
-            found[key].append(library)
-        return [(owner[key], libraries) for key, libraries in found.items()]
+        packages = {package.path: package for package in self.packages}
+        return [
+            (packages[path] if path is not None else None, libraries)
+            for path, libraries in self._owned.items()
+            if path is not None or self.evidence.kind != "image"
+        ]
+
+    @cached_property
+    def required(self) -> dict[str, set[str]]:
+        """The normalised names that each package requires, by its path."""
+        return {package.path: required_names(package) for package in self.packages}
 
     def alternatives(self, library: Library) -> AlternativesFact | None:
         """The fact by which a library is one of several of which the package loads one."""
@@ -176,7 +188,7 @@ class Case:
             return None
         try:
             return requirement.marker.evaluate(self.markers)
-        except (ValueError, UndefinedComparison, UndefinedEnvironmentName):
+        except (ValueError, RecursionError, UndefinedComparison, UndefinedEnvironmentName):
             return None
 
     def system_has(self, soname: str) -> Lookup:
@@ -227,15 +239,19 @@ def satisfied(requirement: Requirement, version: str) -> bool | None:
 
 def requirements(package: Package) -> list[Requirement]:
     """What a package declares that it needs, without what is asked for by an extra only."""
-    found = []
-    for line in package.requires:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue
-        if not (requirement.marker and "extra" in str(requirement.marker)):
-            found.append(requirement)
-    return found
+    parsed = (parse_requirement(line) for line in package.requires)
+    return [r for r in parsed if r and not (r.marker and "extra" in str(r.marker))]
+
+
+@lru_cache(1 << 14)
+def parse_requirement(line: str) -> Requirement | None:
+    """A ``Requires-Dist`` line; None where it is none, or longer than `MOST_REQUIREMENT`."""
+    if len(line) > MOST_REQUIREMENT:
+        return None
+    try:
+        return Requirement(line)
+    except (InvalidRequirement, RecursionError):  # parentheses in a marker may be nested
+        return None
 
 
 def required_names(package: Package) -> set[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from sartor.artifact.metadata import within_versions
 from sartor.facts.linking import compilers, is_form_of
 from sartor.facts.packages import facts_about
-from sartor.verdict.case import joined, required_names, titled
+from sartor.verdict.case import joined, titled
 from sartor.verdict.dispatch import owns
 from sartor.verdict.model import Finding
 
@@ -37,15 +37,16 @@ def runtime_compiler(case: Case) -> Iterator[Finding]:
             by_state.setdefault(state, []).append(text)
         for state in WORST:
             if state in by_state:
-                yield _finding(package, state, by_state[state])
+                yield _finding(case, package, state, by_state[state])
 
 
-def _finding(package: Package, state: There, parts: list[str]) -> Finding:
+def _finding(case: Case, package: Package, state: There, parts: list[str]) -> Finding:
     severity: Severity = "warning" if state == "missing" else "note"
+    there = "They are there" if case.installed or case.host else "What it requires brings them"
     meaning = {
         "missing": "Without the compiler that fails at first use.",
         "unknown": "Whether they are on the machine that it will run on is not known.",
-        "found": "They are there; the first use of each takes longer.",
+        "found": f"{there}; the first use of each takes longer.",
     }[state]
     return Finding(
         code="runtime-compiler",
@@ -104,7 +105,7 @@ def _brought(case: Case, package: Package, source: CompilerSourceFact) -> bool:
     if case.installed:
         names = set(case.by_distribution)
     else:
-        names = required_names(package) | {package.name}
+        names = case.required[package.path] | {package.name}
         if names & set(source.through):
             return True
     return any(is_form_of(name, base) for name in names for base in source.distributions)

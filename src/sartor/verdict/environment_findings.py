@@ -21,6 +21,7 @@ from sartor.verdict.case import (
     linked_majors,
     listed,
     needs_torch,
+    parse_requirement,
     requirements,
     satisfied,
     titled,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 CUDA_STACK = re.compile(r"torch|triton|cuda-toolkit|nvidia-.+")
 """Requirements without which libraries do not load or kernels are not compiled."""
 
+MOST_ASKED = 500_000
+"""Symbols that are looked up, in all; libtorch_python.so wants 5,000 of the others."""
 THREAD_LOCAL = "_ZTH"
 """What initialises a thread-local variable is wanted weakly: it is called if it is there."""
 
@@ -119,6 +122,7 @@ def torch_abi(case: Case) -> Iterator[Outcome]:
     if not installed:
         return
     unread = [lib for lib in installed if lib.path not in case.symbols]
+    asked = 0
     for package, libraries in case.groups:
         lacking: dict[str, list[str]] = {}
         for library in libraries:
@@ -127,6 +131,10 @@ def torch_abi(case: Case) -> Iterator[Outcome]:
             if unread:
                 names = listed(posixpath.basename(lib.path) for lib in unread)
                 yield NotRead(library.path, f"its symbols: what {names} defines is not known")
+                continue
+            asked += len(library.torch_symbols)
+            if asked > MOST_ASKED:
+                yield NotRead(library.path, f"its symbols: over {MOST_ASKED} in all libraries")
                 continue
             try:
                 missing = undefined(case, library)
@@ -196,6 +204,9 @@ def dependency_missing(case: Case) -> Iterator[Outcome]:
     undecided = 0
     for package in case.packages:
         absent, unmet = [], []
+        odd = [line for line in package.requires if parse_requirement(line) is None]
+        if odd:
+            yield NotRead(package.path, f"{len(odd)} requirements, the first `{odd[0][:80]}`")
         for requirement in requirements(package):
             if not _matters(case, canonicalize_name(requirement.name)):
                 continue

@@ -26,7 +26,6 @@ from sartor.verdict.case import (
     linked_majors,
     listed,
     numbers,
-    required_names,
     titled,
     with_verb,
 )
@@ -56,9 +55,10 @@ def library_not_provided(case: Case) -> Iterator[Finding]:
         for library in _loaded(case, package, libraries):
             for soname in _not_provided(case, package, library):
                 wanted[soname].append(library)
-        together: dict[str, list[str]] = defaultdict(list)
+        together: dict[tuple[str, ...], list[str]] = defaultdict(list)
         for soname in sorted(wanted):
-            together["" if provider_of(soname) else soname].append(soname)
+            users = tuple(library.path for library in wanted[soname])
+            together[() if provider_of(soname) else users].append(soname)
         for sonames in together.values():
             yield from _unprovided(case, package, {name: wanted[name] for name in sonames})
 
@@ -90,7 +90,7 @@ def _declared(case: Case, package: Package | None, row: ProviderFact | None) -> 
         return False
     if package is None:
         return True
-    names = required_names(package)
+    names = case.required[package.path]
     return bool(names & set(row.through)) or any(
         is_form_of(name, base) for name in names for base in row.distributions
     )
@@ -99,7 +99,7 @@ def _declared(case: Case, package: Package | None, row: ProviderFact | None) -> 
 def _unprovided(
     case: Case, package: Package | None, wanted: dict[str, list[Library]]
 ) -> Iterator[Finding]:
-    """One finding for sonames that packages hold, or for one that none is known to hold."""
+    """One finding for sonames that packages hold, or that the same libraries want."""
     has: dict[str, Lookup] = {soname: case.system_has(soname) for soname in wanted}
     lacking = [soname for soname in wanted if has[soname] != "found"]
     if not lacking and (case.installed or package is None):
@@ -118,7 +118,7 @@ def _unprovided(
         holders = joined(dict.fromkeys(row.distributions[0] for row in rows))
         remedy = f"{holders} would: install what it was built for."
     else:
-        remedy = f"Without {them} it does not load; {_install(lacking[0], case.host)}."
+        remedy = f"Without {them} it does not load; {_install(lacking, case.host)}."
     yield Finding(
         code="library-not-provided",
         severity="note" if here else "error" if sure else "warning",
@@ -131,16 +131,17 @@ def _unprovided(
     )
 
 
-def _install(soname: str, host: Host | None) -> str:
+def _install(sonames: list[str], host: Host | None) -> str:
     """How the system's package of a library is installed, where facts know it."""
-    row = next((row for row in facts.libraries() if row.soname == soname), None)
+    row = next((row for row in facts.libraries() if [row.soname] == sonames), None)
     if row is None:
-        return "it must come from the system or another package"
+        them = "it" if len(sonames) == 1 else "them"
+        return f"the system or another package must bring {them}"
     if host is None:
         debian, fedora = row.packages.get("debian"), row.packages.get("fedora")
         return f"install the system's package (`{debian}` on Debian, `{fedora}` on Fedora)"
     of = distribution(host)
-    return f"as root: `{of.install} {row.packages.get(of.id, soname)}`"
+    return f"as root: `{of.install} {row.packages.get(of.id, row.soname)}`"
 
 
 def glibc_tag(case: Case) -> Iterator[Finding]:
@@ -252,7 +253,7 @@ def cuda_major_pins(case: Case) -> Iterator[Finding]:
     """A library is linked to another CUDA major than its package's nvidia-*-cuNN pins bring."""
     for package, libraries in case.groups:
         pins = (
-            [CUDA_FORM.fullmatch(name) for name in sorted(required_names(package))]
+            [CUDA_FORM.fullmatch(name) for name in sorted(case.required[package.path])]
             if package
             else []
         )
@@ -306,7 +307,9 @@ def no_device_code(case: Case) -> Iterator[Finding]:
         about = facts_about(package.name)
         compiling = [lib for lib in bare if none or lib.compilers] if about else []
         if about and about.compiler and compiling:
-            holders, meaning = compiling, "It compiles its kernels when it runs."
+            called = sorted({name for library in compiling for name in library.compilers})
+            by = f" by {joined(called)}, which it calls" if called else ""
+            holders, meaning = compiling, f"Kernels are compiled when it runs{by}."
         elif none and _for_cuda(package):
             holders, meaning = bare or libraries, "Its kernels are elsewhere, if it has any."
         else:

@@ -203,6 +203,13 @@ def test_a_library() -> None:
     assert library.not_read == []
 
 
+def test_a_weak_symbol_of_torch_is_not_wanted_of_it() -> None:
+    weak = "_ZTHN3c104impl26raw_local_dispatch_key_setE"
+    built = shared_library(needed=("libc10.so",), wanted=(Wanted(NEW), Wanted(weak, weak=True)))
+    library, _ = elf_library(BytesSource(built.data, "_C.so"), "_C.so")
+    assert (library.torch_abi, library.torch_symbols) == ("cxx11", [NEW])
+
+
 def test_what_is_no_library_is_invalid() -> None:
     with pytest.raises(Invalid, match="no ELF file"):
         elf_library(BytesSource(b"INPUT(-lfoo)\n" * 9, "libfoo.so"), "libfoo.so")

@@ -8,6 +8,7 @@ import pytest
 
 from sartor.artifact.model import Evidence, Library, NotRead, Package, TargetKind, TorchAbi
 from sartor.artifact.source import Invalid
+from sartor.verdict import environment_findings
 from sartor.verdict.case import Case, symbols_wanted
 from sartor.verdict.findings import findings
 
@@ -250,3 +251,20 @@ def test_a_distribution_that_lies_there_twice_is_named() -> None:
     packages = [package("vllm", "0.25.1"), package("vllm", "0.32.0"), package("torch", "2.11.0")]
     (found,) = said(case(packages, []), "installed-twice")
     assert "`vllm` is installed 2 times here (`0.25.1` and `0.32.0`)" in found.text
+
+
+@pytest.mark.parametrize(
+    "line", ["torch==", "torch; " + "(" * 2000, "torch; " + "(" * 100_000, "", "x" * 5000]
+)
+def test_a_requirement_that_is_none_is_not_checked(line: str) -> None:
+    of = package("vllm", "1", line, "triton==3.6.0")
+    found, notes = findings(case([of], []))
+    assert "dependency-missing" in {finding.code for finding in found}
+    assert [note.path for note in notes] == [of.path]
+
+
+def test_past_a_bound_symbols_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment_findings, "MOST_ASKED", 1)
+    of = abi_case({LIBTORCH.path: Defines()})
+    assert said(of, "torch-abi") == []
+    assert [note.path for note in findings(of)[1]] == [VISION]

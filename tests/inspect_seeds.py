@@ -12,7 +12,7 @@ from pathlib import Path
 
 import zstandard
 
-DATA = Path(__file__).resolve().parent.parent / "data"
+DATA = Path(__file__).resolve().parent / "data"
 INFO = "demo-1.0.dist-info"
 METADATA = b"""Metadata-Version: 2.4
 Name: demo
@@ -147,10 +147,12 @@ def image(layer: bytes) -> bytes:
 
 
 def mangled() -> list[bytes]:
-    """Names of real kernels, with substitutions and parameter packs."""
+    """Names of real kernels, and some whose parts repeat parts."""
     short = b"_Z4axpyfPKfPf\n_Z5scaleIfEvPT_S0_\n_ZN3cub6detail11EmptyKernelIvEEvv"
     long = (
         b"_ZN7cutlass13device_kernelIN5flash19FlashAttnFwdCombineIN4cute5tupleIJNS3_1CILi8EEENS5_"
         b"ILi128EEEEEELi8ELi256ELi1ELb0ELb1EffNS_4arch4Sm90EEEEEvNT_6ParamsE"
     )
-    return [short, long]
+    doubled = b"_Z1f1PIiiE" + b"".join(b"S_I%bE" % (n * 2) for n in (b"S0_", b"S1_", b"S2_"))
+    packed = b"_Z1fIJ" + b"i" * 12 + b"EEvDpDpT_"
+    return [short, long, doubled, packed]
