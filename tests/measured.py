@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ADDRESS_SPACE = 2 << 30
-"""Far more than is ever touched: what a command that trusts a claimed size would ask for is more."""
+"""More than is ever touched; a command that trusts a claimed size would ask for more."""
 
 SCRIPT = """
 import os, resource, sys
