@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sartor.errors import NoSuchTargetError
 from sartor.host.model import Host
 from sartor.verdict.model import Inspection, Target
 
@@ -40,7 +41,7 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
     """One inspection for each target, in their order.
 
     Raises what `sartor.artifact.reading.read_evidence` raises, at the first target that cannot be
-    read at all.
+    read at all, and `NoSuchTargetError` for an empty name.
     """
     from sartor.artifact.reading import read_evidence
     from sartor.verdict.inspection import judge
@@ -54,6 +55,11 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
 
     found = []
     for text in request.targets:
+        if not text:  # `Path("")` would be this folder
+            raise NoSuchTargetError(
+                "a target is an empty word",
+                hint="a variable of the shell that is not set? This folder is `.`",
+            )
         reporter.detail(f"reading {text}")
         evidence = read_evidence(Path(text), names, platform=request.platform)
         wrong, not_checked = examine(evidence, request.host, request.gpus)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from contextlib import closing
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from sartor.artifact.library import read_library
 from sartor.artifact.members import MOST_TEXT, is_library, is_metadata
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sartor.artifact.members import Members
+    from sartor.artifact.model import TargetKind
     from sartor.artifact.source import Source
 
     Names = Literal["none", "one", "all"]
@@ -28,6 +29,8 @@ MOST_TEXTS = 256 << 20
 """All metadata of one target together, which is kept until the walk is over."""
 MOST_LIBRARIES = 1 << 16
 """Libraries of one target; an environment with every engine in it has some 3,000."""
+LONE: frozenset[TargetKind] = frozenset({"library", "cubin", "fatbin", "ptx"})
+"""Targets that are one file: where that cannot be read, nothing is left to say."""
 
 
 class Progress:
@@ -54,6 +57,8 @@ def read_evidence(
     digest = None if path.is_dir() else _Digest(path)
     with closing(members):
         walk.over(members)
+    if kind in LONE and not walk.libraries:
+        walk.refuse()
     return Evidence(
         target=str(path),
         kind=kind,
@@ -90,6 +95,15 @@ class _Walk:
                 found=[str(fault)],
                 hint="a download that broke off, or was changed on the way, is fetched again",
             ) from fault
+
+    def refuse(self) -> NoReturn:
+        """Say as an error why the only file could not be read."""
+        fault = self.not_read[0]
+        raise ArtifactUnreadableError(
+            f"`{self._target}` cannot be read: {fault.why}",
+            found=[f"{fault.path}: at offset {fault.offset or 0:#x}: {fault.why}"],
+            hint="64-bit little-endian files are read; one that was cut off is fetched again",
+        )
 
     def _take(self, path: str, source: Source) -> None:
         if is_metadata(path):

@@ -33,6 +33,8 @@ LEGEND = (
     "read, or not settled. CUDA>=x: what the driver must support. Numbers count source files.",
 )
 
+NO_LIBRARIES = "no shared library and no file of device code was read in it"
+
 
 class Layout(msgspec.Struct, frozen=True):
     """How wide it is, and whether the images of every library, and its kernels, are shown."""
@@ -128,6 +130,8 @@ def requires_torch(line: str) -> bool:
 
 def library_lines(found: Inspection, coded: list[InspectedLibrary], width: int) -> list[str]:
     """The table of libraries with device code, and a line on those without."""
+    if not found.libraries:
+        return [NO_LIBRARIES]
     lines = []
     if coded:
         names = short_paths([lib.path for lib in coded], max(width * 3 // 10, 24))

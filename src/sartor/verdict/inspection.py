@@ -9,7 +9,7 @@ from sartor.artifact.model import Unit
 from sartor.verdict.model import InspectedLibrary, Inspection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sartor.artifact.model import Evidence, Library, NotRead
     from sartor.verdict.model import Feature, Finding, Target, Verdict
@@ -42,12 +42,16 @@ def judge(
         ],
         features=features,
         findings=list(findings),
-        not_checked=[
-            *evidence.not_read,
-            *(fault for library in evidence.libraries for fault in library.not_read),
-            *not_checked,
-        ],
+        not_checked=list(dict.fromkeys(_not_checked(evidence, not_checked))),
     )
+
+
+def _not_checked(evidence: Evidence, further: Sequence[NotRead]) -> Iterator[NotRead]:
+    """All that was not read; two readers of one library may meet the same fault."""
+    yield from evidence.not_read
+    for library in evidence.libraries:
+        yield from library.not_read
+    yield from further
 
 
 def _judges(evidence: Evidence, targets: Sequence[Target]) -> tuple[Judge, list[Feature]]:

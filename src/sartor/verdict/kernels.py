@@ -31,8 +31,11 @@ class Kernels(msgspec.Struct, frozen=True):
 
 
 def kernels_of(library: Library, unit: Unit, targets: Sequence[Target]) -> list[Kernels]:
-    """The kernels of a unit, those that GPUs lack first; none where no names were read."""
-    taken = [taken_image(library, unit, target) for target in targets]
+    """The kernels of a unit, those that GPUs lack first; none where no names were read.
+
+    Of relocatable code that was linked and runs as that, no kernel is lacked.
+    """
+    grades = [grade_unit(library, unit, target, nothing_known) for target in targets]
     held: dict[tuple[int, ...], list[str]] = {}
     for name, images in (unit.kernels or {}).items():
         held.setdefault(tuple(sorted(images)), []).append(name)
@@ -40,18 +43,15 @@ def kernels_of(library: Library, unit: Unit, targets: Sequence[Target]) -> list[
     for holding, names in held.items():
         lacking: list[int] = []
         unknown: list[int] = []
-        for number, image in enumerate(taken):
+        for number, image in enumerate(grade.image for grade in grades):
+            if image is None and grades[number].grade == "native":
+                continue
             if image is None or (image in unit.kernels_read and image not in holding):
                 lacking.append(number)
             elif image not in unit.kernels_read:
                 unknown.append(number)
         found.append(Kernels(sorted(names), list(holding), lacking, unknown))
     return sorted(found, key=lambda kernels: (-len(kernels.lacking), kernels.images))
-
-
-def taken_image(library: Library, unit: Unit, target: Target) -> int | None:
-    """The image that the driver takes of a unit; None where nothing of it runs."""
-    return grade_unit(library, unit, target, nothing_known).image
 
 
 def nothing_known(_library: Library, _unit: Unit, _target: Target) -> DispatchFact | None:
