@@ -168,7 +168,9 @@ class _Reader:
     def _unit(self, container: Container, relocatable: bool) -> Unit:
         kernels: dict[str, list[int]] = {}
         opened: list[int] = []
-        for entry in sorted(_can_open(container.entries), key=_cost):
+        can = _can_open(container.entries)
+        # A stream is read forward: where all are opened, it is in their order.
+        for entry in sorted(can, key=_cost) if self._names == "one" else can:
             image = self._index[key_of(entry)]
             try:
                 names = self._kernels(entry)
