@@ -70,11 +70,12 @@ def grade_unit(library: Library, unit: Unit, target: Target, dispatch: Dispatch)
 def _loaded(library: Library, indices: list[int], target: Target) -> UnitGrade:
     """What becomes of a container of these images."""
     images = [library.images[i] for i in indices]
+    made_by = max(library.toolkits, key=Version, default=None) if library.kind != "elf" else None
     match choose(images, target):
         case Chosen(index=index):
-            return _taken(indices[index], images[index], target)
+            return _taken(indices[index], images[index], target, made_by)
         case Unsettled(among=among, why=why):
-            grades = [_taken(indices[i], images[i], target) for i in among]
+            grades = [_taken(indices[i], images[i], target, made_by) for i in among]
             same = len({grade.grade for grade in grades}) == 1
             return grades[0] if same else UnitGrade("unknown", why)
         case Nothing():
@@ -105,9 +106,9 @@ def _linked(library: Library, unit: Unit, target: Target) -> UnitGrade:
     )
 
 
-def _taken(index: int, image: Image, target: Target) -> UnitGrade:
-    """What becomes of the image that the driver takes."""
-    match image_outcome(image, target):
+def _taken(index: int, image: Image, target: Target, made_by: str | None) -> UnitGrade:
+    """What becomes of the image that the driver takes; ``made_by`` is the release of CUDA."""
+    match image_outcome(image, target, made_by):
         case Native():
             return UnitGrade("native", f"machine code for {image.arch}", index)
         case Jit(needs_driver_cuda=needed):
@@ -159,9 +160,10 @@ def driver_too_old(library: Library, target: Target) -> str | None:
     """Why the driver does not start a library of this CUDA major; None where it does.
 
     Within a major, minor-version compatibility holds for machine code; across majors nothing does,
-    but for `cuda-compat` on data-centre GPUs and Jetson.
+    but for `cuda-compat` on data-centre GPUs and Jetson. Also None of device code in a file of its
+    own: no run time refuses it, and each image is judged by itself.
     """
-    if library.cuda_major is None or target.driver_cuda is None:
+    if library.kind != "elf" or library.cuda_major is None or target.driver_cuda is None:
         return None
     if library.cuda_major <= Version(target.driver_cuda).major:
         return None

@@ -109,6 +109,17 @@ def test_a_driver_that_does_not_drive_the_gpu_runs_nothing_on_it(target: Target,
     assert says in verdict.because[0]
 
 
+def test_device_code_in_a_file_of_its_own_has_no_run_time_that_refuses_the_driver() -> None:
+    held = library([image("sm_120"), image("compute_80", "7.0")])
+    lone = msgspec.structs.replace(held, kind="fatbin", toolkits=["13.0"])
+    driver = ("570.86", "12.8")
+    on_ada = judge_library(lone, Target("sm_89", "8.9", None, *driver), no_dispatch)
+    assert (on_ada.jit, on_ada.needs_driver_cuda) == (1, "11.8")
+    on_blackwell = judge_library(lone, Target("sm_120", "12.0", None, *driver), no_dispatch)
+    assert on_blackwell.missing == 1
+    assert "compiled with CUDA 13.0" in on_blackwell.because[0]
+
+
 def test_a_driver_that_comes_with_its_board_is_not_judged_by_its_number() -> None:
     orin = Target("sm_87", "8.7", "Jetson AGX Orin 64GB", "540.4", "12.6")
     assert judge_library(library([image("sm_87")], major=12), orin, no_dispatch).native == 1
