@@ -18,7 +18,7 @@ TOKEN = re.compile(
     rb"|\.target[ \t]{1,64}((?:sm|compute)_\d{1,6}[af]?)"
     rb"|\.entry\s+([A-Za-z_$%][\w$]*)"
 )
-BEGINNING = re.compile(rb"(?:\s+|//[^\n]*\n|/\*[^*]*(?:\*(?!/)[^*]*)*\*/)*+\.version[ \t]+\d")
+BEGINNING = re.compile(rb"(?>\s++|//[^\n]*+\n|/\*(?>[^*]|\*(?!/))*+\*/)*+\.version\s+\d")
 MOST_KERNELS = 1 << 18
 """Of one text; they are held at once. Whole libraries have some 60,000."""
 SNIFFED = 64 << 10
