@@ -5,12 +5,21 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import defaultdict
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
 from sartor.artifact.cubin import kernel_names, origin
-from sartor.artifact.fatbin import MOST_ENTRIES, Container, containers, counted
+from sartor.artifact.fatbin import (
+    MOST_ENTRIES,
+    MOST_SAMPLES,
+    SAMPLE,
+    Container,
+    Kind,
+    containers,
+    counted,
+)
 from sartor.artifact.model import Image, NotRead, Unit
 from sartor.artifact.payload import plain_payload
 from sartor.artifact.ptx import read_ptx
@@ -25,9 +34,9 @@ if TYPE_CHECKING:
 Names = Literal["none", "one", "all"]
 KIND_ORDER = ("cubin", "ptx", "ltoir", "unknown")
 NUMBER = re.compile(r"\d+")
-MOST_ASKED, MOST_TRIED = 4, 24
-"""Cubins that say which toolkit made them, of those opened; as a rule one made them all."""
-MOST_ASKED_BYTES = 4 << 20
+MOST_SAMPLE_PLAIN = 16 << 20
+MOST_ASKED = 3
+"""Cubins that say which toolkit made them; as a rule one made all of a library's."""
 MOST_FAULTS = 1000
 MOST_NAMES = 1 << 20
 """Kernels of one library; the largest known has some 60,000."""
@@ -228,22 +237,16 @@ def cubin_source(source: Source, entry: Entry) -> Source:
 
 
 def _toolkits(source: Source, found: list[tuple[Container, bool]]) -> list[str]:
-    """The toolkits' releases, as ptxas noted them in a few of the cubins that are cheap to open.
-
-    Of several kinds and sizes, those that are not compressed first: the smallest hold no kernel
-    and, of older toolkits, no note. Of a stream only those are asked that it keeps.
-    """
-    cheapest: dict[tuple[str, bool, int], Entry] = {}
-    for container, _ in found:
-        for entry in container.entries:
-            if entry.image_kind == "cubin":
-                group = entry.arch, entry.compression is None, entry.plain.bit_length()
-                if group not in cheapest or entry.stored < cheapest[group].stored:
-                    cheapest[group] = entry
+    """The toolkits' releases, as ptxas noted them in the first cubins that are not large."""
     releases: list[str] = []
-    for entry in sorted(cheapest.values(), key=_cost)[:MOST_TRIED]:
-        small = entry.compression is None or entry.plain <= MOST_ASKED_BYTES
-        if small and len(releases) < MOST_ASKED and source.holds(entry.payload, entry.stored):
+    small = (
+        entry
+        for container, _ in found
+        for entry in container.entries
+        if entry.kind == Kind.CUBIN and entry.size <= SAMPLE
+    )
+    for entry in islice(small, MOST_SAMPLES):
+        if entry.plain <= MOST_SAMPLE_PLAIN and len(releases) < MOST_ASKED:
             with contextlib.suppress(Invalid):  # said where names are read
                 release = origin(cubin_source(source, entry)).release
                 releases += [release] if release else []

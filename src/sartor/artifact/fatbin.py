@@ -48,6 +48,11 @@ MOST_ENTRIES = 1 << 18
 """Per library: the largest known has some 20,000. A file of headers alone must end somewhere."""
 
 
+SAMPLE, MOST_SAMPLES = 2 << 20, 16
+"""Bytes, and number, of the cubins that are opened to learn which toolkit made them: a library's
+first ones that are not larger. A stream keeps them, so that all sources tell the same."""
+
+
 class Kind(IntEnum):
     """What an entry's payload is."""
 

@@ -44,9 +44,6 @@ class Source(Protocol):
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; raises `Invalid` where there are fewer."""
 
-    def holds(self, offset: int, length: int) -> bool:
-        """Whether these bytes cost no more than a read: no pass over a stream, no request."""
-
 
 def check_range(source: Source, offset: int, length: int) -> None:
     """Raises `Invalid` unless ``length`` bytes from ``offset`` lie inside the source."""
@@ -82,10 +79,6 @@ class FileSource:
             data += more
         return data
 
-    def holds(self, offset: int, length: int) -> bool:  # noqa: ARG002
-        """They are at hand."""
-        return True
-
     def close(self) -> None:
         """Give the file back."""
         os.close(self._descriptor)
@@ -115,10 +108,6 @@ class BytesSource:
         check_range(self, offset, length)
         return self._data[offset : offset + length]
 
-    def holds(self, offset: int, length: int) -> bool:  # noqa: ARG002
-        """They are at hand."""
-        return True
-
 
 class SliceSource:
     """A piece of another source: a stored member, a section. Offsets count from its beginning."""
@@ -134,7 +123,3 @@ class SliceSource:
         """Exactly ``length`` bytes from ``offset``; raises `Invalid` where there are fewer."""
         check_range(self, offset, length)
         return self._whole.read(self._start + offset, length)
-
-    def holds(self, offset: int, length: int) -> bool:
-        """As what it is a piece of."""
-        return self._whole.holds(self._start + offset, length)

@@ -24,8 +24,6 @@ KEPT_ENTRY, KEPT_HEADER = 256, 4 << 10
 """From an image's header on, and of a longer header; 64 to 144 bytes were seen."""
 KEPT_PADDING = 64 << 10
 """Of a padding longer than a container's header, as `fatbin.after_padding` asks for it."""
-SMALL, MOST_SMALL = 32 << 10, 32
-"""Images that are kept whole, so that a few can be asked for what made them."""
 MOST_KEPT = 64 << 20
 SPAN_COST = 200
 """Bytes of memory for a span besides its own; the largest library has some 20,000 images."""
@@ -51,7 +49,7 @@ class Spans:
         self._starts: list[int] = []
         self._spans: list[bytearray] = []
         self.room = MOST_KEPT
-        self.small_left = MOST_SMALL
+        self.samples_left = fatbin.MOST_SAMPLES
 
     def add(self, offset: int, data: bytes) -> None:
         """Keep these; they begin no earlier than those that were added last."""
@@ -232,8 +230,9 @@ def _entry(spans: Spans, at: int, end: int) -> Generator[Ask, Answer, int | None
     if not fatbin.ENTRY.size <= header <= fatbin.MOST_HEADER or after > end:
         return None
     kept = min(max(KEPT_ENTRY, min(header, KEPT_HEADER)), end - at)
-    if kept < after - at <= SMALL and spans.small_left:
-        spans.small_left -= 1
+    kind = int.from_bytes(data[:2], "little")
+    if kind == fatbin.Kind.CUBIN and size <= fatbin.SAMPLE and spans.samples_left:
+        spans.samples_left -= 1
         kept = after - at
     _, data = yield at, kept
     spans.add(at, data)

@@ -71,14 +71,6 @@ class StreamedSource:
         kept = self._speculation.find(offset, length) if self._speculation else None
         return self._again(offset, length) if kept is None else kept
 
-    def holds(self, offset: int, length: int) -> bool:
-        """Whether these bytes are kept, or still to come in the first pass."""
-        if offset + length <= self._head_size or offset >= self.size - TAIL:
-            return True
-        self._advance(self.size)
-        kept = self._speculation.find(offset, length) if self._speculation else None
-        return kept is not None
-
     def finish(self) -> None:
         """Read to the end, so that size and checksum are known to hold, or raise `Invalid`."""
         self._advance(self.size)

@@ -206,9 +206,6 @@ def test_a_member_beyond_4_gib_is_asked_for_where_it_is() -> None:
     class Holed:
         name, size = "big.whl", far + len(tail)
 
-        def holds(self, offset: int, length: int) -> bool:
-            return True
-
         def read(self, offset: int, length: int) -> bytes:
             assert offset >= far or length < 70_000
             hole = bytes(max(min(far - offset, length), 0))
