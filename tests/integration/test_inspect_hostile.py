@@ -172,8 +172,8 @@ def far_away(path: Path) -> None:
     """A wheel whose library lies beyond 4 GiB, after a hole, with a cut-off one behind it."""
     with path.open("wb") as file, zipfile.ZipFile(file, "w", allowZip64=True) as out:
         out.writestr(INFO, METADATA)
-        out.fp.seek(4 * GIBI + 4096)  # type: ignore[union-attr]
-        out.start_dir = out.fp.tell()  # type: ignore[union-attr]
+        file.seek(4 * GIBI + 4096)
+        out.start_dir = file.tell()
         out.writestr("pkg/_C.so", real("library.so"))
         out.writestr("pkg/_D.so", real("library.so")[:9000])
 
