@@ -14,8 +14,6 @@ from sartor.host.model import Host
 from sartor.verdict.model import Inspection, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sartor.artifact.model import Evidence, NotRead
     from sartor.artifact.reading import Names
     from sartor.reporter import Reporter
@@ -62,14 +60,12 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
             )
         reporter.detail(f"reading {text}")
         evidence = read_evidence(Path(text), names, platform=request.platform)
-        wrong, not_checked = examine(evidence, request.host, request.gpus)
+        wrong, not_checked = examine(evidence, request.host)
         found.append(judge(evidence, request.gpus, wrong, not_checked, kernels=request.kernels))
     return found
 
 
-def examine(
-    evidence: Evidence, host: Host | None, gpus: Sequence[Target] = ()
-) -> tuple[list[Finding], list[NotRead]]:
+def examine(evidence: Evidence, host: Host | None) -> tuple[list[Finding], list[NotRead]]:
     """What is wrong with a target; the symbols of an environment are asked of its files.
 
     An environment is taken to be for this machine where no other is described.
@@ -79,11 +75,11 @@ def examine(
     from sartor.verdict.findings import findings
 
     if evidence.kind != "environment":
-        return findings(Case(evidence, host, targets=gpus))
+        return findings(Case(evidence, host))
     root = Path(evidence.target)
     with symbol_tables(root, symbols_wanted(evidence.libraries)) as symbols:
         here = host is None or not host.described
-        case = Case(evidence, host, symbols=symbols, targets=gpus)
+        case = Case(evidence, host, symbols=symbols)
         return findings(replace(case, find_library=_on_this_machine) if here else case)
 
 

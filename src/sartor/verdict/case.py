@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -21,7 +21,6 @@ from sartor.verdict.model import Finding
 
 if TYPE_CHECKING:
     from sartor.host.model import Host
-    from sartor.verdict.model import Target
 
 Lookup = Literal["found", "missing", "unknown"]
 FindLibrary = Callable[[str], Lookup]
@@ -66,8 +65,7 @@ class Case:
 
     ``find_library`` says whether the system that the target is for has a soname. ``symbols`` are
     libraries by path that can be asked what they define: those of `symbols_wanted`. ``python`` is
-    the environment's (``3.12``); None: taken from the paths, or not known. ``targets`` are the GPUs
-    that were asked about.
+    the environment's (``3.12``); None: taken from the paths, or not known.
     """
 
     evidence: Evidence
@@ -75,7 +73,6 @@ class Case:
     find_library: FindLibrary = unknown
     symbols: Mapping[str, SymbolProvider] = field(default_factory=dict)
     python: str | None = None
-    targets: Sequence[Target] = ()
 
     @property
     def installed(self) -> bool:
