@@ -26,6 +26,10 @@ ENTRY_SYMBOL = re.compile(r"^FUNC +\w+ +\w+ +ENTRY +(\S+)$", re.MULTILINE)
 ENTRY_DIRECTIVE = re.compile(r"^(?:\.visible |\.weak )?\.entry ([\w$]+)", re.MULTILINE)
 
 
+class RefusedError(Exception):
+    """The judge itself cannot read a file."""
+
+
 class Shown(NamedTuple):
     """What an image's header says, by `cuobjdump`; ``options`` with single spaces."""
 
@@ -44,6 +48,8 @@ def cuobjdump(*arguments: str | Path) -> str:
     argv = [program, *(str(argument) for argument in arguments)]
     done = subprocess.run(argv, capture_output=True, check=False)
     message = done.stderr.decode("utf-8", "replace")
+    if "Invalid ELF" in message:
+        raise RefusedError(message)
     assert done.returncode == 0 or "does not contain device code" in message, message
     return done.stdout.decode("utf-8", "replace")
 

@@ -14,6 +14,8 @@ from sartor.host.model import Host
 from sartor.verdict.model import Inspection, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sartor.artifact.model import Evidence, NotRead
     from sartor.artifact.reading import Names
     from sartor.reporter import Reporter
@@ -60,12 +62,14 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
             )
         reporter.detail(f"reading {text}")
         evidence = read_evidence(Path(text), names, platform=request.platform)
-        wrong, not_checked = examine(evidence, request.host)
+        wrong, not_checked = examine(evidence, request.host, request.gpus)
         found.append(judge(evidence, request.gpus, wrong, not_checked, kernels=request.kernels))
     return found
 
 
-def examine(evidence: Evidence, host: Host | None) -> tuple[list[Finding], list[NotRead]]:
+def examine(
+    evidence: Evidence, host: Host | None, gpus: Sequence[Target] = ()
+) -> tuple[list[Finding], list[NotRead]]:
     """What is wrong with a target; the symbols of an environment are asked of its files.
 
     An environment is taken to be for this machine where no other is described.
@@ -75,11 +79,11 @@ def examine(evidence: Evidence, host: Host | None) -> tuple[list[Finding], list[
     from sartor.verdict.findings import findings
 
     if evidence.kind != "environment":
-        return findings(Case(evidence, host))
+        return findings(Case(evidence, host, gpus=gpus))
     root = Path(evidence.target)
     with symbol_tables(root, symbols_wanted(evidence.libraries)) as symbols:
         here = host is None or not host.described
-        case = Case(evidence, host, symbols=symbols)
+        case = Case(evidence, host, symbols=symbols, gpus=gpus)
         return findings(replace(case, find_library=_on_this_machine) if here else case)
 
 

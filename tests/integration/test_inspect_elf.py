@@ -155,7 +155,8 @@ def demangled(names: list[str], *options: str) -> list[str]:
 
 def against_cxxfilt(library: Library, judged: Judged) -> Iterator[str]:
     """Which mangled names are PyTorch's, and whether any of those holds the old string."""
-    names = [name for name, *_ in judged.undefined if name.startswith("_Z")]
+    wanted = [name for name, _, weak in judged.undefined if not weak]
+    names = [name for name in wanted if name.startswith("_Z")]
     full, bare = demangled(names), demangled(names, "-p")
     theirs = {name for name, scope in zip(names, bare, strict=True) if OF_TORCH.match(scope)}
     ours = {name for name in library.torch_symbols if name.startswith("_Z")}

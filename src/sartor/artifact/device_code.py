@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 
 from sartor.artifact.cubin import kernel_names, origin
-from sartor.artifact.fatbin import Container, containers
+from sartor.artifact.fatbin import MOST_ENTRIES, Container, containers, counted
 from sartor.artifact.model import Image, NotRead, Unit
 from sartor.artifact.payload import plain_payload
 from sartor.artifact.ptx import read_ptx
@@ -89,10 +89,12 @@ def read_device_code(source: Source, path: str, parts: Iterable[Part], names: Na
     """
     found: list[tuple[Container, bool]] = []
     faults: list[NotRead] = []
+    left = MOST_ENTRIES
     for part in parts:
-        for container in containers(source, part.start, part.size):
+        for container in containers(source, part.start, part.size, left):
             if isinstance(container, Container):
                 found.append((container, part.relocatable))
+                left -= counted(container.entries)
             elif len(faults) < MOST_FAULTS:
                 faults.append(NotRead(path, container.reason, container.offset))
     index, images = _images(found)
@@ -166,7 +168,9 @@ class _Reader:
     def _unit(self, container: Container, relocatable: bool) -> Unit:
         kernels: dict[str, list[int]] = {}
         opened: list[int] = []
-        for entry in sorted(_can_open(container.entries), key=_cost):
+        can = _can_open(container.entries)
+        # A stream is read forward: where all are opened, it is in their order.
+        for entry in sorted(can, key=_cost) if self._names == "one" else can:
             image = self._index[key_of(entry)]
             try:
                 names = self._kernels(entry)

@@ -32,8 +32,6 @@ BLOOM = struct.Struct("<Q")
 WEAK = 2
 VERSION_INDEX = 0x7FFF
 """The highest bit of a symbol's version says that it is hidden."""
-GLOBAL_VERSION = 1
-"""Versions 0 and 1 are *local* and *global*: none."""
 MOST_SYMBOLS = 1 << 22
 """The largest known table, libtorch_cpu.so's, has 79,000."""
 MOST_UNDEFINED = 1 << 18

@@ -40,7 +40,7 @@ AT_ONCE = 256
 """Read per entry: its header, and all that was seen behind one (144 bytes at most)."""
 MOST_HEADER = 64 << 10
 """Options make headers longer, never this long."""
-MOST_OPTIONS = 4 << 10
+MOST_OPTIONS = 1 << 10
 """The longest text of options seen has 56 bytes."""
 MOST_IN_CONTAINER = 1 << 14
 """Entries of one container, which are held at once; some twenty are real."""
@@ -127,20 +127,24 @@ class Container(msgspec.Struct, frozen=True):
     entries: list[Entry]
 
 
-def containers(source: Source, start: int, size: int) -> Iterator[Container | Invalid]:
+def containers(
+    source: Source, start: int, size: int, most: int = MOST_ENTRIES
+) -> Iterator[Container | Invalid]:
     """The containers in ``size`` bytes from ``start``, in their order, and what is wrong.
 
     A fault inside a container costs that container: an `Invalid` stands in its place, and the walk
     goes on where its header says that it ends if the section ends there too, or another container
-    begins. Any other fault ends the walk. Raises nothing about the bytes.
+    begins. Any other fault ends the walk, as do more than ``most`` images, of which an empty
+    container counts as one. Raises nothing about the bytes.
     """
-    offset, end, left = start, start + size, MOST_ENTRIES
+    offset, end, left = start, start + size, most
     while offset < end:
         after = None
         try:
             offset = after_padding(source, offset, end)
             if offset == end:
                 return
+            _check_left(source, offset, left, most)
             payload, after = read_container_header(source, offset, end)
             entries = _entries(source, payload, after, left)
         except Invalid as fault:
@@ -148,9 +152,19 @@ def containers(source: Source, start: int, size: int) -> Iterator[Container | In
             if after is None or not _trustworthy(source, after, end):
                 return
         else:
-            left -= len(entries)
+            left -= counted(entries)
             yield Container(offset, after, entries)
         offset = after
+
+
+def _check_left(source: Source, offset: int, left: int, most: int) -> None:
+    if left <= 0:
+        raise Invalid(source.name, offset, f"more than {most} images")
+
+
+def counted(entries: list[Entry]) -> int:
+    """What a container's images count towards `MOST_ENTRIES`: empty ones take memory too."""
+    return max(len(entries), 1)
 
 
 def read_container_header(source: Source, offset: int, end: int) -> tuple[int, int]:

@@ -69,8 +69,12 @@ def _device_code(source: Source, path: str, elf: Elf, names: Names) -> DeviceCod
         why = "it has no section headers: where its device code is, if any, is not known"
         return DeviceCode(not_read=[NotRead(path, why)])
     held = [s for s in sections if s.name in {FATBIN, RELOCATABLE} and s.type != NOBITS and s.size]
-    parts, faults = [], []
-    for section in held:
+    parts, faults, end = [], [], 0
+    for section in sorted(held, key=lambda section: section.offset):
+        if section.offset < end:
+            why = f"{section.name} begins inside the one before it"
+            return DeviceCode(not_read=[NotRead(path, why, section.offset)])
+        end = section.offset + section.size
         if section.offset + section.size > source.size:
             why = f"{section.name} claims {section.size} bytes, past the end of the file"
             faults.append(NotRead(path, why, section.offset))

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from sartor.artifact import fatbin
+from sartor.artifact.ptx import SNIFFED, looks_like_ptx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,9 +36,6 @@ GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 ELF_HEADER = 64
 EM_CUDA = 190
 FATBIN = fatbin.MAGIC.to_bytes(4, "little")
-PTX = re.compile(rb"(?>\s++|//[^\n]*+\n|/\*(?>[^*]|\*(?!/))*+\*/)*+\.version\s+\d")
-"""After white space and comments; it never goes back, so that no text takes it long."""
-PTX_HEAD = 4096
 
 
 class Members(Protocol):
@@ -86,8 +84,8 @@ def file_kind(source: Source) -> FileKind | None:
         return "cubin" if int.from_bytes(head[18:20], order) == EM_CUDA else "elf"
     if head.startswith(FATBIN):
         return "fatbin"
-    text = source.read(0, min(source.size, PTX_HEAD))
-    return "ptx" if PTX.match(text) else None
+    text = source.read(0, min(source.size, SNIFFED))
+    return "ptx" if looks_like_ptx(text) else None
 
 
 def most_bytes(path: str) -> int:

@@ -6,6 +6,8 @@ import re
 
 import msgspec
 
+from sartor.artifact.source import Invalid
+
 # Comments and strings are alternatives of their own, which swallow what stands in them; each
 # takes in its whole rest where it is not closed, so that no byte is looked at twice.
 TOKEN = re.compile(
@@ -16,7 +18,9 @@ TOKEN = re.compile(
     rb"|\.target[ \t]{1,64}((?:sm|compute)_\d{1,6}[af]?)"
     rb"|\.entry\s+([A-Za-z_$%][\w$]*)"
 )
-BEGINNING = re.compile(rb"(?:\s+|//[^\n]*\n|/\*[^*]*(?:\*(?!/)[^*]*)*\*/)*+\.version[ \t]+\d")
+BEGINNING = re.compile(rb"(?>\s++|//[^\n]*+\n|/\*(?>[^*]|\*(?!/))*+\*/)*+\.version\s+\d")
+MOST_KERNELS = 1 << 18
+"""Of one text; they are held at once. Whole libraries have some 60,000."""
 SNIFFED = 64 << 10
 """Comments at the top of a PTX file are some hundred bytes."""
 
@@ -35,7 +39,10 @@ def looks_like_ptx(beginning: bytes) -> bool:
 
 
 def read_ptx(text: bytes) -> Ptx:
-    """The version, the target and the kernels of a PTX text; None and none where it has none."""
+    """The version, the target and the kernels of a PTX text; None and none where it has none.
+
+    Raises `Invalid` where there are more than `MOST_KERNELS`.
+    """
     isa, target, kernels = None, None, dict[str, None]()
     for token in TOKEN.finditer(text):
         match token.lastindex:
@@ -44,5 +51,7 @@ def read_ptx(text: bytes) -> Ptx:
             case 2:
                 target = target or token[2].decode()
             case 3:
+                if len(kernels) == MOST_KERNELS:
+                    raise Invalid("PTX", token.start(), f"more than {MOST_KERNELS} kernels")
                 kernels[token[3].decode("ascii", "backslashreplace")] = None
     return Ptx(isa, target, list(kernels))

@@ -34,8 +34,6 @@ ENTRY_MAGIC = b"PK\1\2"
 LOCAL = struct.Struct("<4s5H3L2H")
 LOCAL_MAGIC = b"PK\3\4"
 
-_EndFields = tuple[bytes, int, int, int, int, int, int, int]
-
 MOST_COMMENT = 0xFFFF
 MOST_MEMBERS = 1 << 17
 MOST_DIRECTORY = 64 << 20

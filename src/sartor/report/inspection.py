@@ -76,9 +76,14 @@ def inspection_lines(found: Inspection, layout: Layout) -> list[str]:
         *(kernel_lines(found) if layout.kernels else []),
         finding_lines(found, width),
         not_read_lines(found, width),
-        list(LEGEND) if found.gpus and coded else [],
+        legend_lines(width) if found.gpus and coded else [],
     ]
     return [line for part in parts if part for line in (*part, "")][:-1]
+
+
+def legend_lines(width: int) -> list[str]:
+    """What the words mean, in ``width`` characters."""
+    return list(LEGEND) if width >= max(map(len, LEGEND)) else wrapped("", " ".join(LEGEND), width)
 
 
 def has_code(library: InspectedLibrary) -> bool:

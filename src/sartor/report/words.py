@@ -57,9 +57,13 @@ def few(words: Sequence[str], most: int) -> str:
 def short_paths(paths: Sequence[str], most: int) -> list[str]:
     """Each path by as many of its last parts as tell it from the others.
 
-    What only says which interpreter loads a module is left out: ``_C.abi3.so`` is ``_C.so``.
+    What only says which interpreter loads a module is left out (``_C.abi3.so`` is ``_C.so``),
+    unless that alone tells it from another.
     """
-    parts = [MODULE_TAG.sub(".so", clean(path)).split("/") for path in paths]
+    whole = [clean(path) for path in paths]
+    plain = [MODULE_TAG.sub(".so", path) for path in whole]
+    times = Counter(plain)
+    parts = [(p if times[p] == 1 else w).split("/") for p, w in zip(plain, whole, strict=True)]
     depth = [1] * len(parts)
     for level in range(1, max(map(len, parts), default=1)):
         tails = [tuple(p[-d:]) for p, d in zip(parts, depth, strict=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -21,6 +21,7 @@ from sartor.verdict.model import Finding
 
 if TYPE_CHECKING:
     from sartor.host.model import Host
+    from sartor.verdict.model import Target
 
 Lookup = Literal["found", "missing", "unknown"]
 FindLibrary = Callable[[str], Lookup]
@@ -65,7 +66,8 @@ class Case:
 
     ``find_library`` says whether the system that the target is for has a soname. ``symbols`` are
     libraries by path that can be asked what they define: those of `symbols_wanted`. ``python`` is
-    the environment's (``3.12``); None: taken from the paths, or not known.
+    the environment's (``3.12``); None: taken from the paths, or not known. ``gpus`` are those
+    that were asked about.
     """
 
     evidence: Evidence
@@ -73,6 +75,7 @@ class Case:
     find_library: FindLibrary = unknown
     symbols: Mapping[str, SymbolProvider] = field(default_factory=dict)
     python: str | None = None
+    gpus: Sequence[Target] = ()
 
     @property
     def installed(self) -> bool:

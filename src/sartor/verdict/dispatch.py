@@ -7,8 +7,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import SpecifierSet
-
+from sartor.artifact.metadata import within_versions
 from sartor.facts.packages import facts_about, package_facts
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class Dispatcher:
         for package in packages:
             about = facts_about(package.name)
             for fact in about.dispatch if about else ():
-                if version_fits(fact.versions, package.version):
+                if within_versions(fact.versions, package.version):
                     self._facts.append((package, fact))
         self._known: dict[int, tuple[Unit, list[DispatchFact]]] = {}
 
@@ -58,11 +57,6 @@ def owns(package: Package, library: Library, globs: Iterable[str]) -> bool:
     return library.path.startswith(prefix) and any(
         fnmatchcase(library.path[len(prefix) :], glob) for glob in globs
     )
-
-
-def version_fits(specifier: str, version: str) -> bool:
-    """Whether a package's version lies within a fact's; a pre-release counts."""
-    return SpecifierSet(specifier).contains(version, prereleases=True)
 
 
 def serves(patterns: Iterable[str], capability: str) -> bool:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from packaging.version import Version
 
+from sartor.artifact.metadata import within_versions
 from sartor.facts.packages import facts_about
-from sartor.verdict.dispatch import feature_units, owns, serves, version_fits
+from sartor.verdict.dispatch import feature_units, owns, serves
 from sartor.verdict.model import Feature, FeatureGrade
 from sartor.verdict.unit import UnitGrade, grade_unit
 
@@ -36,7 +37,7 @@ def features(
     for package in packages:
         about = facts_about(package.name)
         for fact in about.feature if about else ():
-            if version_fits(fact.versions, package.version):
+            if within_versions(fact.versions, package.version):
                 serving = [lib for lib in libraries if owns(package, lib, fact.libraries)]
                 units = [(lib, feature_units(fact, lib)) for lib in serving]
                 for index, target in enumerate(targets):

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from sartor.verdict import compiler_findings, environment_findings, package_findings
+from sartor.verdict import compiler_findings, environment_findings, gpu_findings, package_findings
 from sartor.verdict.case import Case, Outcome
 from sartor.verdict.model import Finding
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Rule = Callable[[Case], Iterable[Outcome]]
 
 RULES: tuple[Rule, ...] = (
+    gpu_findings.driver_range,
+    gpu_findings.driver_cuda,
+    gpu_findings.other_machine,
     package_findings.library_not_provided,
     environment_findings.mixed_cuda_majors,
     environment_findings.torch_abi,

@@ -110,7 +110,8 @@ def _unprovided(
     rows = [row for soname in lacking if (row := provider_of(soname))]
     sure = all(has[soname] == "missing" for soname in lacking) and (case.installed or not rows)
     which = f"{listed(lacking)}, which" if len(lacking) == 1 else f"{listed(lacking)}:"
-    where = "no package here" if case.installed else "no package that it requires"
+    alone = case.installed or package is None
+    where = "no package here" if alone else "no package that it requires"
     them = "it" if len(lacking) == 1 else "them"
     system = "the system does not either" if sure else "not every system does"
     system = "this system does, others may not" if here else system

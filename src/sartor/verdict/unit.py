@@ -9,6 +9,7 @@ import msgspec
 from packaging.version import Version
 
 from sartor import facts
+from sartor.plan.versions import known_version
 from sartor.verdict.load_rule import (
     Chosen,
     Jit,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sartor.artifact.model import Image, Library, Unit
+    from sartor.facts import ArchFact
     from sartor.facts.packages import DispatchFact
     from sartor.verdict.model import Target
 
@@ -46,9 +48,9 @@ def grade_unit(library: Library, unit: Unit, target: Target, dispatch: Dispatch)
 
     *Missing* turns into *not applicable* by a dispatch fact alone; what loads is never called so.
     """
-    too_old = driver_too_old(library, target)
-    if too_old:
-        return UnitGrade("missing", too_old)
+    refused = driver_without_gpu(target) or driver_too_old(library, target)
+    if refused:
+        return UnitGrade("missing", refused)
     if unit.relocatable:
         grade = _linked(library, unit, target)
     else:
@@ -56,17 +58,24 @@ def grade_unit(library: Library, unit: Unit, target: Target, dispatch: Dispatch)
     if grade.grade != "missing":
         return grade
     fact = dispatch(library, unit, target)
-    return UnitGrade("not-applicable", fact.because) if fact else grade
+    if fact is not None:
+        return UnitGrade("not-applicable", fact.because)
+    if unit.kernels is not None and not unit.kernels:
+        read = ", ".join(library.images[i].arch for i in unit.kernels_read)
+        why = f"no kernel in its code for {read}, which may be variables alone"
+        return UnitGrade("missing", f"{why}; {grade.because}")
+    return grade
 
 
 def _loaded(library: Library, indices: list[int], target: Target) -> UnitGrade:
     """What becomes of a container of these images."""
     images = [library.images[i] for i in indices]
+    made_by = max(library.toolkits, key=Version, default=None) if library.kind != "elf" else None
     match choose(images, target):
         case Chosen(index=index):
-            return _taken(indices[index], images[index], target)
+            return _taken(indices[index], images[index], target, made_by)
         case Unsettled(among=among, why=why):
-            grades = [_taken(indices[i], images[i], target) for i in among]
+            grades = [_taken(indices[i], images[i], target, made_by) for i in among]
             same = len({grade.grade for grade in grades}) == 1
             return grades[0] if same else UnitGrade("unknown", why)
         case Nothing():
@@ -97,27 +106,64 @@ def _linked(library: Library, unit: Unit, target: Target) -> UnitGrade:
     )
 
 
-def _taken(index: int, image: Image, target: Target) -> UnitGrade:
-    """What becomes of the image that the driver takes."""
-    match image_outcome(image, target):
+def _taken(index: int, image: Image, target: Target, made_by: str | None) -> UnitGrade:
+    """What becomes of the image that the driver takes; ``made_by`` is the release of CUDA."""
+    match image_outcome(image, target, made_by):
         case Native():
             return UnitGrade("native", f"machine code for {image.arch}", index)
         case Jit(needs_driver_cuda=needed):
             because = f"{image.arch} PTX (ISA {image.ptx_isa}) is compiled at first use"
-            return UnitGrade("jit", because, index, needed)
+            return UnitGrade("jit", because, index, newer(needed, first_cuda(target)))
         case Refused(why=why):
             return UnitGrade("missing", why)
         case Unknown(why=why):
             return UnitGrade("unknown", f"{image.arch}: {why}", index)
 
 
+def driver_without_gpu(target: Target) -> str | None:
+    """Why the driver does not drive the GPU at all: not yet, or no longer; None where it does.
+
+    Also None where that is not known: of a Tegra part, whose driver comes with its board.
+    """
+    row = _fact(target)
+    if row is None or row.tegra:
+        return None
+    branch = (known_version(target.driver) or Version("0")).major
+    if row.last_driver_branch is not None and branch > row.last_driver_branch:
+        last = row.last_driver_branch
+        return f"driver {target.driver} does not drive {target.gpu}: {last} is the last that does"
+    have, first = known_version(target.driver_cuda), first_cuda(target)
+    if have is None or first is None or have >= Version(first):
+        return None
+    branches = (b.branch for b in facts.driver_branches() if Version(b.cuda_max) >= Version(first))
+    since = next(branches, None)
+    which = f"driver {target.driver}" if target.driver else f"a driver of CUDA {have}"
+    branch_then = f" and driver branch {since}" if since else ""
+    return f"{which} does not drive {target.gpu} yet: that came with CUDA {first}{branch_then}"
+
+
+def first_cuda(target: Target) -> str | None:
+    """The CUDA version that brought the GPU's compute capability; None for a Tegra part.
+
+    No driver of an older one knows it.
+    """
+    row = _fact(target)
+    return None if row is None or row.tegra else row.min_toolkit
+
+
+def _fact(target: Target) -> ArchFact | None:
+    rows = (r for r in facts.archs() if r.compute_capability == target.compute_capability)
+    return next(rows, None)
+
+
 def driver_too_old(library: Library, target: Target) -> str | None:
     """Why the driver does not start a library of this CUDA major; None where it does.
 
     Within a major, minor-version compatibility holds for machine code; across majors nothing does,
-    but for `cuda-compat` on data-centre GPUs and Jetson.
+    but for `cuda-compat` on data-centre GPUs and Jetson. Also None of device code in a file of its
+    own: no run time refuses it, and each image is judged by itself.
     """
-    if library.cuda_major is None or target.driver_cuda is None:
+    if library.kind != "elf" or library.cuda_major is None or target.driver_cuda is None:
         return None
     if library.cuda_major <= Version(target.driver_cuda).major:
         return None
@@ -141,7 +187,7 @@ def judge_library(library: Library, target: Target, dispatch: Dispatch, index: i
     counts: Counter[Grade] = Counter()
     for unit, grade in graded:
         counts[grade.grade] += unit.count
-    needed = [_needs(library, g) for _, g in graded if g.grade in {"native", "jit"}]
+    needed = [_needs(library, g, target) for _, g in graded if g.grade in {"native", "jit"}]
     return Verdict(
         gpu=target.gpu,
         target=index,
@@ -158,10 +204,17 @@ def judge_library(library: Library, target: Target, dispatch: Dispatch, index: i
     )
 
 
-def _needs(library: Library, grade: UnitGrade) -> str | None:
+def _needs(library: Library, grade: UnitGrade, target: Target) -> str | None:
     if grade.needs_driver_cuda is not None:
         return grade.needs_driver_cuda
-    return None if library.cuda_major is None else f"{library.cuda_major}.0"
+    if library.cuda_major is None:
+        return None
+    return newer(f"{library.cuda_major}.0", first_cuda(target))
+
+
+def newer(one: str, other: str | None) -> str:
+    """The newer of two versions."""
+    return one if other is None else max(one, other, key=Version)
 
 
 def _bytes_used(library: Library, graded: list[tuple[Unit, UnitGrade]], wanted: Grade) -> int:

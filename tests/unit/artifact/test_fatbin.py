@@ -1,4 +1,4 @@
-"""Fatbins: what nvcc and a builder made is read as made; whatever the bytes, the reader is total."""
+"""Fatbins: what nvcc and a builder made is read as made, and any bytes give only `Invalid`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sartor.artifact import ptx
 from sartor.artifact.ptx import Ptx, looks_like_ptx, read_ptx
+from sartor.artifact.source import Invalid
 
 LONE = (Path(__file__).parents[2] / "data" / "fatbin" / "lone.ptx").read_bytes()
 KERNELS = ["_Z4axpyfPKfPf", "_Z5scaleIfEvPT_S0_", "_Z6squarePi"]
@@ -87,3 +89,10 @@ def test_no_text_takes_it_long(piece: bytes) -> None:
     read_ptx(text)
     looks_like_ptx(text)
     assert time.process_time() - began < 5
+
+
+def test_the_kernels_of_one_text_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ptx, "MOST_KERNELS", 2)
+    assert len(read_ptx(b".entry a(\n.entry b(\n").kernels) == 2
+    with pytest.raises(Invalid, match="more than 2 kernels"):
+        read_ptx(b".entry a(\n.entry b(\n.entry c(\n")

@@ -81,7 +81,7 @@ names = st.lists(
 @given(
     st.dictionaries(names, st.binary(max_size=2000), max_size=8),
     st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
-    st.binary(max_size=60),
+    st.binary(max_size=60).filter(lambda comment: b"PK" not in comment),  # which zipfile trips over
     st.binary(max_size=60),
 )
 def test_members_equal_zipfiles(

@@ -454,6 +454,8 @@ def test_short_paths_are_unambiguous() -> None:
         "y.so",
     ]
     assert short_paths(["_C.cpython-312-x86_64-linux-gnu.so"], 40) == ["_C.so"]
+    of_two_pythons = ["_C.cpython-311.so", "_C.cpython-312.so"]
+    assert short_paths(of_two_pythons, 40) == of_two_pythons
 
 
 @given(st.lists(st.text(st.sampled_from("ab/."), max_size=12), unique=True, max_size=8))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +91,55 @@ def test_a_driver_of_an_older_major_starts_nothing() -> None:
     verdict = judge_library(library([image("sm_90")]), old, no_dispatch)
     assert verdict.missing == 1
     assert "580" in verdict.because[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        (Target("sm_70", "7.0", "Tesla V100", "615.10", "13.4"), "580 is the last"),
+        (Target("sm_120", "12.0", None, "550.54.14", "12.4"), "CUDA 12.8 and driver branch 570"),
+        (Target("sm_120", "12.0", None, None, "12.4"), "a driver of CUDA 12.4 does not drive"),
+        (Target("sm_121", "12.1", None, "570.86", "12.8"), "does not drive sm_121 yet"),
+    ],
+)
+def test_a_driver_that_does_not_drive_the_gpu_runs_nothing_on_it(target: Target, says: str) -> None:
+    lib = library([image(target.gpu)], [image("compute_50", "6.0")], major=12)
+    verdict = judge_library(lib, target, no_dispatch)
+    assert verdict.missing == verdict.units == 2
+    assert says in verdict.because[0]
+
+
+def test_device_code_in_a_file_of_its_own_has_no_run_time_that_refuses_the_driver() -> None:
+    held = library([image("sm_120"), image("compute_80", "7.0")])
+    lone = msgspec.structs.replace(held, kind="fatbin", toolkits=["13.0"])
+    driver = ("570.86", "12.8")
+    on_ada = judge_library(lone, Target("sm_89", "8.9", None, *driver), no_dispatch)
+    assert (on_ada.jit, on_ada.needs_driver_cuda) == (1, "11.8")
+    on_blackwell = judge_library(lone, Target("sm_120", "12.0", None, *driver), no_dispatch)
+    assert on_blackwell.missing == 1
+    assert "compiled with CUDA 13.0" in on_blackwell.because[0]
+
+
+def test_a_driver_that_comes_with_its_board_is_not_judged_by_its_number() -> None:
+    orin = Target("sm_87", "8.7", "Jetson AGX Orin 64GB", "540.4", "12.6")
+    assert judge_library(library([image("sm_87")], major=12), orin, no_dispatch).native == 1
+
+
+def test_what_is_needed_is_never_less_than_what_drives_the_gpu() -> None:
+    lib = library([image("sm_120")], major=12)
+    judged = judge_library(lib, Target("sm_120", "12.0"), no_dispatch)
+    assert judged.needs_driver_cuda == "12.8"
+    lib = library([image("compute_80", "7.0")], major=11)
+    judged = judge_library(lib, Target("sm_121", "12.1"), no_dispatch)
+    assert (judged.jit, judged.needs_driver_cuda) == (1, "12.9")
+
+
+def test_a_unit_in_which_no_kernel_was_found_says_so() -> None:
+    lib = library([image("sm_90a")])
+    empty = msgspec.structs.replace(lib.units[0], kernels={}, kernels_read=[0])
+    grade = grade_unit(lib, empty, BLACKWELL, no_dispatch)
+    assert grade.grade == "missing"
+    assert grade.because.startswith("no kernel in its code for sm_90a")
 
 
 def test_without_a_driver_ptx_is_jit_with_what_it_takes() -> None:
