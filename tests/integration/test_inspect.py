@@ -150,6 +150,8 @@ def test_vllm_with_a_driver_for_cuda_12_does_not_start(published: Published) -> 
             assert "made for CUDA 13, which wants driver 580" in because
             assert "this one supports CUDA 12.8" in because
     assert features(document, "FlashAttention 2")["sm_120"] == "missing"
+    assert "wants driver 580" in texts(document, "driver-cuda")
+    assert texts(published(VLLM, NEW), "driver-cuda") == ""
 
 
 def test_not_applicable_takes_a_dispatch_fact(monkeypatch: pytest.MonkeyPatch) -> None:
