@@ -178,15 +178,11 @@ def far_away(path: Path) -> None:
         out.writestr("pkg/_D.so", real("library.so")[:9000])
 
 
-def section_beyond(library: bytes) -> bytes:
-    """The device code's section begins beyond 4 GiB, where nothing is."""
-    at = section_at(library, b".nv_fatbin")
-    return patched(library, at + 24, "<Q", 5 * GIBI)
+def section_field(at: int, value: int) -> Callable[[bytes], bytes]:
+    """A field of the header of the section with device code: 24 is its offset, 32 its size."""
 
-
-def section_of(size: int) -> Callable[[bytes], bytes]:
     def change(library: bytes) -> bytes:
-        return patched(library, section_at(library, b".nv_fatbin") + 32, "<Q", size)
+        return patched(library, section_at(library, b".nv_fatbin") + at, "<Q", value)
 
     return change
 
@@ -275,8 +271,8 @@ CASES = [
     Case("container.so", of_library(entry_field(8, "<Q", 2**64 - 1)), "container claims"),
     Case("entry.so", of_library(entry_field(ENTRY + 8, "<Q", 2**40)), "image claims"),
     Case("entries.fatbin", entry_bomb, "more than"),
-    Case("section.so", of_library(section_of(2**62)), "past the end of the file"),
-    Case("section-beyond.so", of_library(section_beyond), "past the end of the file"),
+    Case("section.so", of_library(section_field(32, 2**62)), "past the end of the file"),
+    Case("section-beyond.so", of_library(section_field(24, 5 * GIBI)), "past the end of the file"),
     Case("sections.so", of_library(many_sections), "4294967296 section headers"),
     Case("s390x.so", of_library(big_endian), "big-endian", UNREADABLE),
     Case("i386.so", of_library(of_32_bits), "32-bit", UNREADABLE),
