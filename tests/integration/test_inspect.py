@@ -6,6 +6,7 @@ what Sartor printed.
 
 from __future__ import annotations
 
+import shlex
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -149,6 +150,8 @@ def test_vllm_with_a_driver_for_cuda_12_does_not_start(published: Published) -> 
             assert "made for CUDA 13, which wants driver 580" in because
             assert "this one supports CUDA 12.8" in because
     assert features(document, "FlashAttention 2")["sm_120"] == "missing"
+    assert "wants driver 580" in texts(document, "driver-cuda")
+    assert texts(published(VLLM, NEW), "driver-cuda") == ""
 
 
 def test_not_applicable_takes_a_dispatch_fact(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,3 +252,31 @@ def test_kernels_of_a_small_library(quiet: Sartor, tmp_path: Path) -> None:
     (count,) = {len(unit["kernels"]) for unit in named if not unit["relocatable"]}
     assert f"RTX 5090 lacks 0 of {2 * count}" in text  # as relocatable code, and linked
     assert f"V100-SXM2-16GB lacks {2 * count} of {2 * count}" in text
+
+
+def shown_in_the_readme() -> list[tuple[list[str], list[str]]]:
+    """Each `$ sartor inspect` of the README: its words, and the lines that it shows."""
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+    found = []
+    for block in text.split("```")[1::2]:
+        command, _, output = block.strip("\n").partition("\n")
+        if command.startswith("$ sartor inspect "):
+            found.append((shlex.split(command)[2:], output.splitlines()))
+    return found
+
+
+@pytest.mark.parametrize(("words", "lines"), shown_in_the_readme())
+def test_the_readme_shows_what_is_printed(
+    words: list[str], lines: list[str], quiet: Sartor, tmp_path: Path
+) -> None:
+    """Line by line, what `...` stands for left out."""
+    name, *options = words[1:]
+    requirement = next(r for r in (VLLM, SGL, BITSANDBYTES) if r[:3] == name[:3])
+    file = wheel(requirement)
+    if name.endswith(".so"):
+        with zipfile.ZipFile(file) as archive:
+            file = Path(archive.extract(name, tmp_path))
+    printed = iter(quiet.run("inspect", str(file), *options).succeeded().stdout.splitlines())
+    assert len(lines) > 5
+    lost = [line for line in lines if line != "..." and line not in printed]
+    assert lost == [], "the README shows another output: run the command and copy it anew"

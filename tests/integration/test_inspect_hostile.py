@@ -112,10 +112,6 @@ def of_wheel(
     return bytes_of(make)
 
 
-def same(data: bytes) -> bytes:
-    return data
-
-
 def entry_of(data: bytes, name: bytes) -> int:
     """Where the ZIP directory's entry for a name begins."""
     return data.rindex(name) - 46
@@ -172,21 +168,17 @@ def far_away(path: Path) -> None:
     """A wheel whose library lies beyond 4 GiB, after a hole, with a cut-off one behind it."""
     with path.open("wb") as file, zipfile.ZipFile(file, "w", allowZip64=True) as out:
         out.writestr(INFO, METADATA)
-        out.fp.seek(4 * GIBI + 4096)  # type: ignore[union-attr]
-        out.start_dir = out.fp.tell()  # type: ignore[union-attr]
+        file.seek(4 * GIBI + 4096)
+        out.start_dir = file.tell()
         out.writestr("pkg/_C.so", real("library.so"))
         out.writestr("pkg/_D.so", real("library.so")[:9000])
 
 
-def section_beyond(library: bytes) -> bytes:
-    """The device code's section begins beyond 4 GiB, where nothing is."""
-    at = section_at(library, b".nv_fatbin")
-    return patched(library, at + 24, "<Q", 5 * GIBI)
+def section_field(at: int, value: int) -> Callable[[bytes], bytes]:
+    """A field of the header of the section with device code: 24 is its offset, 32 its size."""
 
-
-def section_of(size: int) -> Callable[[bytes], bytes]:
     def change(library: bytes) -> bytes:
-        return patched(library, section_at(library, b".nv_fatbin") + 32, "<Q", size)
+        return patched(library, section_at(library, b".nv_fatbin") + at, "<Q", value)
 
     return change
 
@@ -275,8 +267,8 @@ CASES = [
     Case("container.so", of_library(entry_field(8, "<Q", 2**64 - 1)), "container claims"),
     Case("entry.so", of_library(entry_field(ENTRY + 8, "<Q", 2**40)), "image claims"),
     Case("entries.fatbin", entry_bomb, "more than"),
-    Case("section.so", of_library(section_of(2**62)), "past the end of the file"),
-    Case("section-beyond.so", of_library(section_beyond), "past the end of the file"),
+    Case("section.so", of_library(section_field(32, 2**62)), "past the end of the file"),
+    Case("section-beyond.so", of_library(section_field(24, 5 * GIBI)), "past the end of the file"),
     Case("sections.so", of_library(many_sections), "4294967296 section headers"),
     Case("s390x.so", of_library(big_endian), "big-endian", UNREADABLE),
     Case("i386.so", of_library(of_32_bits), "32-bit", UNREADABLE),
@@ -303,9 +295,9 @@ CASES = [
     Case("bomb-20.whl", lambda path: bomb(path, GIBI, 20 * GIBI), "more than is read"),
     Case("bomb-lie.whl", lambda path: bomb(path, GIBI, 5000), "more bytes than its size says"),
     Case("bomb-text.whl", lambda path: bomb(path, GIBI, name=INFO), "more than is read"),
-    Case("absolute.whl", of_wheel(same, "/etc/_C.so"), "absolute"),
-    Case("dots.whl", of_wheel(same, "../../_C.so"), "`..`"),
-    Case("twice.whl", of_wheel(same, "pkg/_C.so", "pkg/_C.so"), "several members"),
+    Case("absolute.whl", of_wheel(bytes, "/etc/_C.so"), "absolute"),
+    Case("dots.whl", of_wheel(bytes, "../../_C.so"), "`..`"),
+    Case("twice.whl", of_wheel(bytes, "pkg/_C.so", "pkg/_C.so"), "several members"),
     Case("encrypted.whl", of_wheel(encrypted), "encrypted"),
     Case(
         "overlap.whl",
