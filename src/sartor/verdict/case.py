@@ -14,6 +14,7 @@ from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from sartor.artifact.metadata import within_versions
 from sartor.artifact.model import Evidence, Library, NotRead, Package
 from sartor.facts.linking import cuda_major, matches, provider_of
 from sartor.facts.packages import AlternativesFact, facts_about
@@ -153,7 +154,9 @@ class Case:
         """The fact by which a library is one of several of which the package loads one."""
         package = self.owners.get(library.path)
         facts = facts_about(package.name) if package else None
-        rows = facts.alternatives if facts else []
+        if package is None or facts is None:
+            return None
+        rows = (r for r in facts.alternatives if within_versions(r.versions, package.version))
         return next((r for r in rows if any(matches(library.path, g) for g in r.libraries)), None)
 
     @cached_property

@@ -9,7 +9,8 @@ import pytest
 from sartor.artifact.model import Evidence, Image, Library, NotRead, Package, TargetKind
 from sartor.host.model import Host, NotChecked, System, Tool
 from sartor.verdict.case import Case
-from sartor.verdict.findings import RULES, SEVERITIES, code_of, findings, summary_of
+from sartor.verdict.findings import RULES, code_of, findings, summary_of
+from sartor.verdict.model import SEVERITIES
 
 if TYPE_CHECKING:
     from sartor.verdict.model import Finding
