@@ -35,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     compiler_findings.runtime_compiler,
     package_findings.other_device_code,
     package_findings.no_device_code,
+    package_findings.package_not_known,
 )
 
 

@@ -283,7 +283,7 @@ def test_every_reason_of_a_feature_is_kept_the_worst_and_commonest_first() -> No
         source="made up for this test",
         checked_on=datetime.date(2026, 11, 20),
     )
-    found = judge_feature(about, serving, BLACKWELL, no_dispatch)
+    found = judge_feature(about, serving, BLACKWELL, Dispatcher([]))
     assert found is not None
     assert found.reasons == [
         Reason("missing", 2, "holds sm_80: nothing for sm_120"),
