@@ -7,9 +7,10 @@ import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from sartor.facts.versions import numbers
 from sartor.paths import human_bytes
 from sartor.report.grid import Column, grid
-from sartor.report.words import clean, cut, version_key
+from sartor.report.words import clean, cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -157,7 +158,7 @@ def counting(found: Inspection, number: int) -> list[Verdict]:
 def _shortcomings(verdict: Verdict) -> tuple[bool, int, int, tuple[int, ...]]:
     """By which of alternatives the best is the least; of equals the one that takes less."""
     lacking = verdict.units - verdict.native - verdict.jit
-    return not verdict.called, lacking, verdict.jit, version_key(verdict.needs_driver_cuda or "")
+    return not verdict.called, lacking, verdict.jit, numbers(verdict.needs_driver_cuda or "")
 
 
 def alternatives(found: Inspection) -> list[list[int]]:
@@ -181,4 +182,4 @@ def driver_cell(target: Target) -> str:
 def needs(found: Inspection, number: int) -> str:
     """What a driver must support for all that a GPU has code for."""
     every = [v.needs_driver_cuda for v in counting(found, number) if v.needs_driver_cuda]
-    return max(every, key=version_key) if every else "-"
+    return max(every, key=numbers) if every else "-"

@@ -14,10 +14,10 @@ from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from sartor.artifact.metadata import within_versions
 from sartor.artifact.model import Evidence, Library, NotRead, Package
 from sartor.facts.linking import cuda_major, matches, provider_of
 from sartor.facts.packages import AlternativesFact, facts_about
+from sartor.facts.versions import within_versions
 from sartor.verdict.model import Finding
 
 if TYPE_CHECKING:
@@ -305,9 +305,3 @@ def and_more(count: int) -> str:
     if not count:
         return ""
     return " (and 1 more library)" if count == 1 else f" (and {count} more libraries)"
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """A dotted version for comparison: ``2.34`` → ``(2, 34)``; letters end it."""
-    match = re.match(r"\d{1,9}(\.\d{1,9})*", version)
-    return tuple(int(part) for part in match[0].split(".")) if match else ()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from packaging.version import Version
 
-from sartor.artifact.metadata import within_versions
 from sartor.facts.packages import facts_about
+from sartor.facts.versions import within_versions
 from sartor.verdict.dispatch import feature_units, owns, serves
 from sartor.verdict.model import Feature, FeatureGrade, Grade, Reason
 from sartor.verdict.unit import UnitGrade, grade_unit

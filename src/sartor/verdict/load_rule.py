@@ -14,7 +14,7 @@ import msgspec
 from packaging.version import Version
 
 from sartor import facts
-from sartor.plan.versions import known_version, leaves_open
+from sartor.facts.versions import known_version, leaves_open
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

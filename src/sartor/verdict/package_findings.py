@@ -19,13 +19,13 @@ from sartor.facts.linking import (
     system_sonames,
 )
 from sartor.facts.packages import facts_about, facts_for_name
-from sartor.plan.remedies import distribution
+from sartor.facts.versions import numbers
+from sartor.host.remedies import distribution
 from sartor.verdict.case import (
     and_more,
     joined,
     linked_majors,
     listed,
-    numbers,
     titled,
     with_verb,
 )

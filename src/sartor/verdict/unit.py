@@ -9,7 +9,7 @@ import msgspec
 from packaging.version import Version
 
 from sartor import facts
-from sartor.plan.versions import known_version
+from sartor.facts.versions import known_version
 from sartor.verdict.load_rule import (
     Chosen,
     Jit,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sartor.artifact.model import Image, Library, Unit
-    from sartor.facts import ArchFact
     from sartor.facts.packages import DispatchFact
     from sartor.verdict.model import Target
 
@@ -137,21 +136,18 @@ def driver_without_gpu(target: Target) -> str | None:
 
     Also None where that is not known: of a Tegra part, whose driver comes with its board.
     """
-    row = _fact(target)
-    if row is None or row.tegra:
+    known = facts.driver_range(target.compute_capability)
+    if known is None:
         return None
-    branch = (known_version(target.driver) or Version("0")).major
-    if row.last_driver_branch is not None and branch > row.last_driver_branch:
-        last = row.last_driver_branch
+    branch, last = (known_version(target.driver) or Version("0")).major, known.last_branch
+    if last is not None and branch > last:
         return f"driver {target.driver} does not drive {target.gpu}: {last} is the last that does"
-    have, first = known_version(target.driver_cuda), first_cuda(target)
-    if have is None or first is None or have >= Version(first):
+    have = known_version(target.driver_cuda)
+    if have is None or have >= Version(known.first_cuda):
         return None
-    branches = (b.branch for b in facts.driver_branches() if Version(b.cuda_max) >= Version(first))
-    since = next(branches, None)
     which = f"driver {target.driver}" if target.driver else f"a driver of CUDA {have}"
-    branch_then = f" and driver branch {since}" if since else ""
-    return f"{which} does not drive {target.gpu} yet: that came with CUDA {first}{branch_then}"
+    since = f" and driver branch {known.first_branch}" if known.first_branch else ""
+    return f"{which} does not drive {target.gpu} yet: that came with CUDA {known.first_cuda}{since}"
 
 
 def first_cuda(target: Target) -> str | None:
@@ -159,13 +155,8 @@ def first_cuda(target: Target) -> str | None:
 
     No driver of an older one knows it.
     """
-    row = _fact(target)
-    return None if row is None or row.tegra else row.min_toolkit
-
-
-def _fact(target: Target) -> ArchFact | None:
-    rows = (r for r in facts.archs() if r.compute_capability == target.compute_capability)
-    return next(rows, None)
+    known = facts.driver_range(target.compute_capability)
+    return known.first_cuda if known else None
 
 
 def driver_too_old(library: Library, target: Target) -> str | None:
