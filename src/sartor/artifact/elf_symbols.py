@@ -15,6 +15,7 @@ import msgspec
 
 from sartor.artifact.elf import SectionType, Tag
 from sartor.artifact.source import Invalid
+from sartor.facts.versions import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -96,13 +97,8 @@ def _versions_of(elf: Elf, library: str, offset: int, count: int) -> Iterator[Ve
 def highest(versions: list[str], kind: str) -> str | None:
     """The highest number of a kind: ``2.34`` of ``GLIBC``. Names that are no number say nothing."""
     found = [VERSION.fullmatch(version) for version in versions]
-    numbers = [match["number"] for match in found if match and match["kind"] == kind]
-    return max(numbers, key=numeric, default=None)
-
-
-def numeric(version: str) -> list[int]:
-    """A version by which to compare: ``2.9`` is lower than ``2.34``."""
-    return [int(part) for part in version.split(".")]
+    of_kind = [match["number"] for match in found if match and match["kind"] == kind]
+    return max(of_kind, key=numbers, default=None)
 
 
 class SymbolTable:

@@ -15,13 +15,13 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import msgspec
-from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from sartor.artifact.members import is_library
 from sartor.artifact.model import NotRead, Package
 from sartor.facts.packages import facts_about
+from sartor.facts.versions import within_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,14 +209,6 @@ def named_compilers(distribution: str, version: str, globs: list[str]) -> list[s
             for name in (*row.compilers, *row.any_of)
         }
     )
-
-
-def within_versions(specifier: str, version: str) -> bool:
-    """Whether a version, pre-releases too, is one that a fact speaks of; never what is none."""
-    try:
-        return SpecifierSet(specifier).contains(version, prereleases=True)
-    except ValueError:  # `InvalidVersion`, or a number of more digits than Python reads
-        return False
 
 
 def recorded_path(line: str) -> str:

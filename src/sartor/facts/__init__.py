@@ -9,6 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
+from packaging.version import Version
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -167,6 +168,28 @@ def gpus() -> tuple[GpuFact, ...]:
 def archs() -> tuple[ArchFact, ...]:
     """Every compute capability."""
     return read_table("archs.toml", "arch", ArchFact)
+
+
+class DriverRange(msgspec.Struct, frozen=True):
+    """The drivers that drive a GPU: from a CUDA version and branch on, to a last branch if any."""
+
+    first_cuda: str
+    first_branch: int | None
+    last_branch: int | None
+
+
+@cache
+def driver_range(compute_capability: str | None) -> DriverRange | None:
+    """Which drivers know a compute capability; None where the facts lack it.
+
+    None also of a Tegra part, whose driver comes with its board.
+    """
+    row = next((row for row in archs() if row.compute_capability == compute_capability), None)
+    if row is None or row.tegra:
+        return None
+    wanted = Version(row.min_toolkit)
+    first = (b.branch for b in driver_branches() if Version(b.cuda_max) >= wanted)
+    return DriverRange(row.min_toolkit, next(first, None), row.last_driver_branch)
 
 
 @cache

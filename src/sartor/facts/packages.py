@@ -9,6 +9,7 @@ is compiled when the distribution runs.
 from __future__ import annotations
 
 import tomllib
+from fnmatch import fnmatchcase
 from functools import cache
 
 import msgspec
@@ -107,6 +108,18 @@ def package_facts() -> tuple[PackageFacts, ...]:
         except msgspec.ValidationError as error:
             raise msgspec.ValidationError(f"packages/{file.name}: {error}") from error
     return tuple(found)
+
+
+def facts_for_name(name: str) -> PackageFacts | None:
+    """The one file that knows a library of this file name; None where none does, or several do."""
+    rows_of = ((f, [*f.feature, *f.dispatch]) for f in package_facts())
+    globs_of = ((f, {glob for row in rows for glob in row.libraries}) for f, rows in rows_of)
+    found = [
+        about
+        for about, globs in globs_of
+        if any(fnmatchcase(name, glob.rpartition("/")[2]) for glob in globs)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def facts_about(distribution: str) -> PackageFacts | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sartor.facts.versions import numbers
 from sartor.host.machine import CommandResult, Unread
 from sartor.host.model import Tool
 from sartor.host.tools import real_path
@@ -31,9 +32,9 @@ def read_pythons(machine: Machine) -> list[Tool]:
         if real in found:
             continue
         version = own.version if path == own.path else version_of(machine, path, real)
-        if version and version_key(version)[:2] >= OLDEST:
+        if version and numbers(version)[:2] >= OLDEST:
             found[real] = Tool(f"python{minor(version)}", path, version)
-    newest = sorted(found.values(), key=lambda tool: version_key(tool.version or ""), reverse=True)
+    newest = sorted(found.values(), key=lambda tool: numbers(tool.version or ""), reverse=True)
     return sorted(newest, key=lambda tool: tool.path != own.path)
 
 
@@ -94,8 +95,3 @@ def version_by_asking(machine: Machine, path: str) -> str | None:
 def minor(version: str) -> str:
     """``3.12.4`` as ``3.12``."""
     return ".".join(version.split(".")[:2])
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """A dotted version as numbers that sort."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))

@@ -8,8 +8,8 @@ import msgspec
 from packaging.version import Version
 
 from sartor import facts
+from sartor.facts.versions import known_version
 from sartor.plan.model import Device
-from sartor.plan.versions import known_version
 
 if TYPE_CHECKING:
     from sartor.engines.facts import BuildFact

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from sartor import facts
+from sartor.facts.versions import known_version, leaves_open
 from sartor.host.names import gpu_fact
 from sartor.plan.devices import Coverage, compilable, coverage, devices
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
-from sartor.plan.versions import known_version, leaves_open
 
 if TYPE_CHECKING:
     from sartor.plan.case import Case
@@ -63,10 +63,10 @@ def gpu_driver_range(case: Case) -> Decision | None:
     branch = version.major
     bad = []
     for device in devices(case.host):
-        rows = [a for a in facts.archs() if a.compute_capability == device.compute_capability]
-        last = rows[0].last_driver_branch if rows else None
-        fact = gpu_fact(device.name)
-        first = fact.driver_min_branch if fact else None
+        known = facts.driver_range(device.compute_capability)
+        last = known.last_branch if known else None
+        fact = gpu_fact(device.name)  # a product may be younger than its compute capability
+        first = (fact and fact.driver_min_branch) or (known and known.first_branch)
         if last is not None and branch > last:
             bad.append(f"{device.name}: {last} is the last branch that supports it")
         elif first is not None and branch < first:

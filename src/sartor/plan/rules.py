@@ -12,10 +12,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from sartor import facts
+from sartor.facts.versions import known_version
+from sartor.host.remedies import install_compilers, install_libraries
 from sartor.plan.gpu_rules import compute_capability, driver, gpu_driver_range, gpu_present
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
-from sartor.plan.remedies import install_compilers, install_libraries
-from sartor.plan.versions import known_version
 
 if TYPE_CHECKING:
     from sartor.host.model import Tool

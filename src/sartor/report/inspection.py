@@ -11,16 +11,17 @@ import msgspec
 from sartor.paths import human_bytes
 from sartor.report.grid import Column, grid
 from sartor.report.inspection_features import feature_lines, why_lines
-from sartor.report.inspection_gpus import aligned, cell, gpu_lines, heads
+from sartor.report.inspection_gpus import aligned, alternatives, cell, gpu_lines, heads
 from sartor.report.inspection_kernels import kernel_lines
 from sartor.report.inspection_library import detail_lines, holds
 from sartor.report.words import clean, cut, few, short_paths, wrapped
+from sartor.verdict.model import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TextIO
 
-    from sartor.artifact.model import NotRead, Package
+    from sartor.artifact.model import Package
     from sartor.verdict.model import InspectedLibrary, Inspection
 
 WIDTH = 100
@@ -29,8 +30,8 @@ MOST_PACKAGES = 12
 TORCH = re.compile(r"\s*torch(?![\w.-])", re.IGNORECASE)
 LEGEND = (
     "native: machine code that the GPU runs. jit: PTX, which the driver compiles at first use.",
-    "missing: neither. n/a: neither, and the engine does not call it on this GPU. unknown: not",
-    "read, or not settled. CUDA>=x: what the driver must support. Numbers count source files.",
+    "missing: neither. n/a: the engine does not call it on this GPU. unknown: not read, or not",
+    "settled. CUDA>=x: what the driver must support. Numbers count source files.",
 )
 
 NO_LIBRARIES = "no shared library and no file of device code was read in it"
@@ -66,7 +67,7 @@ def inspection_lines(found: Inspection, layout: Layout) -> list[str]:
     coded = [lib for lib in found.libraries if has_code(lib)]
     detailed = layout.detail or len(found.libraries) == 1
     parts = [
-        [*heading(found, width), *package_lines(found.packages, coded, width)],
+        [*heading(found, width), *package_lines(found, coded, width)],
         gpu_lines(found, width),
         library_lines(found, coded, width),
         feature_lines(found, width),
@@ -100,24 +101,33 @@ def heading(found: Inspection, width: int) -> list[str]:
     return [name, "=" * len(name), ", ".join(words)]
 
 
-def package_lines(packages: list[Package], coded: list[InspectedLibrary], width: int) -> list[str]:
+def package_lines(found: Inspection, coded: list[InspectedLibrary], width: int) -> list[str]:
     """A line for each package with device code, or for the only one; how many more there are."""
+    packages = found.packages
+    using = {library.path for library in found.libraries if library.torch_abi is not None}
     paths = {library.path for library in coded}
     shown = [package for package in packages if not paths.isdisjoint(package.libraries)]
     shown = (shown or packages[: len(packages) == 1])[:MOST_PACKAGES]
-    lines = [line for package in shown for line in package_line(package, width)]
+    lines = [
+        line
+        for package in shown
+        for line in package_line(package, width, torch=not using.isdisjoint(package.libraries))
+    ]
     rest = len(packages) - len(shown)
     if not rest:
         return lines
     return [*lines, f"and {rest} more packages" if shown else f"{rest} packages"]
 
 
-def package_line(package: Package, width: int) -> list[str]:
-    """Name, version, tags, what it wants of torch, and what it compiles at run time."""
-    torch = [line for line in package.requires if requires_torch(line)]
+def package_line(package: Package, width: int, *, torch: bool) -> list[str]:
+    """Name, version, tags, what it wants of torch, and what it compiles at run time.
+
+    ``torch``: its libraries use PyTorch, so that it is worth a word where it requires none.
+    """
+    required = [line for line in package.requires if requires_torch(line)]
     words = [f"{package.name} {package.version}", few(package.file_tags or package.tags, 2)]
-    if torch or package.name != "torch":
-        words.append(f"requires {few(torch, 3) or 'no torch'}")
+    if required or (torch and package.name != "torch"):
+        words.append(f"requires {few(required, 3) or 'no torch'}")
     if package.compilers:
         words.append(f"compiles at run time with {few(package.compilers, 4)}")
     return wrapped("", "; ".join(word for word in words if word), width, hang=2)
@@ -136,8 +146,10 @@ def library_lines(found: Inspection, coded: list[InspectedLibrary], width: int) 
     if coded:
         names = short_paths([lib.path for lib in coded], max(width * 3 // 10, 24))
         verdicts = [aligned(found.gpus, lib.verdicts) for lib in coded]
+        either = {found.libraries[i].path for group in alternatives(found) for i in group}
+        marks = [" *" if lib.path in either else "" for lib in coded]
         left = [
-            Column(["library"], [[name] for name in names]),
+            Column(["library"], [[n + mark] for n, mark in zip(names, marks, strict=True)]),
             Column(["device", "code"], [[code_size(lib)] for lib in coded], right=True),
             Column(["CUDA"], [[str(lib.cuda_major or "-")] for lib in coded], right=True),
             Column(
@@ -148,9 +160,21 @@ def library_lines(found: Inspection, coded: list[InspectedLibrary], width: int) 
             Column(head, [cell(row[number], target) for row in verdicts])
             for number, (target, head) in enumerate(zip(found.gpus, heads(found.gpus), strict=True))
         ]
-        lines = grid(left, columns, width)
+        lines = [*grid(left, columns, width), *alternative_lines(found, width)]
     bare = without_code(found.libraries, width)
     return [*lines, "", *bare] if lines and bare else lines + bare
+
+
+def alternative_lines(found: Inspection, width: int) -> list[str]:
+    """Which of the libraries in the table are alternatives, and which of them is loaded."""
+    lines = []
+    for group in alternatives(found):
+        paths = [found.libraries[index].path for index in group]
+        which = f"{len(group)} libraries" if len(group) > 3 else few(short_paths(paths, 40), 3)
+        why = found.libraries[group[0]].one_of
+        text = f"one of these is loaded, and one is counted above ({which}): {why}"
+        lines += wrapped("* ", text, width)
+    return lines
 
 
 def code_size(library: InspectedLibrary) -> str:
@@ -188,8 +212,7 @@ def holds_lines(coded: list[InspectedLibrary], width: int) -> list[str]:
 
 def finding_lines(found: Inspection, width: int) -> list[str]:
     """Every finding, errors first."""
-    order = ("error", "warning", "note")
-    ordered = sorted(found.findings, key=lambda finding: order.index(finding.severity))
+    ordered = sorted(found.findings, key=lambda finding: SEVERITIES.index(finding.severity))
     lines = ["findings"] if ordered else []
     for finding in ordered:
         where = f" ({finding.path})" if finding.path and finding.path not in finding.text else ""
@@ -200,10 +223,8 @@ def finding_lines(found: Inspection, width: int) -> list[str]:
 
 def not_read_lines(found: Inspection, width: int) -> list[str]:
     """What was not read, where, and why."""
-    every: list[NotRead] = [*found.not_checked]
-    every += [item for library in found.libraries for item in library.not_read]
-    lines = ["not read"] if every else []
-    for item in dict.fromkeys(every):
+    lines = ["not read"] if found.not_checked else []
+    for item in found.not_checked:
         at = "" if item.offset is None else f" at {item.offset:#x}"
         lines += wrapped("  ", f"{item.path}{at}: {item.why}", width, hang=4)
     return lines

@@ -6,6 +6,8 @@ import re
 import textwrap
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from sartor.report.grid import Column, grid
 from sartor.report.inspection_gpus import aligned, heads, labels, wanted
 from sartor.report.words import clean, cut, few, short_paths, wrapped
@@ -13,16 +15,23 @@ from sartor.report.words import clean, cut, few, short_paths, wrapped
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sartor.verdict.model import Feature, InspectedLibrary, Inspection, Target
+    from sartor.verdict.model import (
+        Feature,
+        FeatureGrade,
+        Grade,
+        InspectedLibrary,
+        Inspection,
+        Reason,
+        Target,
+    )
 
 MOST_NOTES = 60
 MOST_ROWS = 16
 """Of features; of more, those that are native on every GPU come in one line."""
 MOST_REASONS = 12
-ALL_UNITS = re.compile(r"^([0-9]+) of \1 units (?:native: |(?=[a-z/]+: ))")
-NEXT_PART = re.compile(r"; (?!this one |only )")
-MISSING = re.compile(r"[0-9]+ (?:missing|unknown): ")
-SOME_NATIVE = re.compile(r"^(?:[0-9]+ of [0-9]+ units native: |machine code for )")
+MOST_IN_CELL = 4
+"""Reasons; of more, how many."""
+MOST_NAMES = 3
 
 
 class Notes:
@@ -32,9 +41,11 @@ class Notes:
         self._numbers: dict[str, int] = {}
 
     def mark(self, texts: Sequence[str]) -> str:
-        """``[3 7]``: the numbers of the reasons; nothing where there is none."""
-        numbers = [self._numbers.setdefault(text, len(self._numbers) + 1) for text in texts]
-        return f"[{' '.join(map(str, numbers))}]" if numbers else ""
+        """``[3 7]``: the numbers of the reasons, the first few; nothing where there is none."""
+        shown = texts[:MOST_IN_CELL]
+        numbers = [self._numbers.setdefault(text, len(self._numbers) + 1) for text in shown]
+        more = [f"+{len(texts) - len(shown)}"] if len(texts) > len(shown) else []
+        return f"[{' '.join([*map(str, numbers), *more])}]" if numbers else ""
 
     def lines(self, width: int) -> list[str]:
         """The reasons, by their numbers."""
@@ -91,18 +102,28 @@ def feature_cell(feature: Feature | None, target: Target, notes: Notes) -> list[
     """The grade, with the number of its reason unless it is native."""
     if feature is None:
         return ["-"]
-    grade = "n/a" if feature.verdict == "not-applicable" else feature.verdict
+    grade = word(feature.verdict)
     if grade == "native":
         return [grade]
-    mark = notes.mark(reasons(of_any_gpu(feature.because, target)))
+    mark = notes.mark(note_texts(feature, target))
     return [f"{grade} {mark}".strip(), *wanted(feature.needs_driver_cuda, target)]
 
 
-def reasons(because: str) -> list[str]:
-    """The parts of a reason that say why a feature is not native; counts of all units left out."""
-    because = because.replace(" not-applicable: ", " n/a: ")
-    parts = [ALL_UNITS.sub("", part.strip()) for part in NEXT_PART.split(because)]
-    return [part for part in parts if part and not SOME_NATIVE.match(part)]
+def note_texts(feature: Feature, target: Target) -> list[str]:
+    """What the facts add, and why a feature is not native; counts of all units left out."""
+    total = sum(reason.count for reason in feature.reasons)
+    texts = [feature.note] if feature.note else []
+    for reason in feature.reasons:
+        if reason.grade == "native":
+            continue
+        some = f"{reason.count} of {total} units " if reason.count < total else ""
+        texts.append(f"{some}{word(reason.grade)}: {of_any_gpu(reason.why, target)}")
+    return texts
+
+
+def word(grade: FeatureGrade) -> str:
+    """A grade as tables have it."""
+    return "n/a" if grade == "not-applicable" else grade
 
 
 def of_any_gpu(text: str, target: Target) -> str:
@@ -113,22 +134,33 @@ def of_any_gpu(text: str, target: Target) -> str:
 def why_lines(found: Inspection, coded: list[InspectedLibrary], width: int) -> list[str]:
     """Why libraries lack code; where features are known, what is missing alone, with its reasons.
 
-    Their notes say the rest.
+    Their notes say the rest. Libraries with one reason on the same GPUs share a line.
     """
     gpus = labels(found.gpus)
-    reasons: dict[tuple[str, str], list[str]] = {}
+    folded: dict[tuple[Grade, str, tuple[str, ...]], list[tuple[str, int]]] = {}
+    for (name, reason), on in library_reasons(found, coded).items():
+        key = (reason.grade, reason.why, tuple(gpus[number] for number in on))
+        folded.setdefault(key, []).append((name, reason.count))
+    lines = ["why"] if folded else []
+    for (grade, why, where), holders in list(folded.items())[:MOST_REASONS]:
+        names = few([name for name, _ in holders], MOST_NAMES)
+        head = f"{names} on {few(where, 6)}" if len(gpus) > 1 else names
+        text = f"{head}: {sum(count for _, count in holders)} {word(grade)}: {why}"
+        lines += wrapped("  ", text, width, hang=4)
+    more = len(folded) - MOST_REASONS
+    return lines + ([f"  and {more} more: `--detail` shows them"] if more > 0 else [])
+
+
+def library_reasons(
+    found: Inspection, coded: list[InspectedLibrary]
+) -> dict[tuple[str, Reason], list[int]]:
+    """The GPUs on which a library, by its short name, has a reason; GPUs share the reason."""
+    reasons: dict[tuple[str, Reason], list[int]] = {}
     for library, name in zip(coded, short_paths([lib.path for lib in coded], 40), strict=True):
         for number, verdict in enumerate(aligned(found.gpus, library.verdicts)):
-            if verdict is None or verdict.native == verdict.units:
-                continue
-            for text in verdict.because:
-                if found.features and not MISSING.match(text):
+            for reason in verdict.reasons if verdict else ():
+                if found.features and reason.grade not in {"missing", "unknown"}:
                     continue
-                key = (name, of_any_gpu(text, found.gpus[number]))
-                reasons.setdefault(key, []).append(gpus[number])
-    lines = ["why"] if reasons else []
-    for (name, text), on in list(reasons.items())[:MOST_REASONS]:
-        where = f"{name} on {few(on, 6)}" if len(gpus) > 1 else name
-        lines += wrapped("  ", f"{where}: {text}", width, hang=4)
-    more = len(reasons) - MOST_REASONS
-    return lines + ([f"  and {more} more: `--detail` shows them"] if more > 0 else [])
+                shared = replace(reason, why=of_any_gpu(reason.why, found.gpus[number]))
+                reasons.setdefault((name, shared), []).append(number)
+    return reasons

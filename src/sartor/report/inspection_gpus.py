@@ -7,12 +7,13 @@ import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from sartor.facts.versions import numbers
 from sartor.paths import human_bytes
 from sartor.report.grid import Column, grid
-from sartor.report.words import clean, cut, version_key
+from sartor.report.words import clean, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sartor.verdict.model import Inspection, Target, Verdict
 
@@ -22,27 +23,21 @@ NAME_WIDTH = 18
 MOST_LETTERS = 48
 
 
-class ForGpu(Protocol):
-    """A value that is for one GPU."""
+class ForTarget(Protocol):
+    """A value that is for one of the GPUs."""
 
     @property
-    def gpu(self) -> str:
-        """The architecture."""
+    def target(self) -> int:
+        """The index of the GPU."""
 
 
-Item = TypeVar("Item", bound=ForGpu)
+Item = TypeVar("Item", bound=ForTarget)
 
 
-def aligned(targets: Sequence[Target], items: Sequence[Item]) -> list[Item | None]:
-    """The item for each target: the next one for its architecture, as two may share that."""
-    left = list(items)
-    found: list[Item | None] = []
-    for target in targets:
-        item = next((one for one in left if one.gpu == target.gpu), None)
-        if item is not None:
-            left.remove(item)
-        found.append(item)
-    return found
+def aligned(targets: Sequence[Target], items: Iterable[Item]) -> list[Item | None]:
+    """The item for each target; None where there is none."""
+    by_target = {item.target: item for item in items}
+    return [by_target.get(number) for number in range(len(targets))]
 
 
 def labels(targets: Sequence[Target]) -> list[str]:
@@ -139,15 +134,42 @@ def counted_name(target: Target) -> list[str]:
 
 
 def of_gpu(found: Inspection, number: int) -> tuple[Counter[str], int]:
-    """The units by grade, and the bytes that are used, of all libraries on one of the GPUs."""
+    """The units by grade, and the bytes that are used, of the libraries that count on a GPU."""
     units: Counter[str] = Counter()
     size = 0
-    for library in found.libraries:
-        verdict = aligned(found.gpus, library.verdicts)[number]
-        if verdict is not None:
-            units.update({word: count for count, word in counts(verdict)})
-            size += verdict.native_bytes + verdict.jit_bytes
+    for verdict in counting(found, number):
+        units.update({word: count for count, word in counts(verdict)})
+        size += verdict.native_bytes + verdict.jit_bytes
     return units, size
+
+
+def counting(found: Inspection, number: int) -> list[Verdict]:
+    """The verdicts that add up on a GPU: of alternatives the best, as one of them is loaded."""
+    every = [aligned(found.gpus, library.verdicts)[number] for library in found.libraries]
+    groups = alternatives(found)
+    grouped = {index for group in groups for index in group}
+    verdicts = [v for index, v in enumerate(every) if v is not None and index not in grouped]
+    for group in groups:
+        among = [v for index in group if (v := every[index]) is not None]
+        verdicts += [min(among, key=_shortcomings)] if among else []
+    return verdicts
+
+
+def _shortcomings(verdict: Verdict) -> tuple[bool, int, int, tuple[int, ...]]:
+    """By which of alternatives the best is the least; of equals the one that takes less."""
+    lacking = verdict.units - verdict.native - verdict.jit
+    return not verdict.called, lacking, verdict.jit, numbers(verdict.needs_driver_cuda or "")
+
+
+def alternatives(found: Inspection) -> list[list[int]]:
+    """The indices of libraries with units of which a package loads one, where they are several."""
+    owners = {path: package.path for package in found.packages for path in package.libraries}
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, library in enumerate(found.libraries):
+        if library.one_of is not None and library.units:
+            key = (owners.get(library.path, ""), library.one_of)
+            groups.setdefault(key, []).append(index)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def driver_cell(target: Target) -> str:
@@ -159,6 +181,5 @@ def driver_cell(target: Target) -> str:
 
 def needs(found: Inspection, number: int) -> str:
     """What a driver must support for all that a GPU has code for."""
-    verdicts = [aligned(found.gpus, library.verdicts)[number] for library in found.libraries]
-    every = [v.needs_driver_cuda for v in verdicts if v is not None and v.needs_driver_cuda]
-    return max(every, key=version_key) if every else "-"
+    every = [v.needs_driver_cuda for v in counting(found, number) if v.needs_driver_cuda]
+    return max(every, key=numbers) if every else "-"

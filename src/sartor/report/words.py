@@ -89,8 +89,3 @@ def arch_key(name: str) -> tuple[str, int, str]:
     """The order of architectures: by number, then by suffix."""
     match = re.fullmatch(r"(\D*)([0-9]{1,9})(.*)", name)
     return (match[1], int(match[2]), match[3]) if match else (name, 0, "")
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """The order of versions; what is no number counts as nothing."""
-    return tuple(int(part[:9]) if part.isdecimal() else 0 for part in version.split("."))

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from sartor.artifact.model import Evidence, Library, NotRead, Package
 from sartor.facts.linking import cuda_major, matches, provider_of
 from sartor.facts.packages import AlternativesFact, facts_about
+from sartor.facts.versions import within_versions
 from sartor.verdict.model import Finding
 
 if TYPE_CHECKING:
@@ -153,7 +154,9 @@ class Case:
         """The fact by which a library is one of several of which the package loads one."""
         package = self.owners.get(library.path)
         facts = facts_about(package.name) if package else None
-        rows = facts.alternatives if facts else []
+        if package is None or facts is None:
+            return None
+        rows = (r for r in facts.alternatives if within_versions(r.versions, package.version))
         return next((r for r in rows if any(matches(library.path, g) for g in r.libraries)), None)
 
     @cached_property
@@ -302,9 +305,3 @@ def and_more(count: int) -> str:
     if not count:
         return ""
     return " (and 1 more library)" if count == 1 else f" (and {count} more libraries)"
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """A dotted version for comparison: ``2.34`` → ``(2, 34)``; letters end it."""
-    match = re.match(r"\d{1,9}(\.\d{1,9})*", version)
-    return tuple(int(part) for part in match[0].split(".")) if match else ()

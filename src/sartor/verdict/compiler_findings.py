@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from sartor.artifact.metadata import within_versions
 from sartor.facts.linking import compilers, is_form_of
 from sartor.facts.packages import facts_about
+from sartor.facts.versions import within_versions
 from sartor.verdict.case import joined, titled
 from sartor.verdict.dispatch import owns
 from sartor.verdict.model import Finding
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
     from sartor.artifact.model import Package
     from sartor.facts.linking import CompilerSourceFact
     from sartor.facts.packages import CompilerFact
-    from sartor.verdict.case import Case
+    from sartor.verdict.case import Case, Lookup
     from sartor.verdict.model import Severity
 
-There = Literal["found", "missing", "unknown"]
-WORST: tuple[There, ...] = ("missing", "unknown", "found")
+WORST: tuple[Lookup, ...] = ("missing", "unknown", "found")
 
 
 def runtime_compiler(case: Case) -> Iterator[Finding]:
     """A package compiles code when it runs: a note, and a warning where a compiler is not there."""
     for package in case.packages:
-        by_state: dict[There, list[str]] = {}
+        by_state: dict[Lookup, list[str]] = {}
         for row in compiler_rows(case, package):
             state, lacking = judged(case, package, row)
             wanted = joined(row.compilers) if row.compilers else ""
@@ -40,7 +39,7 @@ def runtime_compiler(case: Case) -> Iterator[Finding]:
                 yield _finding(case, package, state, by_state[state])
 
 
-def _finding(case: Case, package: Package, state: There, parts: list[str]) -> Finding:
+def _finding(case: Case, package: Package, state: Lookup, parts: list[str]) -> Finding:
     severity: Severity = "warning" if state == "missing" else "note"
     there = "They are there" if case.installed or case.host else "What it requires brings them"
     meaning = {
@@ -75,27 +74,27 @@ def _holds(case: Case, package: Package, globs: list[str]) -> bool:
     )
 
 
-def judged(case: Case, package: Package, row: CompilerFact) -> tuple[There, list[str]]:
+def judged(case: Case, package: Package, row: CompilerFact) -> tuple[Lookup, list[str]]:
     """Whether all that a row wants is there, and which of it is not."""
     states = {name: available(case, package, name, row) for name in (*row.compilers, *row.any_of)}
     needed = [states[name] for name in row.compilers]
     if row.any_of:
         needed.append(max((states[name] for name in row.any_of), key=WORST.index))
-    state: There = min(needed, key=WORST.index, default="found")
+    state: Lookup = min(needed, key=WORST.index, default="found")
     lacking = [name for name in row.compilers if states[name] == "missing"]
     if row.any_of and all(states[name] == "missing" for name in row.any_of):
         lacking += row.any_of
     return state, lacking
 
 
-def available(case: Case, package: Package, name: str, row: CompilerFact | None = None) -> There:
+def available(case: Case, package: Package, name: str, row: CompilerFact | None = None) -> Lookup:
     """Whether a compiler is there: brought by a package, or on the host; unknown without a host."""
     if row is not None and name in row.brings:
         return "found"
     source = next((fact for fact in compilers() if fact.name == name), None)
     if source is None:
         return "unknown"
-    here: There = "found" if _brought(case, package, source) else _on_host(case, source)
+    here: Lookup = "found" if _brought(case, package, source) else _on_host(case, source)
     # `wants` are rows without any of their own, so this ends.
     return min([here, *(available(case, package, want) for want in source.wants)], key=WORST.index)
 
@@ -111,7 +110,7 @@ def _brought(case: Case, package: Package, source: CompilerSourceFact) -> bool:
     return any(is_form_of(name, base) for name in names for base in source.distributions)
 
 
-def _on_host(case: Case, source: CompilerSourceFact) -> There:
+def _on_host(case: Case, source: CompilerSourceFact) -> Lookup:
     if source.host is None:
         return "missing" if case.installed else "unknown"
     if case.host is None:

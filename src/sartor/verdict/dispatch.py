@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sartor.artifact.metadata import within_versions
 from sartor.facts.packages import facts_about, package_facts
+from sartor.facts.versions import within_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

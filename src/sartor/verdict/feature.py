@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from packaging.version import Version
 
-from sartor.artifact.metadata import within_versions
 from sartor.facts.packages import facts_about
+from sartor.facts.versions import within_versions
 from sartor.verdict.dispatch import feature_units, owns, serves
-from sartor.verdict.model import Feature, FeatureGrade
+from sartor.verdict.model import Feature, FeatureGrade, Grade, Reason
 from sartor.verdict.unit import UnitGrade, grade_unit
 
 if TYPE_CHECKING:
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from sartor.artifact.model import Library, Package, Unit
     from sartor.facts.packages import FeatureFact
     from sartor.verdict.dispatch import Dispatcher
-    from sartor.verdict.model import Grade, Target
+    from sartor.verdict.model import Target
 
     Graded = list[tuple[int, UnitGrade]]
     Serving = Sequence[tuple[Library, list[Unit] | None]]
+
+ORDER: tuple[Grade, ...] = ("missing", "unknown", "jit", "native", "not-applicable")
+"""Of reasons: what a reader asks for first."""
 
 
 def features(
@@ -58,18 +61,19 @@ def judge_feature(
     for library, units in serving:
         if units is None:
             why = f"the kernels of {library.path} were not read"
-            return _feature(fact, target, "unknown", why)
+            count = sum(unit.count for unit in library.units)
+            return _feature(fact, target, "unknown", [Reason("unknown", count, why)])
         graded += [(u.count, _called(library, u, target, dispatch)) for u in units]
     if not graded:
         return None
     if not serves(fact.serves, target.compute_capability):
         why = f"the engine offers it on {', '.join(fact.serves)} alone"
-        return _feature(fact, target, "not-applicable", why)
+        count = sum(count for count, _ in graded)
+        return _feature(fact, target, "not-applicable", [Reason("not-applicable", count, why)])
     verdict = combine({grade.grade for _, grade in graded})
     needed = [g.needs_driver_cuda for _, g in graded if g.needs_driver_cuda]
-    return _feature(
-        fact, target, verdict, _because(graded, verdict), max(needed, key=Version, default=None)
-    )
+    newest = max(needed, key=Version, default=None)
+    return _feature(fact, target, verdict, reasons_of(graded), newest)
 
 
 def _called(library: Library, unit: Unit, target: Target, dispatch: Dispatcher) -> UnitGrade:
@@ -92,21 +96,24 @@ def combine(grades: set[Grade]) -> FeatureGrade:
     return "jit" if "jit" in serving else "native"
 
 
-def _because(graded: Graded, verdict: FeatureGrade) -> str:
-    """The units by grade and, for what is not native, the reason that most of them have."""
-    counts: Counter[str] = Counter()
-    reasons: dict[str, Counter[str]] = {}
+def reasons_of(graded: Graded) -> list[Reason]:
+    """Every reason with its number of units: by grade, what is worst first, the commonest first."""
+    counts: Counter[tuple[Grade, str]] = Counter()
     for count, grade in graded:
-        counts[grade.grade] += count
-        reasons.setdefault(grade.grade, Counter())[grade.because] += count
-    total = counts.total()
-    if verdict == "native" and not counts["not-applicable"]:
-        return f"{total} of {total} units: {reasons['native'].most_common(1)[0][0]}"
-    order = ("missing", "unknown", "jit", "native", "not-applicable")
+        counts[grade.grade, grade.because] += count
+    reasons = [Reason(grade, count, why) for (grade, why), count in counts.most_common()]
+    return sorted(reasons, key=lambda reason: ORDER.index(reason.grade))
+
+
+def sentence(reasons: Sequence[Reason]) -> str:
+    """The units by grade, each with the reason that most of them have."""
+    total = sum(reason.count for reason in reasons)
+    commonest = {reason.grade: reason.why for reason in reversed(reasons)}
+    counts: Counter[Grade] = Counter()
+    for reason in reasons:
+        counts[reason.grade] += reason.count
     return "; ".join(
-        f"{counts[grade]} of {total} units {grade}: {reasons[grade].most_common(1)[0][0]}"
-        for grade in order
-        if counts[grade]
+        f"{count} of {total} units {grade}: {commonest[grade]}" for grade, count in counts.items()
     )
 
 
@@ -114,14 +121,15 @@ def _feature(
     fact: FeatureFact,
     target: Target,
     verdict: FeatureGrade,
-    because: str,
+    reasons: list[Reason],
     needed: str | None = None,
 ) -> Feature:
-    note = f"; {fact.note}" if fact.note else ""
     return Feature(
         name=fact.name,
         gpu=target.gpu,
         verdict=verdict,
-        because=f"{because}{note}",
+        because=sentence(reasons),
+        reasons=reasons,
+        note=fact.note,
         needs_driver_cuda=needed,
     )

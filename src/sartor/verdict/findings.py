@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sartor.verdict import compiler_findings, environment_findings, gpu_findings, package_findings
 from sartor.verdict.case import Case, Outcome
-from sartor.verdict.model import Finding
+from sartor.verdict.model import SEVERITIES, Finding
 
 if TYPE_CHECKING:
     from sartor.artifact.model import NotRead
@@ -35,9 +35,8 @@ RULES: tuple[Rule, ...] = (
     compiler_findings.runtime_compiler,
     package_findings.other_device_code,
     package_findings.no_device_code,
+    package_findings.package_not_known,
 )
-
-SEVERITIES = ("error", "warning", "note")
 
 
 def findings(case: Case) -> tuple[list[Finding], list[NotRead]]:

@@ -6,12 +6,14 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from sartor.artifact.model import Unit
+from sartor.verdict.case import Case
 from sartor.verdict.model import InspectedLibrary, Inspection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sartor.artifact.model import Evidence, Library, NotRead
+    from sartor.facts.packages import AlternativesFact
     from sartor.verdict.model import Feature, Finding, Target, Verdict
 
     Judge = Callable[[Library], list[Verdict]]
@@ -30,6 +32,7 @@ def judge(
     ``kernels``: the names that were read are kept, unit by unit; else they served the verdict.
     """
     judge_one, features = _judges(evidence, targets) if targets else (lambda _: [], [])
+    case = Case(evidence)
     return Inspection(
         target=evidence.target,
         kind=evidence.kind,
@@ -38,7 +41,8 @@ def judge(
         gpus=list(targets),
         packages=evidence.packages,
         libraries=[
-            _inspected(library, judge_one(library), kernels) for library in evidence.libraries
+            _inspected(library, judge_one(library), case.alternatives(library), kernels)
+            for library in evidence.libraries
         ],
         features=features,
         findings=list(findings),
@@ -70,11 +74,13 @@ def _judges(evidence: Evidence, targets: Sequence[Target]) -> tuple[Judge, list[
     return judge_one, features(evidence.packages, evidence.libraries, targets, dispatch)
 
 
-def _inspected(library: Library, verdicts: list[Verdict], kernels: bool) -> InspectedLibrary:
+def _inspected(
+    library: Library, verdicts: list[Verdict], one_of: AlternativesFact | None, kernels: bool
+) -> InspectedLibrary:
     fields = {name: getattr(library, name) for name in library.__struct_fields__}
     if not kernels:
         fields["units"] = grouped(library.units)
-    return InspectedLibrary(**fields, verdicts=verdicts)
+    return InspectedLibrary(**fields, verdicts=verdicts, one_of=one_of.because if one_of else None)
 
 
 def grouped(units: Sequence[Unit]) -> list[Unit]:

@@ -14,7 +14,7 @@ import msgspec
 from packaging.version import Version
 
 from sartor import facts
-from sartor.plan.versions import known_version, leaves_open
+from sartor.facts.versions import known_version, leaves_open
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,12 +164,14 @@ def choose(images: Sequence[DeviceImage], target: Target) -> Choice:
     cubins = [i for i, fit in enumerate(fits) if fit is None and images[i].kind == "cubin"]
     texts = [i for i, fit in enumerate(fits) if fit is None and images[i].kind == "ptx"]
     linked = [i for i, fit in enumerate(fits) if fit is None and images[i].kind == "ltoir"]
+    reasons = (fit.why for fit in fits if isinstance(fit, Unknown))
+    doubt = f"whether an image fits is not known: {next(reasons, '')}"
     if any(images[i].kind == "cubin" for i in doubtful):
-        return Unsettled([*doubtful, *cubins, *texts], "whether an image fits is not known")
+        return Unsettled([*doubtful, *cubins, *texts], doubt)
     if cubins:
         return _best(images, cubins, target)
     if doubtful:
-        return Unsettled([*doubtful, *texts], "whether an image fits is not known")
+        return Unsettled([*doubtful, *texts], doubt)
     if texts:
         return _best(images, texts, target)
     return Chosen(linked[0]) if linked else Nothing()

@@ -11,6 +11,8 @@ from sartor.artifact.model import Library, NotRead, Package, TargetKind
 Grade = Literal["native", "jit", "missing", "not-applicable", "unknown"]
 FeatureGrade = Literal["native", "jit", "partial", "missing", "not-applicable", "unknown"]
 Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+"""The gravest first."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -30,6 +32,14 @@ class Target(msgspec.Struct, frozen=True):
     count: int = 1
 
 
+class Reason(msgspec.Struct, frozen=True):
+    """Why ``count`` translation units have a grade."""
+
+    grade: Grade
+    count: int
+    why: str
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What one library's translation units are on one GPU; the counts add up to all units.
 
@@ -39,8 +49,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     compiles at first use. ``missing``: neither. ``not_applicable``: neither, and a dispatch fact
     says that the engine uses the unit on other GPUs only. ``unknown``: it could not be read, or
     how the driver treats it is not settled. ``needs_driver_cuda`` is the lowest CUDA version of a
-    driver that loads all that is ``native`` and compiles all that is ``jit``. ``because`` has a
-    line for each grade that wants one. ``bytes`` are those of the images that are used.
+    driver that loads all that is ``native`` and compiles all that is ``jit``. ``reasons`` are those
+    of the grades that are not native, the commonest first; ``because`` has a line for each.
+    ``bytes`` are those of the images that are used. ``called`` is False where dispatch facts say
+    that the engine calls none of its units on the GPU, though they may load.
     """
 
     gpu: str
@@ -55,12 +67,19 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     jit_bytes: int = 0
     needs_driver_cuda: str | None = None
     because: list[str] = []
+    reasons: list[Reason] = []
+    called: bool = True
 
 
 class InspectedLibrary(Library, frozen=True, kw_only=True):
-    """A library, and its verdict for each GPU that was asked about."""
+    """A library, and its verdict for each GPU that was asked about.
+
+    ``one_of``: its package loads one of several such libraries, and how it chooses; what they
+    hold does not add up.
+    """
 
     verdicts: list[Verdict] = []
+    one_of: str | None = None
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +88,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     ``target`` is the index of the GPU in the inspection's ``gpus``.
 
     ``partial``: some of its units hold code for the GPU and some do not, and no dispatch fact
-    says that it does without them.
+    says that it does without them. ``because`` is a sentence with the commonest reason of each
+    grade, ``reasons`` are all of them; ``note`` is what the facts add.
     """
 
     name: str
@@ -77,6 +97,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     target: int = 0
     verdict: FeatureGrade
     because: str
+    reasons: list[Reason] = []
+    note: str | None = None
     package: str | None = None
     needs_driver_cuda: str | None = None
 

@@ -18,14 +18,14 @@ from sartor.facts.linking import (
     provider_of,
     system_sonames,
 )
-from sartor.facts.packages import facts_about
-from sartor.plan.remedies import distribution
+from sartor.facts.packages import facts_about, facts_for_name
+from sartor.facts.versions import numbers
+from sartor.host.remedies import distribution
 from sartor.verdict.case import (
     and_more,
     joined,
     linked_majors,
     listed,
-    numbers,
     titled,
     with_verb,
 )
@@ -317,6 +317,28 @@ def no_device_code(case: Case) -> Iterator[Finding]:
             continue
         text = f"{titled(package)}: {with_verb(holders, 'holds', 'hold')} no device code. {meaning}"
         yield Finding(code="no-device-code", severity="note", text=text, path=holders[0].path)
+
+
+def package_not_known(case: Case) -> Iterator[Finding]:
+    """A library by itself is named like a known package's: no fact says what it does without."""
+    named: dict[tuple[str, ...], list[Library]] = defaultdict(list)
+    for package, libraries in case.groups if case.gpus else ():
+        for library in libraries if package is None else ():
+            about = facts_for_name(posixpath.basename(library.path))
+            if about is not None and about.dispatch and library.images:
+                named[tuple(about.distributions)].append(library)
+    for distributions, libraries in named.items():
+        yield Finding(
+            code="package-not-known",
+            severity="note",
+            text=(
+                f"{with_verb(libraries, 'is', 'are')} named like a library of"
+                f" {joined(distributions, 'or')}, and the package and its version are not known:"
+                f" no dispatch fact was applied, so what is missing may be so by design."
+                f" Inspect the wheel or the environment."
+            ),
+            path=libraries[0].path,
+        )
 
 
 def provider_distribution(name: str) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 from packaging.version import Version
 
 from sartor import facts
-from sartor.plan.versions import known_version
+from sartor.facts.versions import known_version
 from sartor.verdict.load_rule import (
     Chosen,
     Jit,
@@ -18,16 +18,16 @@ from sartor.verdict.load_rule import (
     Refused,
     Unknown,
     Unsettled,
+    architecture,
     choose,
     image_outcome,
 )
-from sartor.verdict.model import Grade, Verdict
+from sartor.verdict.model import Grade, Reason, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sartor.artifact.model import Image, Library, Unit
-    from sartor.facts import ArchFact
     from sartor.facts.packages import DispatchFact
     from sartor.verdict.model import Target
 
@@ -61,7 +61,7 @@ def grade_unit(library: Library, unit: Unit, target: Target, dispatch: Dispatch)
     if fact is not None:
         return UnitGrade("not-applicable", fact.because)
     if unit.kernels is not None and not unit.kernels:
-        read = ", ".join(library.images[i].arch for i in unit.kernels_read)
+        read = in_order(library.images[i].arch for i in unit.kernels_read)
         why = f"no kernel in its code for {read}, which may be variables alone"
         return UnitGrade("missing", f"{why}; {grade.because}")
     return grade
@@ -79,8 +79,19 @@ def _loaded(library: Library, indices: list[int], target: Target) -> UnitGrade:
             same = len({grade.grade for grade in grades}) == 1
             return grades[0] if same else UnitGrade("unknown", why)
         case Nothing():
-            held = ", ".join(image.arch for image in images) or "no image at all"
+            held = in_order(image.arch for image in images) or "no image at all"
             return UnitGrade("missing", f"holds {held}: nothing for {target.gpu}")
+
+
+def in_order(archs: Iterable[str]) -> str:
+    """Architectures by number, machine code before PTX: ``sm_90a, sm_100f, compute_80``."""
+    ordered = sorted(archs, key=lambda arch: (not arch.startswith("sm_"), _number(arch), arch))
+    return ", ".join(ordered)
+
+
+def _number(arch: str) -> tuple[int, int]:
+    code = architecture(arch)
+    return code.number if code else (0, 0)
 
 
 def _linked(library: Library, unit: Unit, target: Target) -> UnitGrade:
@@ -125,21 +136,18 @@ def driver_without_gpu(target: Target) -> str | None:
 
     Also None where that is not known: of a Tegra part, whose driver comes with its board.
     """
-    row = _fact(target)
-    if row is None or row.tegra:
+    known = facts.driver_range(target.compute_capability)
+    if known is None:
         return None
-    branch = (known_version(target.driver) or Version("0")).major
-    if row.last_driver_branch is not None and branch > row.last_driver_branch:
-        last = row.last_driver_branch
+    branch, last = (known_version(target.driver) or Version("0")).major, known.last_branch
+    if last is not None and branch > last:
         return f"driver {target.driver} does not drive {target.gpu}: {last} is the last that does"
-    have, first = known_version(target.driver_cuda), first_cuda(target)
-    if have is None or first is None or have >= Version(first):
+    have = known_version(target.driver_cuda)
+    if have is None or have >= Version(known.first_cuda):
         return None
-    branches = (b.branch for b in facts.driver_branches() if Version(b.cuda_max) >= Version(first))
-    since = next(branches, None)
     which = f"driver {target.driver}" if target.driver else f"a driver of CUDA {have}"
-    branch_then = f" and driver branch {since}" if since else ""
-    return f"{which} does not drive {target.gpu} yet: that came with CUDA {first}{branch_then}"
+    since = f" and driver branch {known.first_branch}" if known.first_branch else ""
+    return f"{which} does not drive {target.gpu} yet: that came with CUDA {known.first_cuda}{since}"
 
 
 def first_cuda(target: Target) -> str | None:
@@ -147,13 +155,8 @@ def first_cuda(target: Target) -> str | None:
 
     No driver of an older one knows it.
     """
-    row = _fact(target)
-    return None if row is None or row.tegra else row.min_toolkit
-
-
-def _fact(target: Target) -> ArchFact | None:
-    rows = (r for r in facts.archs() if r.compute_capability == target.compute_capability)
-    return next(rows, None)
+    known = facts.driver_range(target.compute_capability)
+    return known.first_cuda if known else None
 
 
 def driver_too_old(library: Library, target: Target) -> str | None:
@@ -188,6 +191,7 @@ def judge_library(library: Library, target: Target, dispatch: Dispatch, index: i
     for unit, grade in graded:
         counts[grade.grade] += unit.count
     needed = [_needs(library, g, target) for _, g in graded if g.grade in {"native", "jit"}]
+    reasons = _reasons(graded)
     return Verdict(
         gpu=target.gpu,
         target=index,
@@ -200,7 +204,9 @@ def judge_library(library: Library, target: Target, dispatch: Dispatch, index: i
         native_bytes=_bytes_used(library, graded, "native"),
         jit_bytes=_bytes_used(library, graded, "jit"),
         needs_driver_cuda=max((n for n in needed if n), key=Version, default=None),
-        because=_reasons(graded),
+        because=[f"{reason.count} {reason.grade}: {reason.why}" for reason in reasons],
+        reasons=reasons,
+        called=any(dispatch(library, unit, target) is None for unit in library.units),
     )
 
 
@@ -227,10 +233,10 @@ def _bytes_used(library: Library, graded: list[tuple[Unit, UnitGrade]], wanted: 
     return round(total)
 
 
-def _reasons(graded: list[tuple[Unit, UnitGrade]]) -> list[str]:
+def _reasons(graded: list[tuple[Unit, UnitGrade]]) -> list[Reason]:
     """Each reason for a grade that is not native, with the number of units, the most first."""
     reasons: Counter[tuple[Grade, str]] = Counter()
     for unit, grade in graded:
         if grade.grade != "native":
             reasons[grade.grade, grade.because] += unit.count
-    return [f"{count} {grade}: {because}" for (grade, because), count in reasons.most_common()]
+    return [Reason(grade, count, why) for (grade, why), count in reasons.most_common()]

@@ -15,6 +15,7 @@ from packaging.version import Version
 from sartor import facts
 from sartor.engines.facts import BuildFact, engine, engines
 from sartor.errors import UnknownEngineError
+from sartor.facts.versions import numbers
 from sartor.host.names import gpu_fact, slug, spellings, why_unknown
 
 if TYPE_CHECKING:
@@ -192,3 +193,26 @@ def test_engines_are_known_by_name_and_alias() -> None:
 def test_no_known_gpu_is_taken_for_a_stranger() -> None:
     names = [spelling for row in facts.gpus() for spelling in spellings(row)]
     assert [name for name in names if why_unknown(name)] == []
+
+
+def test_the_drivers_of_a_compute_capability() -> None:
+    blackwell = facts.driver_range("12.0")
+    assert blackwell is not None
+    assert (blackwell.first_cuda, blackwell.first_branch, blackwell.last_branch) == (
+        "12.8",
+        570,
+        None,
+    )
+    volta = facts.driver_range("7.0")
+    assert volta is not None
+    assert volta.last_branch == 580
+    assert facts.driver_range("8.7") is None  # a Tegra part: its driver comes with the board
+    assert facts.driver_range("99.0") is facts.driver_range(None) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "key"),
+    [("2.34", (2, 34)), ("3.13.0rc1", (3, 13, 0)), ("", ()), ("x", ()), ("9" * 30, (999999999,))],
+)
+def test_versions_as_numbers(version: str, key: tuple[int, ...]) -> None:
+    assert numbers(version) == key

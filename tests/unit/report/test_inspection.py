@@ -22,11 +22,21 @@ from sartor.report.inspection import (
     package_line,
     requires_torch,
 )
-from sartor.report.inspection_features import reasons
-from sartor.report.inspection_gpus import aligned, labels
+from sartor.report.inspection_features import note_texts
+from sartor.report.inspection_gpus import aligned, labels, needs, of_gpu
 from sartor.report.inspection_kernels import kernel_lines, shortened
 from sartor.report.words import archs, clean, short_paths
-from sartor.verdict.model import Feature, Finding, InspectedLibrary, Inspection, Target, Verdict
+from sartor.verdict.feature import sentence
+from sartor.verdict.model import (
+    Feature,
+    FeatureGrade,
+    Finding,
+    InspectedLibrary,
+    Inspection,
+    Reason,
+    Target,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +82,7 @@ def one_gpu() -> Inspection:
                 gpu="sm_120",
                 units=372,
                 missing=372,
-                because=["372 missing: holds sm_80, sm_90a: nothing for sm_120"],
+                reasons=[Reason("missing", 372, "holds sm_80, sm_90a: nothing for sm_120")],
             )
         ],
     )
@@ -82,6 +92,8 @@ def one_gpu() -> Inspection:
             size=9 * MIB,
             cuda_major=12,
             images=[image("sm_90a", 35, 3), image("sm_120a", 35, 5)],
+            torch_abi="cxx11",
+            one_of="it loads sm90/common_ops on 9.0 and sm100/common_ops elsewhere",
             units=[Unit(images=[0, 1], count=35, bytes=8 * MIB)],
             verdicts=[Verdict(gpu="sm_120", units=35, native=35, native_bytes=5 * MIB)],
         )
@@ -116,6 +128,7 @@ def one_gpu() -> Inspection:
 
 
 SIX = [RTX_5090, H200, B200, WORKSTATION, V100, NAMELESS]
+OLD = "made for CUDA 13; this one supports CUDA 12.9"
 ATTENTION = "the host code calls them on 9.0 alone"
 
 
@@ -135,12 +148,14 @@ def six_gpus() -> Inspection:
         images=images,
         units=[Unit(images=[0, 2], count=60), Unit(images=[1], count=50)],
         verdicts=[
-            Verdict(gpu="sm_120", units=110, missing=110, because=["110 missing: for CUDA 13"]),
-            Verdict(gpu="sm_90", units=110, jit=60, missing=50, needs_driver_cuda="13.0"),
-            Verdict(gpu="sm_100", units=110, jit=60, missing=50, needs_driver_cuda="13.0"),
-            Verdict(gpu="sm_120", units=110, native=50, jit=60, needs_driver_cuda="13.0"),
-            Verdict(gpu="sm_70", units=110, missing=110),
-            Verdict(gpu="sm_89", units=110, native=60, missing=49, unknown=1),
+            Verdict(gpu="sm_120", units=110, missing=110, reasons=[Reason("missing", 110, OLD)]),
+            Verdict(gpu="sm_90", target=1, units=110, jit=60, missing=50, needs_driver_cuda="13.0"),
+            Verdict(
+                gpu="sm_100", target=2, units=110, jit=60, missing=50, needs_driver_cuda="13.0"
+            ),
+            Verdict(gpu="sm_120", target=3, units=110, native=50, jit=60, needs_driver_cuda="13.0"),
+            Verdict(gpu="sm_70", target=4, units=110, missing=110),
+            Verdict(gpu="sm_89", target=5, units=110, native=60, missing=49, unknown=1),
         ],
     )
     grades = [("missing", 192), ("native", 192), *[("not_applicable", 192)] * 4]
@@ -153,13 +168,15 @@ def six_gpus() -> Inspection:
         verdicts=[
             Verdict(
                 gpu=target.gpu,
+                target=number,
                 units=192,
                 native=count if grade == "native" else 0,
                 missing=count if grade == "missing" else 0,
                 not_applicable=count if grade == "not_applicable" else 0,
                 native_bytes=127 * MIB if grade == "native" else 0,
+                reasons=[Reason("missing", count, OLD)] if grade == "missing" else [],
             )
-            for target, (grade, count) in zip(SIX, grades, strict=True)
+            for number, (target, (grade, count)) in enumerate(zip(SIX, grades, strict=True))
         ],
     )
     bare = InspectedLibrary(path="vllm/spinloop.abi3.so", size=MIB, compilers=["nvrtc"])
@@ -185,51 +202,50 @@ def six_gpus() -> Inspection:
     )
 
 
+def feature(
+    name: str, number: int, verdict: FeatureGrade, *reasons: Reason, needs: str | None = None
+) -> Feature:
+    """A feature on one of the six GPUs."""
+    return Feature(
+        name=name,
+        gpu=SIX[number].gpu,
+        target=number,
+        verdict=verdict,
+        because=sentence(reasons),
+        reasons=list(reasons),
+        needs_driver_cuda=needs,
+    )
+
+
 def core_features() -> list[Feature]:
     """One feature on six GPUs: too old a driver, PTX, machine code, both, neither, unknown."""
-    old = "110 of 110 units missing: made for CUDA 13; this one supports CUDA 12.9"
-    some = (
-        "50 of 110 units missing: holds sm_120f: nothing for {gpu}; 60 of 110 units jit: "
-        "compute_80 PTX (ISA 9.0) is compiled at first use"
-    )
-    new = "60 of 110 units jit: compute_80 PTX (ISA 9.0) is compiled at first use; 50 of 110 units "
-    none = "110 of 110 units missing: holds sm_80, compute_80: nothing for sm_70"
+    name = "core operators"
+    jit = Reason("jit", 60, "compute_80 PTX (ISA 9.0) is compiled at first use")
     unread = "the kernels of vllm/_C_stable_libtorch.abi3.so were not read"
-    verdicts = [
-        ("missing", old, None),
-        ("partial", some.format(gpu="sm_90"), "13.0"),
-        ("partial", some.format(gpu="sm_100"), "13.0"),
-        ("jit", f"{new}native: machine code for sm_120f", "13.0"),
-        ("missing", none, None),
-        ("unknown", unread, None),
+    some = [
+        Reason("missing", 50, f"holds sm_120f: nothing for {gpu}") for gpu in ("sm_90", "sm_100")
     ]
+    native = Reason("native", 50, "machine code for sm_120f")
+    none = Reason("missing", 110, "holds sm_80, compute_80: nothing for sm_70")
     return [
-        msgspec.convert(
-            {
-                "name": "core operators",
-                "gpu": target.gpu,
-                "verdict": verdict,
-                "because": because,
-                "needs_driver_cuda": needed,
-            },
-            Feature,
-        )
-        for target, (verdict, because, needed) in zip(SIX, verdicts, strict=True)
+        feature(name, 0, "missing", Reason("missing", 110, OLD)),
+        feature(name, 1, "partial", some[0], jit, needs="13.0"),
+        feature(name, 2, "partial", some[1], jit, needs="13.0"),
+        feature(name, 3, "jit", jit, native, needs="13.0"),
+        feature(name, 4, "missing", none),
+        feature(name, 5, "unknown", Reason("unknown", 110, unread)),
     ]
 
 
 def attention_features() -> list[Feature]:
     """A feature of one GPU, which the others do without."""
+    name = "FlashAttention 3"
+    elsewhere = Reason("not-applicable", 192, ATTENTION)
     return [
-        Feature(
-            name="FlashAttention 3",
-            gpu=target.gpu,
-            verdict="native" if target is H200 else "not-applicable",
-            because=f"192 of 192 units native: machine code for sm_90a; {ATTENTION}"
-            if target is H200
-            else f"192 of 192 units not-applicable: {ATTENTION}",
-        )
-        for target in SIX
+        feature(name, 1, "native", Reason("native", 192, "machine code for sm_90a"))
+        if target is H200
+        else feature(name, number, "not-applicable", elsewhere)
+        for number, target in enumerate(SIX)
     ]
 
 
@@ -243,7 +259,15 @@ def hostile() -> Inspection:
             image("sm_9999999999999x", 1, 1),
         ],
         units=[Unit(images=[0, 1], count=3)],
-        verdicts=[Verdict(gpu="sm_120", units=3, unknown=3, because=["3 unknown: kind\t0x7f"])],
+        verdicts=[
+            Verdict(
+                gpu="sm_120",
+                units=3,
+                unknown=3,
+                because=["3 unknown: kind\t0x7f"],
+                reasons=[Reason("unknown", 3, "kind\t0x7f")],
+            )
+        ],
         not_read=[NotRead("lib/\x1b[31mred\n.so", "LZ4: offset 9 before the start", 0x1234)],
     )
     truncated = InspectedLibrary(
@@ -263,6 +287,7 @@ def hostile() -> Inspection:
         ],
         not_checked=[
             NotRead("lib/\x1b[31mred\n.so", "LZ4: offset 9 before the start", 0x1234),
+            *truncated.not_read,
             NotRead("../../etc/passwd", "the name leads out of the archive"),
         ],
     )
@@ -297,7 +322,14 @@ def test_fifteen_gpus_come_in_blocks() -> None:
         for n in range(15)
     ]
     libraries = [
-        msgspec.structs.replace(library, verdicts=library.verdicts[1:2] * 15)
+        msgspec.structs.replace(
+            library,
+            verdicts=[
+                msgspec.structs.replace(verdict, target=n)
+                for verdict in library.verdicts[1:2]
+                for n in range(15)
+            ],
+        )
         for library in found.libraries
     ]
     lines = inspection_lines(
@@ -341,7 +373,10 @@ def test_an_environment_names_the_packages_with_device_code() -> None:
 
 def test_torch_itself_requires_none() -> None:
     of_torch = Package(name="torch", version="2.11.0", path="torch-2.11.0.dist-info")
-    assert package_line(of_torch, 100) == ["torch 2.11.0"]
+    assert package_line(of_torch, 100, torch=True) == ["torch 2.11.0"]
+    other = Package(name="numba-cuda", version="1", path="x.dist-info")
+    assert package_line(other, 100, torch=True) == ["numba-cuda 1; requires no torch"]
+    assert package_line(other, 100, torch=False) == ["numba-cuda 1"]
     assert [
         requires_torch(r) for r in ("torch", "torch<3,>=2.4", "Torch ; python_version>'3'")
     ] == [True] * 3
@@ -351,9 +386,11 @@ def test_torch_itself_requires_none() -> None:
 def test_many_features_native_everywhere_share_a_line() -> None:
     found = six_gpus()
     many = [
-        Feature(name=f"feature {n}", gpu=target.gpu, verdict="native", because="code")
+        Feature(
+            name=f"feature {n}", gpu=target.gpu, target=number, verdict="native", because="code"
+        )
         for n in range(20)
-        for target in SIX
+        for number, target in enumerate(SIX)
     ]
     text = "\n".join(
         inspection_lines(
@@ -481,17 +518,94 @@ def test_two_drivers_of_one_gpu_are_told_apart() -> None:
         "RTX 5090 (driver 580.95)",
         "H200",
     ]
-    verdicts = [Verdict(gpu="sm_120", units=1, native=1), Verdict(gpu="sm_120", units=1, jit=1)]
-    assert aligned([RTX_5090, H200, other], verdicts) == [verdicts[0], None, verdicts[1]]
-
-
-def test_reasons_leave_out_what_works() -> None:
-    assert reasons("2 of 3 units missing: none; 1 of 3 units native: sm_90; elsewhere: X") == [
-        "2 of 3 units missing: none",
-        "elsewhere: X",
+    verdicts = [
+        Verdict(gpu="sm_120", target=2, units=1, native=1),
+        Verdict(gpu="sm_120", target=0, units=1, jit=1),
     ]
-    assert reasons("3 of 3 units jit: PTX") == ["jit: PTX"]
-    assert reasons("3 of 3 units native: machine code for sm_90; uses X") == ["uses X"]
+    assert aligned([RTX_5090, H200, other], verdicts) == [verdicts[1], None, verdicts[0]]
+
+
+def test_notes_leave_out_what_works_and_counts_of_all() -> None:
+    none = Reason("missing", 2, "holds sm_80: nothing for sm_120; not even PTX")
+    some = feature("x", 0, "partial", none, Reason("native", 1, "sm_90"))
+    noted = msgspec.structs.replace(some, note="elsewhere: X")
+    assert note_texts(noted, RTX_5090) == [
+        "elsewhere: X",
+        "2 of 3 units missing: holds sm_80: nothing for this GPU; not even PTX",
+    ]
+    assert note_texts(feature("x", 0, "jit", Reason("jit", 3, "PTX")), RTX_5090) == ["jit: PTX"]
+    away = feature("x", 0, "not-applicable", Reason("not-applicable", 3, "on 9.0 alone"))
+    assert note_texts(away, RTX_5090) == ["n/a: on 9.0 alone"]
+
+
+def test_a_cell_counts_the_reasons_beyond_the_first() -> None:
+    reasons = [Reason("missing", 1, f"reason {n}") for n in range(7)]
+    found = msgspec.structs.replace(
+        six_gpus(), gpus=[RTX_5090], features=[feature("x", 0, "missing", *reasons)]
+    )
+    assert "missing [1 2 3 4 +3]" in "\n".join(inspection_lines(found, Layout()))
+
+
+# --- alternatives ----------------------------------------------------------------------------
+
+
+def alternative(path: str, verdict: Verdict, one_of: str | None = "by CUDA version") -> Inspection:
+    """One of several libraries, with its verdict."""
+    library = InspectedLibrary(
+        path=path,
+        size=MIB,
+        images=[image("sm_90", verdict.units, 1)],
+        units=[Unit(images=[0], count=verdict.units)],
+        verdicts=[verdict],
+        one_of=one_of,
+    )
+    return Inspection(target="w", kind="wheel", gpus=[RTX_5090], libraries=[library])
+
+
+def summed(*verdicts: Verdict) -> Inspection:
+    """An inspection of alternatives, and of one library that is always loaded."""
+    always = Verdict(gpu="sm_120", units=5, native=5, native_bytes=5, needs_driver_cuda="11.0")
+    every = [alternative("core.so", always, None)]
+    every += [alternative(f"alt{n}.so", verdict) for n, verdict in enumerate(verdicts)]
+    return msgspec.structs.replace(every[0], libraries=[one.libraries[0] for one in every])
+
+
+def test_of_alternatives_the_best_one_counts() -> None:
+    found = summed(
+        Verdict(gpu="sm_120", units=10, missing=10),
+        Verdict(gpu="sm_120", units=10, native=10, native_bytes=7, needs_driver_cuda="13.0"),
+        Verdict(gpu="sm_120", units=10, native=10, native_bytes=8, needs_driver_cuda="12.8"),
+    )
+    assert of_gpu(found, 0) == ({"native": 15}, 13)
+    assert needs(found, 0) == "12.8"
+
+
+def test_an_alternative_that_is_not_called_does_not_count() -> None:
+    found = summed(
+        Verdict(gpu="sm_120", units=10, native=10, native_bytes=7, called=False),
+        Verdict(gpu="sm_120", units=10, native=9, missing=1, native_bytes=8),
+    )
+    assert of_gpu(found, 0) == ({"native": 14, "missing": 1}, 13)
+
+
+def test_alternatives_are_marked_and_one_alone_is_none() -> None:
+    verdict = Verdict(gpu="sm_120", units=1, native=1)
+    text = "\n".join(inspection_lines(summed(verdict, verdict), Layout()))
+    assert text.count("alt0.so *") == text.count("alt1.so *") == 1
+    assert "core.so *" not in text
+    assert "* one of these is loaded, and one is counted above (alt0.so, alt1.so): by CUDA" in text
+    assert " *" not in "\n".join(inspection_lines(summed(verdict), Layout()))
+
+
+def test_libraries_with_one_reason_share_a_line() -> None:
+    old = Verdict(gpu="sm_120", units=10, missing=10, reasons=[Reason("missing", 10, OLD)])
+    lines = inspection_lines(summed(*[old] * 9), Layout())
+    assert [line for line in lines if OLD in line] == [
+        f"  alt0.so, alt1.so, alt2.so and 6 more: 90 missing: {OLD}"
+    ]
+
+
+# --- grids -----------------------------------------------------------------------------------
 
 
 @given(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from sartor.artifact.model import Evidence, Image, Library, NotRead, Package, TargetKind
 from sartor.host.model import Host, NotChecked, System, Tool
 from sartor.verdict.case import Case
-from sartor.verdict.findings import RULES, SEVERITIES, code_of, findings, summary_of
+from sartor.verdict.findings import RULES, code_of, findings, summary_of
+from sartor.verdict.model import SEVERITIES, Target
 
 if TYPE_CHECKING:
     from sartor.verdict.model import Finding
@@ -351,3 +353,34 @@ def test_odd_versions_and_requirements_are_judged_without_a_fault() -> None:
     for kind in ("wheel", "environment", "image"):
         for packages in ([odd], [odd, other]):
             findings(Case(evidence(kind, packages, [NUMA])))
+
+
+ASKED = Target("sm_120", "12.0")
+
+
+def lone(path: str) -> Case:
+    """A library by itself, with device code, for one GPU."""
+    found = replace(library(path), images=[CUBIN])
+    return Case(evidence("library", [], [found]), gpus=[ASKED])
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("_moe_C.abi3.so", "`vllm`"),
+        ("flash_ops.abi3.so", "`sglang-kernel` or `sgl-kernel`"),
+    ],
+)
+def test_a_lone_library_of_a_known_package_gets_no_dispatch_facts(name: str, of: str) -> None:
+    found = one(lone(f"somewhere/{name}"), "package-not-known")
+    assert found.severity == "note"
+    assert f"`{name}` is named like a library of {of}, and" in found.text
+    assert "no dispatch fact was applied" in found.text
+
+
+def test_a_library_whose_package_is_known_or_that_no_facts_name_is_none_to_speak_of() -> None:
+    assert said(lone("other.so"), "package-not-known") == []
+    vllm = package("vllm", "0.32.0")
+    held = replace(library("vllm/_moe_C.abi3.so"), images=[CUBIN])
+    assert said(Case(evidence("wheel", [vllm], [held]), gpus=[ASKED]), "package-not-known") == []
+    assert said(Case(evidence("library", [], [held])), "package-not-known") == []

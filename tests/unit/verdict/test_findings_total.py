@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sartor.artifact.model import Evidence, Library, Package, TargetKind, TorchAbi
 from sartor.host.model import Host
 from sartor.verdict.case import Case
-from sartor.verdict.findings import RULES, SEVERITIES, code_of, findings
+from sartor.verdict.findings import RULES, code_of, findings
+from sartor.verdict.model import SEVERITIES
 
 NAMES = st.sampled_from(["torch", "vllm", "bitsandbytes", "triton", "nvidia-nccl-cu12", "", "x"])
 VERSIONS = st.one_of(st.text(max_size=8), st.sampled_from(["2.11.0", "0.25.1", "1.0+cu128", "1!2"]))

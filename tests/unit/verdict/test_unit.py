@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sartor.artifact.model import Image, Library, Package, Unit
+from sartor.artifact.model import Evidence, Image, Library, Package, Unit
 from sartor.facts.packages import DispatchFact, FeatureFact, PackageFacts
 from sartor.verdict.dispatch import Dispatcher, owns, unit_matches
-from sartor.verdict.feature import combine, features
-from sartor.verdict.model import Grade, Target
+from sartor.verdict.feature import combine, features, judge_feature
+from sartor.verdict.inspection import judge
+from sartor.verdict.model import Grade, Reason, Target
 from sartor.verdict.unit import grade_unit, judge_library
 
 H200 = Target("sm_90", "9.0", "NVIDIA H200", "580.159.04", "13.0")
@@ -265,3 +266,55 @@ def test_features_come_from_the_facts_about_the_package(monkeypatch: pytest.Monk
     (gemm,) = features(packages, [named], [BLACKWELL], Dispatcher(packages))
     assert gemm.verdict == "native"
     assert "not-applicable" in gemm.because
+
+
+def test_every_reason_of_a_feature_is_kept_the_worst_and_commonest_first() -> None:
+    lib = library(
+        [image("sm_120")],
+        [image("sm_100f"), image("sm_90a"), image("compute_130", "9.9")],
+        *[[image("sm_80", count=n)] for n in (1, 2)],
+        path="bitsandbytes/libbitsandbytes_cuda130.so",
+    )
+    serving = [(lib, lib.units)]
+    about = FeatureFact(
+        name="x",
+        libraries=["*"],
+        note="or Triton",
+        source="made up for this test",
+        checked_on=datetime.date(2026, 11, 20),
+    )
+    found = judge_feature(about, serving, BLACKWELL, Dispatcher([]))
+    assert found is not None
+    assert found.reasons == [
+        Reason("missing", 2, "holds sm_80: nothing for sm_120"),
+        Reason("missing", 1, "holds sm_90a, sm_100f, compute_130: nothing for sm_120"),
+        Reason("native", 1, "machine code for sm_120"),
+    ]
+    assert found.because == (
+        "3 of 4 units missing: holds sm_80: nothing for sm_120; "
+        "1 of 4 units native: machine code for sm_120"
+    )
+    assert found.note == "or Triton"
+
+
+def test_alternatives_say_so_and_which_the_engine_calls() -> None:
+    paths = [f"sgl_kernel/{arch}/common_ops.abi3.so" for arch in ("sm90", "sm100")]
+    libraries = [library([image("sm_90")], path=path) for path in paths]
+    package = Package(
+        name="sgl-kernel", version="0.3.21", path="sgl_kernel.dist-info", libraries=paths
+    )
+    evidence = Evidence(target="w", kind="wheel", packages=[package], libraries=libraries)
+    found = judge(evidence, [H200]).libraries
+    assert all(one.one_of and "sm90/common_ops on 9.0" in one.one_of for one in found)
+    assert [one.verdicts[0].called for one in found] == [True, False]
+    older = msgspec.structs.replace(package, version="0.3.9.post2")
+    other = judge(msgspec.structs.replace(evidence, packages=[older]), [H200]).libraries
+    assert [one.one_of for one in other] == [None, None]
+
+
+def test_what_is_not_settled_says_why() -> None:
+    odd = Image(kind="unknown", arch="kind 0x7f", count=1, bytes=1, plain_bytes=1)
+    lib = library([odd, image("compute_80", "9.0")])
+    verdict = judge_library(lib, H200, no_dispatch)
+    assert verdict.unknown == 1
+    assert "kind 0x7f: an image of a kind that is not known" in verdict.because[0]
