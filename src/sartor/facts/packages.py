@@ -112,13 +112,12 @@ def package_facts() -> tuple[PackageFacts, ...]:
 
 def facts_for_name(name: str) -> PackageFacts | None:
     """The one file that knows a library of this file name; None where none does, or several do."""
-    rows_of = ((f, [*f.feature, *f.dispatch]) for f in package_facts())
-    globs_of = ((f, {glob for row in rows for glob in row.libraries}) for f, rows in rows_of)
-    found = [
-        about
-        for about, globs in globs_of
-        if any(fnmatchcase(name, glob.rpartition("/")[2]) for glob in globs)
-    ]
+    found = []
+    for about in package_facts():
+        rows: list[FeatureFact | DispatchFact] = [*about.feature, *about.dispatch]
+        globs = {glob.rpartition("/")[2] for row in rows for glob in row.libraries}
+        if any(fnmatchcase(name, glob) for glob in globs):
+            found.append(about)
     return found[0] if len(found) == 1 else None
 
 

@@ -66,7 +66,9 @@ def gpu_driver_range(case: Case) -> Decision | None:
         known = facts.driver_range(device.compute_capability)
         last = known.last_branch if known else None
         fact = gpu_fact(device.name)  # a product may be younger than its compute capability
-        first = (fact and fact.driver_min_branch) or (known and known.first_branch)
+        first = fact.driver_min_branch if fact else None
+        if first is None and known is not None:
+            first = known.first_branch
         if last is not None and branch > last:
             bad.append(f"{device.name}: {last} is the last branch that supports it")
         elif first is not None and branch < first:

@@ -29,7 +29,7 @@ MOST_NOTES = 60
 MOST_ROWS = 16
 """Of features; of more, those that are native on every GPU come in one line."""
 MOST_REASONS = 12
-MOST_IN_CELL = 4
+MOST_IN_CELL = 3
 """Reasons; of more, how many."""
 MOST_NAMES = 3
 
@@ -40,12 +40,15 @@ class Notes:
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
-    def mark(self, texts: Sequence[str]) -> str:
-        """``[3 7]``: the numbers of the reasons, the first few; nothing where there is none."""
-        shown = texts[:MOST_IN_CELL]
-        numbers = [self._numbers.setdefault(text, len(self._numbers) + 1) for text in shown]
-        more = [f"+{len(texts) - len(shown)}"] if len(texts) > len(shown) else []
-        return f"[{' '.join([*map(str, numbers), *more])}]" if numbers else ""
+    def mark(self, texts: Sequence[str], note: str | None = None) -> str:
+        """``[3 7 +2]``: the first reasons' numbers, how many more there are, and the note's."""
+        marks = [self._number(text) for text in texts[:MOST_IN_CELL]]
+        marks += [f"+{len(texts) - MOST_IN_CELL}"] if len(texts) > MOST_IN_CELL else []
+        marks += [self._number(note)] if note else []
+        return f"[{' '.join(marks)}]" if marks else ""
+
+    def _number(self, text: str) -> str:
+        return str(self._numbers.setdefault(text, len(self._numbers) + 1))
 
     def lines(self, width: int) -> list[str]:
         """The reasons, by their numbers."""
@@ -105,19 +108,22 @@ def feature_cell(feature: Feature | None, target: Target, notes: Notes) -> list[
     grade = word(feature.verdict)
     if grade == "native":
         return [grade]
-    mark = notes.mark(note_texts(feature, target))
+    mark = notes.mark(reason_texts(feature, target), feature.note)
     return [f"{grade} {mark}".strip(), *wanted(feature.needs_driver_cuda, target)]
 
 
-def note_texts(feature: Feature, target: Target) -> list[str]:
-    """What the facts add, and why a feature is not native; counts of all units left out."""
+def reason_texts(feature: Feature, target: Target) -> list[str]:
+    """Why a feature is not native; counts of all units left out.
+
+    Units that it does without on the GPU are no reason, unless it has no other.
+    """
+    left_out = {"native"} if feature.verdict == "not-applicable" else {"native", "not-applicable"}
     total = sum(reason.count for reason in feature.reasons)
-    texts = [feature.note] if feature.note else []
+    texts = []
     for reason in feature.reasons:
-        if reason.grade == "native":
-            continue
-        some = f"{reason.count} of {total} units " if reason.count < total else ""
-        texts.append(f"{some}{word(reason.grade)}: {of_any_gpu(reason.why, target)}")
+        if reason.grade not in left_out:
+            some = f"{reason.count} of {total} units " if reason.count < total else ""
+            texts.append(f"{some}{word(reason.grade)}: {of_any_gpu(reason.why, target)}")
     return texts
 
 

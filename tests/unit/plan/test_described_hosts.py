@@ -383,3 +383,10 @@ def test_a_document_with_nonsense_in_it_is_not_checked() -> None:
     without = msgspec.structs.replace(strange, disks=[], pythons=[])
     trace = candidate(plan(without, Request()), "vllm", "0.32.0").decisions
     assert {d.rule for d in trace if isinstance(d, Unchecked)} >= {"driver", "glibc"}
+
+
+def test_a_product_that_the_facts_lack_is_held_to_its_compute_capability() -> None:
+    host = parse_host("rtx-5090, driver=550.54")
+    named = [msgspec.structs.replace(gpu, name="NVIDIA Unheard-Of") for gpu in host.gpus]
+    planned = plan(msgspec.structs.replace(host, gpus=named), Request())
+    assert "gpu-driver-range" in reasons(planned, "vllm", "0.19.1")

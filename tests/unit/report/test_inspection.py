@@ -22,7 +22,7 @@ from sartor.report.inspection import (
     package_line,
     requires_torch,
 )
-from sartor.report.inspection_features import note_texts
+from sartor.report.inspection_features import reason_texts
 from sartor.report.inspection_gpus import aligned, labels, needs, of_gpu
 from sartor.report.inspection_kernels import kernel_lines, shortened
 from sartor.report.words import archs, clean, short_paths
@@ -525,17 +525,16 @@ def test_two_drivers_of_one_gpu_are_told_apart() -> None:
     assert aligned([RTX_5090, H200, other], verdicts) == [verdicts[1], None, verdicts[0]]
 
 
-def test_notes_leave_out_what_works_and_counts_of_all() -> None:
+def test_reasons_leave_out_what_works_and_counts_of_all() -> None:
     none = Reason("missing", 2, "holds sm_80: nothing for sm_120; not even PTX")
-    some = feature("x", 0, "partial", none, Reason("native", 1, "sm_90"))
-    noted = msgspec.structs.replace(some, note="elsewhere: X")
-    assert note_texts(noted, RTX_5090) == [
-        "elsewhere: X",
-        "2 of 3 units missing: holds sm_80: nothing for this GPU; not even PTX",
+    away = Reason("not-applicable", 3, "on 9.0 alone")
+    some = feature("x", 0, "partial", none, Reason("native", 1, "sm_90"), away)
+    assert reason_texts(some, RTX_5090) == [
+        "2 of 6 units missing: holds sm_80: nothing for this GPU; not even PTX"
     ]
-    assert note_texts(feature("x", 0, "jit", Reason("jit", 3, "PTX")), RTX_5090) == ["jit: PTX"]
-    away = feature("x", 0, "not-applicable", Reason("not-applicable", 3, "on 9.0 alone"))
-    assert note_texts(away, RTX_5090) == ["n/a: on 9.0 alone"]
+    assert reason_texts(feature("x", 0, "jit", Reason("jit", 3, "PTX")), RTX_5090) == ["jit: PTX"]
+    elsewhere = feature("x", 0, "not-applicable", away)
+    assert reason_texts(elsewhere, RTX_5090) == ["n/a: on 9.0 alone"]
 
 
 def test_a_cell_counts_the_reasons_beyond_the_first() -> None:
@@ -543,7 +542,10 @@ def test_a_cell_counts_the_reasons_beyond_the_first() -> None:
     found = msgspec.structs.replace(
         six_gpus(), gpus=[RTX_5090], features=[feature("x", 0, "missing", *reasons)]
     )
-    assert "missing [1 2 3 4 +3]" in "\n".join(inspection_lines(found, Layout()))
+    noted = [msgspec.structs.replace(found.features[0], note="elsewhere: X")]
+    text = "\n".join(inspection_lines(msgspec.structs.replace(found, features=noted), Layout()))
+    assert "missing [1 2 3 +4 4]" in text
+    assert "[4] elsewhere: X" in text
 
 
 # --- alternatives ----------------------------------------------------------------------------
