@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 from packaging.version import Version
 
 from sartor import facts
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     Dispatch = Callable[[Library, Unit, Target], DispatchFact | None]
 
 
+LOADS = ("native", "jit")
+
+
 class UnitGrade(msgspec.Struct, frozen=True):
     """A unit's grade, the index of the image that the driver takes, and what it takes for that."""
 
@@ -44,19 +48,27 @@ class UnitGrade(msgspec.Struct, frozen=True):
 
 
 def grade_unit(library: Library, unit: Unit, target: Target, dispatch: Dispatch) -> UnitGrade:
-    """What ``unit`` is on ``target``.
+    """What ``unit`` is on ``target``; where it is the driver that keeps it from loading, too.
 
     *Missing* turns into *not applicable* by a dispatch fact alone; what loads is never called so.
+    ``needs_driver_cuda`` is also said of a unit that only a newer driver would load.
     """
+    able = _under_any_driver(library, unit, target, dispatch)
+    if able.grade not in LOADS or (target.driver is None and target.driver_cuda is None):
+        return able
     refused = driver_without_gpu(target) or driver_too_old(library, target)
-    if refused:
-        return UnitGrade("missing", refused)
-    if unit.relocatable:
-        grade = _linked(library, unit, target)
-    else:
-        grade = _loaded(library, unit.images, target)
+    grade = UnitGrade("missing", refused) if refused else _placed(library, unit, target)
+    return replace(grade, needs_driver_cuda=able.needs_driver_cuda)
+
+
+def _under_any_driver(
+    library: Library, unit: Unit, target: Target, dispatch: Dispatch
+) -> UnitGrade:
+    """What the unit is where the driver is new enough for all that it holds."""
+    target = replace(target, driver=None, driver_cuda=None)
+    grade = _placed(library, unit, target)
     if grade.grade != "missing":
-        return grade
+        return replace(grade, needs_driver_cuda=_needs(library, grade, target))
     fact = dispatch(library, unit, target)
     if fact is not None:
         return UnitGrade("not-applicable", fact.because)
@@ -65,6 +77,12 @@ def grade_unit(library: Library, unit: Unit, target: Target, dispatch: Dispatch)
         why = f"no kernel in its code for {read}, which may be variables alone"
         return UnitGrade("missing", f"{why}; {grade.because}")
     return grade
+
+
+def _placed(library: Library, unit: Unit, target: Target) -> UnitGrade:
+    if unit.relocatable:
+        return _linked(library, unit, target)
+    return _loaded(library, unit.images, target)
 
 
 def _loaded(library: Library, indices: list[int], target: Target) -> UnitGrade:
@@ -190,7 +208,7 @@ def judge_library(library: Library, target: Target, dispatch: Dispatch, index: i
     counts: Counter[Grade] = Counter()
     for unit, grade in graded:
         counts[grade.grade] += unit.count
-    needed = [_needs(library, g, target) for _, g in graded if g.grade in {"native", "jit"}]
+    needed = [grade.needs_driver_cuda for _, grade in graded]
     reasons = _reasons(graded)
     return Verdict(
         gpu=target.gpu,
@@ -211,11 +229,10 @@ def judge_library(library: Library, target: Target, dispatch: Dispatch, index: i
 
 
 def _needs(library: Library, grade: UnitGrade, target: Target) -> str | None:
-    if grade.needs_driver_cuda is not None:
-        return grade.needs_driver_cuda
-    if library.cuda_major is None:
-        return None
-    return newer(f"{library.cuda_major}.0", first_cuda(target))
+    """The CUDA version of the oldest driver that runs it: for the library, the GPU, and the PTX."""
+    major = f"{library.cuda_major}.0" if library.cuda_major and library.kind == "elf" else None
+    wanted = [major, first_cuda(target) if major else None, grade.needs_driver_cuda]
+    return max((version for version in wanted if version), key=Version, default=None)
 
 
 def newer(one: str, other: str | None) -> str:
