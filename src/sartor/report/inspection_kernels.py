@@ -46,16 +46,20 @@ def demangler() -> Demangle:
 
 
 def lacked_lines(library: InspectedLibrary, targets: Sequence[Target]) -> list[str]:
-    """How many kernels each GPU lacks; one that is in two units counts twice."""
+    """How many kernels each GPU lacks: those that no unit holds for it."""
     parts = [part for unit in library.units for part in kernels_of(library, unit, targets)]
-    total = sum(len(part.names) for part in parts)
+    names = {name for part in parts for name in part.names}
     lines = []
     for number, label in enumerate(labels(targets)):
-        lacked = sum(len(part.names) for part in parts if number in part.lacking)
-        unknown = sum(len(part.names) for part in parts if number in part.unknown)
-        more = f", of {unknown} it is not known" if unknown else ""
-        lines.append(f"  {label} lacks {lacked} of {total}{more}")
+        held = _names(p for p in parts if number not in p.lacking and number not in p.unknown)
+        unknown = _names(p for p in parts if number in p.unknown) - held
+        more = f", of {len(unknown)} it is not known" if unknown else ""
+        lines.append(f"  {label} lacks {len(names - held - unknown)} of {len(names)}{more}")
     return lines if parts else []
+
+
+def _names(parts: Iterable[Kernels]) -> set[str]:
+    return {name for part in parts for name in part.names}
 
 
 def library_kernels(
