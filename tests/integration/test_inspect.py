@@ -284,3 +284,14 @@ def test_the_readme_shows_what_is_printed(
     assert len(lines) > 5
     lost = [line for line in lines if line != "..." and line not in printed]
     assert lost == [], "the README shows another output: run the command and copy it anew"
+
+
+def test_cufft_keeps_its_code_among_other_data(quiet: Sartor) -> None:
+    """23,983 containers in `.ldata`: on an H200 it works, so little of it may be called missing."""
+    document = quiet.json("inspect", str(wheel("nvidia-cufft==12.0.0.61")), "--gpu", "h200")
+    lib = next(lib for lib in document["libraries"] if lib["path"].endswith("libcufft.so.12"))
+    assert sum(unit["count"] for unit in lib["units"] if unit["scattered"]) == 23_983
+    (verdict,) = lib["verdicts"]
+    assert verdict["native"] == 393
+    assert verdict["jit"] > 0
+    assert verdict["missing"] <= 1  # the one unit outside

@@ -19,6 +19,7 @@ from sartor.artifact.fatbin import (
     Kind,
     containers,
     counted,
+    scattered,
 )
 from sartor.artifact.model import Image, NotRead, Unit
 from sartor.artifact.payload import plain_payload
@@ -47,11 +48,15 @@ MOST_DECOMPRESSED = 16 << 30
 
 
 class Part(NamedTuple):
-    """A section that holds containers; ``relocatable``: those of ``__nv_relfatbin``."""
+    """A section that holds containers; ``relocatable``: those of ``__nv_relfatbin``.
+
+    ``scattered``: among other data, so that they have to be looked for.
+    """
 
     start: int
     size: int
     relocatable: bool = False
+    scattered: bool = False
 
 
 class DeviceCode(msgspec.Struct, frozen=True):
@@ -96,13 +101,14 @@ def read_device_code(source: Source, path: str, parts: Iterable[Part], names: Na
     ``one``: of the cheapest image of each unit. What is wrong costs the image or the container
     that it is in, and stands in ``not_read``.
     """
-    found: list[tuple[Container, bool]] = []
+    found: list[tuple[Container, Part]] = []
     faults: list[NotRead] = []
     left = MOST_ENTRIES
     for part in parts:
-        for container in containers(source, part.start, part.size, left):
+        walk = scattered if part.scattered else containers
+        for container in walk(source, part.start, part.size, left):
             if isinstance(container, Container):
-                found.append((container, part.relocatable))
+                found.append((container, part))
                 left -= counted(container.entries)
             elif len(faults) < MOST_FAULTS:
                 faults.append(NotRead(path, container.reason, container.offset))
@@ -113,7 +119,7 @@ def read_device_code(source: Source, path: str, parts: Iterable[Part], names: Na
     return DeviceCode(images, units, toolkits, faults + reader.not_read)
 
 
-def _images(found: list[tuple[Container, bool]]) -> tuple[dict[ImageKey, int], list[Image]]:
+def _images(found: list[tuple[Container, Part]]) -> tuple[dict[ImageKey, int], list[Image]]:
     """The images in their order, and the index of each group."""
     groups: dict[ImageKey, list[int]] = defaultdict(lambda: [0, 0, 0])
     for container, _ in found:
@@ -143,17 +149,23 @@ def _kind(text: str) -> Literal["cubin", "ptx", "ltoir"]:
     return "cubin" if text == "cubin" else "ptx" if text == "ptx" else "ltoir"
 
 
-def _grouped(found: list[tuple[Container, bool]], index: dict[ImageKey, int]) -> list[Unit]:
+def _grouped(found: list[tuple[Container, Part]], index: dict[ImageKey, int]) -> list[Unit]:
     """Units that hold the same images, in the order in which they are met first."""
-    groups: dict[tuple[bool, tuple[int, ...]], list[int]] = defaultdict(lambda: [0, 0])
-    for container, relocatable in found:
+    groups: dict[tuple[bool, bool, tuple[int, ...]], list[int]] = defaultdict(lambda: [0, 0])
+    for container, part in found:
         held = tuple(index[key_of(entry)] for entry in container.entries)
-        sums = groups[relocatable, held]
+        sums = groups[part.relocatable, part.scattered, held]
         sums[0] += 1
         sums[1] += sum(entry.stored for entry in container.entries)
     return [
-        Unit(images=list(held), count=count, bytes=size, relocatable=relocatable)
-        for (relocatable, held), (count, size) in groups.items()
+        Unit(
+            images=list(held),
+            count=count,
+            bytes=size,
+            relocatable=relocatable,
+            scattered=scattered,
+        )
+        for (relocatable, scattered, held), (count, size) in groups.items()
     ]
 
 
@@ -170,11 +182,11 @@ class _Reader:
         self._characters_left = MOST_NAME_CHARACTERS
         self._decompressed_left = MOST_DECOMPRESSED
 
-    def units(self, found: list[tuple[Container, bool]]) -> list[Unit]:
+    def units(self, found: list[tuple[Container, Part]]) -> list[Unit]:
         """Every container as a unit of its own, with its kernels."""
-        return [self._unit(container, relocatable) for container, relocatable in found]
+        return [self._unit(container, part) for container, part in found]
 
-    def _unit(self, container: Container, relocatable: bool) -> Unit:
+    def _unit(self, container: Container, part: Part) -> Unit:
         kernels: dict[str, list[int]] = {}
         opened: list[int] = []
         can = _can_open(container.entries)
@@ -198,7 +210,8 @@ class _Reader:
             offset=container.offset,
             kernels=kernels if opened else None,
             kernels_read=opened,
-            relocatable=relocatable,
+            relocatable=part.relocatable,
+            scattered=part.scattered,
         )
 
     def _kernels(self, entry: Entry) -> list[str]:
@@ -236,7 +249,7 @@ def cubin_source(source: Source, entry: Entry) -> Source:
     return BytesSource(plain_payload(source, entry), name)
 
 
-def _toolkits(source: Source, found: list[tuple[Container, bool]]) -> list[str]:
+def _toolkits(source: Source, found: list[tuple[Container, Part]]) -> list[str]:
     """The toolkits' releases, as ptxas noted them in the first cubins that are not large."""
     releases: list[str] = []
     small = (

@@ -35,6 +35,8 @@ MAGIC = 0xBA55ED50
 CONTAINER = struct.Struct("<IHHQ")
 ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
 OPTIONS = struct.Struct("<II")
+BEGINNING = struct.pack("<IHH", MAGIC, 1, CONTAINER.size)
+SEARCHED = 1 << 20
 PADDING = 8
 AT_ONCE = 256
 """Read per entry: its header, and all that was seen behind one (144 bytes at most)."""
@@ -159,6 +161,39 @@ def containers(
         else:
             left -= counted(entries)
             yield Container(offset, after, entries)
+        offset = after
+
+
+def scattered(
+    source: Source, start: int, size: int, most: int = MOST_ENTRIES
+) -> Iterator[Container | Invalid]:
+    """The containers among other data in ``size`` bytes from ``start``, found by their magic.
+
+    What begins like one and does not hold is taken for data. Ends with an `Invalid` after more than
+    ``most`` images.
+    """
+    offset, end, left = start, start + size, most
+    while end - offset >= CONTAINER.size:
+        block = source.read(offset, min(SEARCHED, end - offset))
+        at = block.find(BEGINNING)
+        if at < 0:
+            offset += max(len(block) - len(BEGINNING) + 1, 1)
+            continue
+        offset += at
+        try:
+            _check_left(source, offset, left, most)
+        except Invalid as fault:
+            yield fault
+            return
+        try:
+            payload, after = read_container_header(source, offset, end)
+            entries = _entries(source, payload, after, left)
+        except Invalid:
+            offset += len(BEGINNING)
+            left -= 1  # so that data made of beginnings come to an end
+            continue
+        left -= counted(entries)
+        yield Container(offset, after, entries)
         offset = after
 
 

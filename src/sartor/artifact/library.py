@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 FATBIN = ".nv_fatbin"
 RELOCATABLE = "__nv_relfatbin"
+SCATTERED = {".ldata", ".lrodata", ".cask_resource"}
+"""Where cuFFT, cuBLASLt, cuSPARSELt and cuDNN keep containers. Those in the ``.rodata`` of cuSPARSE
+and CUPTI are not looked for: every library has such a section."""
 NOBITS = 8
 
 
@@ -68,7 +71,8 @@ def _device_code(source: Source, path: str, elf: Elf, names: Names) -> DeviceCod
     if not sections:
         why = "it has no section headers: where its device code is, if any, is not known"
         return DeviceCode(not_read=[NotRead(path, why)])
-    held = [s for s in sections if s.name in {FATBIN, RELOCATABLE} and s.type != NOBITS and s.size]
+    names_of = {FATBIN, RELOCATABLE} | SCATTERED
+    held = [s for s in sections if s.name in names_of and s.type != NOBITS and s.size]
     parts, faults, end = [], [], 0
     for section in sorted(held, key=lambda section: section.offset):
         if section.offset < end:
@@ -79,7 +83,8 @@ def _device_code(source: Source, path: str, elf: Elf, names: Names) -> DeviceCod
             why = f"{section.name} claims {section.size} bytes, past the end of the file"
             faults.append(NotRead(path, why, section.offset))
         size = min(section.size, max(source.size - section.offset, 0))
-        parts.append(Part(section.offset, size, section.name == RELOCATABLE))
+        kind = section.name == RELOCATABLE, section.name in SCATTERED
+        parts.append(Part(section.offset, size, *kind))
     code = read_device_code(source, path, parts, names)
     return msgspec.structs.replace(code, not_read=[*faults, *code.not_read])
 

@@ -49,7 +49,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     those of the images in ``kernels_read`` that hold it (None: no names were read); a unit whose
     names were read has ``count`` 1 and the ``offset`` of its container. ``bytes`` is what all of
     them take in the file. ``relocatable``: code to be linked (``nvcc -rdc=true``), which is not
-    loaded as it stands.
+    loaded as it stands. ``scattered``: found among other data; the library itself chooses which of
+    these it loads.
     """
 
     images: list[int]
@@ -59,6 +60,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     kernels: dict[str, list[int]] | None = None
     kernels_read: list[int] = []
     relocatable: bool = False
+    scattered: bool = False
 
 
 class Library(msgspec.Struct, frozen=True, kw_only=True):

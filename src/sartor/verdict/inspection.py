@@ -85,12 +85,16 @@ def _inspected(
 
 def grouped(units: Sequence[Unit]) -> list[Unit]:
     """The units without the names of their kernels, those that hold the same images as one."""
-    sums: dict[tuple[bool, tuple[int, ...]], list[int]] = defaultdict(lambda: [0, 0])
+    groups: dict[tuple[bool, bool, tuple[int, ...]], list[Unit]] = defaultdict(list)
     for unit in units:
-        sums_of = sums[unit.relocatable, tuple(unit.images)]
-        sums_of[0] += unit.count
-        sums_of[1] += unit.bytes
+        groups[unit.relocatable, unit.scattered, tuple(unit.images)].append(unit)
     return [
-        Unit(images=list(images), count=count, bytes=size, relocatable=relocatable)
-        for (relocatable, images), (count, size) in sums.items()
+        Unit(
+            images=same[0].images,
+            count=sum(unit.count for unit in same),
+            bytes=sum(unit.bytes for unit in same),
+            relocatable=same[0].relocatable,
+            scattered=same[0].scattered,
+        )
+        for same in groups.values()
     ]

@@ -82,7 +82,11 @@ def _under_any_driver(
 def _placed(library: Library, unit: Unit, target: Target) -> UnitGrade:
     if unit.relocatable:
         return _linked(library, unit, target)
-    return _loaded(library, unit.images, target)
+    grade = _loaded(library, unit.images, target)
+    if unit.scattered and grade.grade == "missing":
+        why = "the library itself chooses among such units, and its makers do not say how"
+        return UnitGrade("unknown", f"{grade.because}; {why}")
+    return grade
 
 
 def _loaded(library: Library, indices: list[int], target: Target) -> UnitGrade:
@@ -118,7 +122,7 @@ def _linked(library: Library, unit: Unit, target: Target) -> UnitGrade:
     Where that does not fit, the run time links its PTX (tried on an H200,
     `docs/fatbin-load-rule.md`).
     """
-    linked = [other for other in library.units if not other.relocatable]
+    linked = [u for u in library.units if not u.relocatable and not u.scattered]
     if not linked:
         return UnitGrade("unknown", "relocatable code that was not linked")
     for other in linked:

@@ -219,3 +219,30 @@ def test_many_headers_end_in_bounded_time_and_memory() -> None:
     assert all(isinstance(one, Invalid) for one in found)
     assert peak < 32 << 20
     assert time.perf_counter() - began < 10
+
+
+def test_scattered_containers_are_found_among_other_data_and_false_beginnings_are_data() -> None:
+    one, two = container([CUBIN]), container([PTX, CUBIN])
+    false = fatbin.BEGINNING + b"\xff" * 8
+    noise = b"some words. " * 9
+    data = noise + one + noise + false + noise + two + false[:5]
+    found = list(fatbin.scattered(BytesSource(data, "x"), 0, len(data)))
+    assert all(isinstance(each, Container) for each in found)
+    assert [len(each.entries) for each in found if isinstance(each, Container)] == [1, 2]
+    assert [data[e.offset : e.end] for e in found if isinstance(e, Container)] == [one, two]
+
+
+@given(st.integers(-20, 20))
+def test_a_scattered_container_is_found_wherever_a_block_ends(shift: int) -> None:
+    before = b"\1" * (fatbin.SEARCHED + shift)
+    data = before + container([CUBIN])
+    (found,) = fatbin.scattered(BytesSource(data, "x"), 0, len(data))
+    assert isinstance(found, Container)
+    assert found.offset == len(before)
+
+
+def test_data_made_of_beginnings_comes_to_an_end() -> None:
+    data = fatbin.BEGINNING * 1000
+    found = list(fatbin.scattered(BytesSource(data, "x"), 0, len(data), most=100))
+    assert len(found) == 1
+    assert isinstance(found[0], Invalid)

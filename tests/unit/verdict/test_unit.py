@@ -174,6 +174,14 @@ def test_relocatable_code_runs_as_what_it_was_linked_into_or_by_its_ptx() -> Non
     assert judge_library(alone, H200, no_dispatch).unknown == 1
 
 
+def test_of_units_that_the_library_chooses_among_none_is_called_missing() -> None:
+    images = [image("sm_90"), image("sm_80")]
+    units = [Unit(images=[i], scattered=True) for i in (0, 1)]
+    lib = Library(path="libcufft.so.12", size=1, images=images, units=units)
+    verdict = judge_library(lib, H200, no_dispatch)
+    assert (verdict.native, verdict.missing, verdict.unknown) == (1, 0, 1)
+
+
 ARCHS = st.sampled_from(
     ["sm_75", "sm_80", "sm_86", "sm_90", "sm_90a", "sm_100f", "sm_120", "sm_120f", "compute_80"]
 )
