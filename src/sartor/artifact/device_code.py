@@ -36,8 +36,6 @@ Names = Literal["none", "one", "all"]
 KIND_ORDER = ("cubin", "ptx", "ltoir", "unknown")
 NUMBER = re.compile(r"\d+")
 MOST_SAMPLE_PLAIN = 16 << 20
-MOST_ASKED = 3
-"""Cubins that say which toolkit made them; as a rule one made all of a library's."""
 MOST_FAULTS = 1000
 MOST_NAMES = 1 << 20
 """Kernels of one library; the largest known has some 60,000."""
@@ -250,8 +248,10 @@ def cubin_source(source: Source, entry: Entry) -> Source:
 
 
 def _toolkits(source: Source, found: list[tuple[Container, Part]]) -> list[str]:
-    """The toolkits' releases, as ptxas noted them in the first cubins that are not large."""
-    releases: list[str] = []
+    """The toolkit's release, as ptxas noted it in the first cubin that says so.
+
+    As a rule one toolkit made all of a library's; the cubins asked are those that are not large.
+    """
     small = (
         entry
         for container, _ in found
@@ -259,8 +259,10 @@ def _toolkits(source: Source, found: list[tuple[Container, Part]]) -> list[str]:
         if entry.kind == Kind.CUBIN and entry.size <= SAMPLE
     )
     for entry in islice(small, MOST_SAMPLES):
-        if entry.plain <= MOST_SAMPLE_PLAIN and len(releases) < MOST_ASKED:
-            with contextlib.suppress(Invalid):  # said where names are read
-                release = origin(cubin_source(source, entry)).release
-                releases += [release] if release else []
-    return sorted(set(releases))
+        if entry.plain > MOST_SAMPLE_PLAIN:
+            continue
+        with contextlib.suppress(Invalid):  # said where names are read
+            release = origin(cubin_source(source, entry)).release
+            if release:
+                return [release]
+    return []

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FileKind = Literal["elf", "cubin", "fatbin", "ptx"]
 
+LIBRARY_HINTS = (".so", ".cubin", ".fatbin", ".ptx")
 LIBRARY = re.compile(r"[^/]\.so(\.[0-9][\w.]*)?$|[^/]\.(cubin|fatbin|ptx)$")
 METADATA = re.compile(r"[^/]\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt)$")
 PROGRAM = re.compile(r"(^|/)s?bin/[^/.]+$")
@@ -57,8 +58,7 @@ class Members(Protocol):
 
 def is_library(path: str) -> bool:
     """Whether a file of that name is a shared library, or a file of device code."""
-    plausible = ".so" in path or path.endswith((".cubin", ".fatbin", ".ptx"))
-    return plausible and LIBRARY.search(path) is not None
+    return any(hint in path for hint in LIBRARY_HINTS) and LIBRARY.search(path) is not None
 
 
 def is_metadata(path: str) -> bool:

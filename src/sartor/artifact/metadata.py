@@ -18,13 +18,13 @@ import msgspec
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from sartor.artifact.members import is_library
+from sartor.artifact.members import LIBRARY_HINTS, is_library
 from sartor.artifact.model import NotRead, Package
 from sartor.facts.packages import facts_about
 from sartor.facts.versions import within_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 MOST_METADATA = 16 << 20
 """Bytes of METADATA, PKG-INFO or WHEEL that are read; the largest known have under 1 MiB."""
@@ -166,7 +166,7 @@ def recorded_libraries(record: bytes | None, path: str, notes: list[NotRead]) ->
         return []
     root = posixpath.dirname(path)
     found: dict[str, None] = {}
-    for listed in recorded(record):
+    for listed in recorded(record, LIBRARY_HINTS):
         if not is_library(listed):
             continue
         if len(found) == MOST_LIBRARIES:
@@ -177,10 +177,11 @@ def recorded_libraries(record: bytes | None, path: str, notes: list[NotRead]) ->
     return list(found)
 
 
-def recorded(record: bytes) -> Iterator[str]:
-    """The paths of a ``RECORD``, as it writes them."""
-    for raw in io.BytesIO(record[:MOST_RECORD]):
-        yield recorded_path(raw.decode("utf-8", "surrogateescape"))
+def recorded(record: bytes, hints: Sequence[str] = ("",)) -> Iterator[str]:
+    """The paths of a ``RECORD``, as it writes them, in lines that hold one of ``hints``."""
+    for line in record[:MOST_RECORD].decode("utf-8", "surrogateescape").split("\n"):
+        if line and any(hint in line for hint in hints):
+            yield recorded_path(line)
 
 
 def recorded_globs(record: bytes, distribution: str) -> list[str]:
@@ -189,10 +190,12 @@ def recorded_globs(record: bytes, distribution: str) -> list[str]:
     wanted = {glob for row in (about.compiler if about else ()) for glob in row.files}
     if not wanted:
         return []
-    patterns = {glob: re.compile(fnmatch.translate(glob)) for glob in wanted}
-    found: set[str] = set()
-    for listed in recorded(record):
-        found |= {glob for glob in wanted - found if patterns[glob].match(listed[:MOST_PATH])}
+    text = record[:MOST_RECORD].decode("utf-8", "surrogateescape")
+    whole = {glob for glob in wanted if not set(glob) & set("*?[")}
+    found = {glob for glob in whole if f"\n{glob}," in f"\n{text}"}
+    patterns = {glob: re.compile(fnmatch.translate(glob)) for glob in wanted - found}
+    for listed in recorded(record) if patterns else ():
+        found |= {g for g in patterns if g not in found and patterns[g].match(listed[:MOST_PATH])}
     return sorted(found)
 
 
@@ -214,7 +217,8 @@ def named_compilers(distribution: str, version: str, globs: list[str]) -> list[s
 def recorded_path(line: str) -> str:
     """The path in one line of a RECORD: what stands before the hash and the size."""
     text = line.rstrip("\r\n")
-    listed = text.rsplit(",", 2)[0] if text.count(",") >= 2 else text.partition(",")[0]
+    parts = text.rsplit(",", 2)
+    listed = parts[0] if len(parts) == 3 else text.partition(",")[0]
     if len(listed) >= 2 and listed[0] == listed[-1] == '"':
         listed = listed[1:-1].replace('""', '"')
     return listed.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
