@@ -1,0 +1,205 @@
+"""The store: a SQLite file with one row for each file that was read, keyed by its sha256.
+
+Many processes read and write it at once. A row is one transaction, so that a process that is
+killed leaves either all of it or nothing. A store that cannot be written is read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from sartor.artifact.source import Invalid
+from sartor.evidence.faults import damaged, explained
+from sartor.evidence.row import Row, now, rank
+from sartor.evidence.schema import MIGRATIONS, connect, create, migrate, version_of
+from sartor.paths import not_writable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+Put = Literal["added", "replaced", "same", "kept"]
+
+COLUMNS = Row.__struct_fields__
+LIST = ", ".join(COLUMNS)
+WITHOUT_DOCUMENT = LIST.replace("document", "x'' AS document")
+INSERT = f"INSERT INTO evidence ({LIST}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+MOST_FILES = 100_000
+"""Files whose sha256 is remembered; those seen longest ago are forgotten first."""
+
+
+class Store:
+    """An open store. Every method raises `EvidenceStoreError`, and where it writes also
+    `DiskFullError` and `FolderNotWritableError`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, writable: bool) -> None:
+        self.path = path
+        self.writable = writable
+        self._connection = connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._connection.close()
+
+    def get(self, sha256: str) -> Row | None:
+        """The row of a file."""
+        return next(self._rows(f"SELECT {LIST} FROM evidence WHERE sha256 = ?", sha256), None)  # noqa: S608
+
+    def has_size(self, size: int) -> bool:
+        """Whether a row is of a file of that size: else no digest needs to be computed."""
+        with explained(self.path):
+            found = self._connection.execute("SELECT 1 FROM evidence WHERE size = ?", (size,))
+            return found.fetchone() is not None
+
+    def rows(self, *, documents: bool = True) -> Iterator[Row]:
+        """Every row by sha256; without ``documents`` these are empty, and the rows come fast."""
+        columns = LIST if documents else WITHOUT_DOCUMENT
+        yield from self._rows(f"SELECT {columns} FROM evidence ORDER BY sha256")  # noqa: S608
+
+    def put(self, row: Row, *, again: bool = False) -> Put:
+        """Keep a row, unless the one that is there says more; ``again``: where it says as much too.
+
+        ``kept``: the other one stays. ``same``: it is there already, as it is.
+        """
+        if not self.writable:
+            raise not_writable(self.path, OSError(0, "read-only", str(self.path)))
+        with explained(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                outcome = self._put(row, again=again)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        return outcome
+
+    def _put(self, row: Row, *, again: bool) -> Put:
+        there = self._there(row.sha256)
+        if there is not None:
+            if there.document == row.document and rank(there) == rank(row):
+                return "same"
+            if rank(row) < rank(there) or (rank(row) == rank(there) and not again):
+                return "kept"
+            self._connection.execute("DELETE FROM evidence WHERE sha256 = ?", (row.sha256,))
+        self._connection.execute(INSERT, msgspec.structs.astuple(row))
+        return "added" if there is None else "replaced"
+
+    def _there(self, sha256: str) -> Row | None:
+        """The row, if its document can be opened: a damaged one gives way to any other."""
+        try:
+            row = self.get(sha256)
+            if row is not None:
+                row.evidence()
+        except Invalid:
+            self._connection.execute("DELETE FROM evidence WHERE sha256 = ?", (sha256,))
+            return None
+        return row
+
+    def digest(self, fingerprint: str) -> str | None:
+        """The sha256 of a file that was seen before and did not change since."""
+        with explained(self.path):
+            found = self._connection.execute(
+                "SELECT sha256 FROM file WHERE fingerprint = ?", (fingerprint,)
+            ).fetchone()
+        return str(found[0]) if found else None
+
+    def remember(self, fingerprint: str, sha256: str) -> None:
+        """Know the file by its fingerprint from now on."""
+        with explained(self.path):
+            self._connection.execute(
+                "INSERT OR REPLACE INTO file VALUES (?, ?, ?)", (fingerprint, sha256, now())
+            )
+            self._connection.execute(
+                "DELETE FROM file WHERE fingerprint IN "
+                "(SELECT fingerprint FROM file ORDER BY seen_at DESC LIMIT -1 OFFSET ?)",
+                (MOST_FILES,),
+            )
+
+    def copy_to(self, path: Path) -> None:
+        """Write the rows, compactly, into a new file at ``path``, which must not be there."""
+        with explained(path):
+            self._connection.execute("VACUUM INTO ?", (str(path),))
+
+    def _rows(self, query: str, *values: str) -> Iterator[Row]:
+        with explained(self.path):
+            for found in self._connection.execute(query, values):
+                try:
+                    yield msgspec.convert(dict(zip(COLUMNS, found, strict=True)), Row)
+                except msgspec.ValidationError as error:
+                    raise damaged(self.path, f"row {found[0]}: {error}") from error
+
+
+def open_store(
+    path: Path, *, make: bool = True, migrations: Sequence[Sequence[str]] = MIGRATIONS
+) -> Store | None:
+    """The store at ``path``, made or brought up to date; None where it is not there, or not made.
+
+    Where it cannot be written it is opened to be read. Raises `EvidenceStoreError`,
+    `FolderNotWritableError` and `DiskFullError`.
+    """
+    with explained(path):
+        if not path.exists():
+            if not make:
+                return None
+            create(path, migrations)
+        connection = connect(path, query="?mode=rw")
+        try:
+            migrate(connection, path, migrations)
+            connection.execute("PRAGMA synchronous=NORMAL")
+            if _can_write(connection):
+                return Store(connection, path, writable=True)
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
+                raise
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+        return open_read_only(path, migrations)
+
+
+def _can_write(connection: sqlite3.Connection) -> bool:
+    """Whether a write could begin; SQLite opens a read-only file without a word."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+            return False
+        raise
+    return True
+
+
+def open_read_only(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> Store:
+    """A store on a medium that cannot be written, or one that is shipped: nothing is made of it.
+
+    SQLite wants to write beside a file even to read it; told that nobody changes the file it does
+    not, which is so unless a write-ahead log shows that somebody may.
+    """
+    with explained(path):
+        shared = path.with_name(f"{path.name}-wal").exists()
+        connection = connect(path, query="?mode=ro" if shared else "?mode=ro&immutable=1")
+        try:
+            version_of(connection, path, len(migrations))
+        except BaseException:
+            connection.close()
+            raise
+        return Store(connection, path, writable=False)
