@@ -15,11 +15,9 @@ from sartor.artifact.model import Evidence, TargetKind
 from sartor.artifact.source import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sartor.artifact.model import Library, Package
-    from sartor.artifact.reading import Names
 
+Names = Literal["none", "one", "all"]
 Extent = Literal["partial", "faults", "complete"]
 Origin = Literal["read", "imported"]
 
@@ -218,7 +216,7 @@ def check_indices(library: Library, name: str) -> None:
     """Raises `Invalid` where a unit speaks of an image that the library does not have."""
     end = len(library.images)
     for unit in library.units:
-        spoken: list[Iterable[int]] = [unit.images, unit.kernels_read, *(unit.kernels or {}).values()]
+        spoken = [unit.images, unit.kernels_read, *(unit.kernels or {}).values()]
         if any(not 0 <= index < end for indices in spoken for index in indices):
             raise Invalid(name, 0, "a unit of its document has images that the library has not")
         if unit.count < 1 or unit.bytes < 0:

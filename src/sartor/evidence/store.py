@@ -6,7 +6,9 @@ killed leaves either all of it or nothing. A store that cannot be written is rea
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -159,47 +161,40 @@ def open_store(
             if not make:
                 return None
             create(path, migrations)
+        if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            return open_read_only(path, migrations)
         connection = connect(path, query="?mode=rw")
         try:
             migrate(connection, path, migrations)
             connection.execute("PRAGMA synchronous=NORMAL")
-            if _can_write(connection):
-                return Store(connection, path, writable=True)
-        except sqlite3.OperationalError as error:
-            connection.close()
-            if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
-                raise
         except BaseException:
             connection.close()
             raise
-        connection.close()
-        return open_read_only(path, migrations)
-
-
-def _can_write(connection: sqlite3.Connection) -> bool:
-    """Whether a write could begin; SQLite opens a read-only file without a word."""
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
-            return False
-        raise
-    return True
+        return Store(connection, path, writable=True)
 
 
 def open_read_only(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> Store:
     """A store on a medium that cannot be written, or one that is shipped: nothing is made of it.
 
-    SQLite wants to write beside a file even to read it; told that nobody changes the file it does
-    not, which is so unless a write-ahead log shows that somebody may.
+    SQLite wants to write beside a file even to read it. Told that nobody changes the file it does
+    not; unless memory that is shared for it shows that another user may write to it now.
     """
     with explained(path):
-        shared = path.with_name(f"{path.name}-wal").exists()
+        shared = path.with_name(f"{path.name}-shm").exists()
         connection = connect(path, query="?mode=ro" if shared else "?mode=ro&immutable=1")
         try:
-            version_of(connection, path, len(migrations))
+            if version_of(connection, path, len(migrations)) < len(migrations):
+                connection = _in_memory(connection)
+                migrate(connection, path, migrations)
         except BaseException:
             connection.close()
             raise
         return Store(connection, path, writable=False)
+
+
+def _in_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A copy that can be brought up to date where the file cannot."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    with closing(connection):
+        connection.backup(copy)
+    return copy
