@@ -30,9 +30,7 @@ MOST_WINDOW = 8 << 20
 """Bytes that a zstd frame may want to look back; what is written here wants 4 MiB at most."""
 LEVEL = 9
 SHA256 = re.compile(r"[0-9a-f]{64}")
-KEPT_KINDS: frozenset[TargetKind] = frozenset(
-    {"wheel", "zip", "library", "cubin", "fatbin", "ptx"}
-)
+KEPT_KINDS: frozenset[TargetKind] = frozenset({"wheel", "zip", "library", "cubin", "fatbin", "ptx"})
 """A folder has no sha256, and what is read of an image depends on the platform asked for."""
 LEVELS: tuple[Names, ...] = ("none", "one", "all")
 EXTENTS: tuple[Extent, ...] = ("partial", "faults", "complete")
@@ -74,20 +72,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return self.reader == READER_VERSION and self.globs == globs_of(self.project)
 
 
-def row_of(
-    evidence: Evidence,
-    names: Names,
-    *,
-    whole: bool = True,
-    read_at: str | None = None,
-    origin: Origin = "read",
-    reader: int = READER_VERSION,
-    globs: str | None = None,
-) -> Row:
+def row_of(evidence: Evidence, names: Names, *, whole: bool = True) -> Row:
     """The row of evidence that has a ``sha256`` and a size.
 
     ``names`` is ``all`` only where they were read of every library. ``whole``: the whole file was
-    at hand. Raises `Invalid` where it has no sha256, is of a kind that is not kept, or is too large.
+    at hand. Raises `Invalid` where there is no sha256, the kind is not kept, or it is too large.
     """
     stored = without_place(evidence)
     data = msgspec.json.encode(stored)
@@ -101,13 +90,13 @@ def row_of(
         kind=stored.kind,
         project=project,
         version=package.version if package else None,
-        read_at=read_at or now(),
-        reader=reader,
-        globs=globs_of(project) if globs is None else globs,
+        read_at=now(),
+        reader=READER_VERSION,
+        globs=globs_of(project),
         names=names,
         named=sum(has_names(library) for library in stored.libraries),
         extent=extent_of(stored, whole=whole),
-        origin=origin,
+        origin="read",
         document=packed(data),
     )
 

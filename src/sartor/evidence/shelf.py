@@ -5,12 +5,13 @@ It never fails: a store that cannot be used is said once, and everything is read
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sartor.artifact.source import Invalid
 from sartor.errors import SartorError
-from sartor.evidence.fit import at_least, fitted
 from sartor.evidence.fingerprint import fingerprint
+from sartor.evidence.fit import at_least, fitted
 from sartor.evidence.row import row_of
 from sartor.evidence.snapshot import open_snapshot
 from sartor.evidence.store import Store, open_store
@@ -89,7 +90,7 @@ class Shelf:
 
     def may_know(self, size: int) -> bool:
         """Whether it knows of a file of that size, so that a digest is worth its time."""
-        return any(self._tried(lambda s=store: s.has_size(size)) for store in self._stores())
+        return any(self._tried(partial(store.has_size, size)) for store in self._stores())
 
     def digest(self, path: Path) -> str | None:
         """The sha256 of a file that was seen before, and did not change since."""
@@ -108,7 +109,7 @@ class Shelf:
 
     def _known(self, sha256: str) -> Iterator[tuple[Row, Evidence]]:
         for store in self._stores():
-            row = self._tried(lambda s=store: s.get(sha256))
+            row = self._tried(partial(store.get, sha256))
             if row is None:
                 continue
             try:
