@@ -55,7 +55,7 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
         return "one" if request.gpus and wants_names(path) else "none"
 
     found = []
-    with Shelf(request.places, reporter) as shelf:
+    with Shelf.of(request.places, reporter) as shelf:
         for text in request.targets:
             reporter.detail(f"reading {text}")
             evidence = evidence_of(Path(text), names, shelf, platform=request.platform)

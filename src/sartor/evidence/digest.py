@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def file_sha256(path: Path) -> str | None:
-    """The digest; None where there is no regular file that can be read. A pipe is not waited for."""
+    """The digest; None where there is no regular file to be read. A pipe is not waited for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:

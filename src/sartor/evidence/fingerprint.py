@@ -6,8 +6,10 @@ import hashlib
 import os
 import stat
 import time
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SETTLED_NS = 2_000_000_000
 """A file that changed later than this may change again within the same tick of its clock."""

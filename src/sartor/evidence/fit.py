@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.artifact.metadata import file_tags, named_compilers
-from sartor.artifact.model import Evidence, Library, NotRead, Package
 from sartor.evidence.row import LEVELS, has_names
 
 if TYPE_CHECKING:
+    from sartor.artifact.model import Evidence, Library, NotRead, Package
     from sartor.artifact.reading import Names, NamesWanted
     from sartor.evidence.row import Row
 

@@ -23,6 +23,7 @@ class Asked:
         self._given: set[Names] = set()
 
     def __call__(self, path: str) -> Names:
+        """The names that are wanted of the library at ``path``."""
         wanted = self._names(path)
         self._given.add(wanted)
         return wanted

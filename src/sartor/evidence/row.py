@@ -63,7 +63,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     document: bytes
 
     def evidence(self) -> Evidence:
-        """The evidence, with the file's name as its target; raises `Invalid` where it is damaged."""
+        """The evidence, with the file's name for a target; `Invalid` where it is damaged."""
         return decoded(plain(self.document, self.sha256), self.sha256)
 
     @property
@@ -79,7 +79,10 @@ def row_of(evidence: Evidence, names: Names, *, whole: bool = True) -> Row:
     at hand. Raises `Invalid` where there is no sha256, the kind is not kept, or it is too large.
     """
     stored = without_place(evidence)
-    data = msgspec.json.encode(stored)
+    try:
+        data = msgspec.json.encode(stored)
+    except UnicodeEncodeError as error:
+        raise Invalid(ascii(stored.target), 0, "its name is no text") from error
     check_keepable(stored, len(data))
     package = main_package(stored)
     project = package.name if package else None
@@ -106,7 +109,7 @@ def check_keepable(evidence: Evidence, size: int) -> None:
     reason = None
     if evidence.sha256 is None or not SHA256.fullmatch(evidence.sha256):
         reason = "it has no sha256"
-    elif evidence.size is None or evidence.size < 0:
+    elif evidence.size is None or not 0 <= evidence.size < 1 << 62:
         reason = "it has no size"
     elif evidence.kind not in KEPT_KINDS:
         reason = f"evidence of a target of the kind `{evidence.kind}` is not kept"

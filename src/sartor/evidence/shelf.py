@@ -1,6 +1,6 @@
 """`Shelf`: the user's own store and the shipped snapshot, asked in that order by whoever reads.
 
-It never fails: a store that cannot be used is said once, and everything is read from the files.
+A store that cannot be used is said once, and then everything is read from the files.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sartor.artifact.model import Evidence
     from sartor.artifact.reading import Names, NamesWanted
     from sartor.evidence.row import Row
+    from sartor.evidence.store import Put
     from sartor.paths import Places
     from sartor.reporter import Reporter
 
@@ -32,16 +33,30 @@ if TYPE_CHECKING:
 
 
 class Shelf:
-    """Where evidence is looked for, and kept. Use it as a context, and from one thread."""
+    """Where evidence is looked for, and kept. Use it as a context, and from one thread.
 
-    def __init__(self, places: Places | None, reporter: Reporter) -> None:
-        """``places`` of None: nothing is looked for and nothing kept (``--no-store``)."""
+    ``put`` and ``refusal`` say what became of what was kept last.
+    """
+
+    def __init__(
+        self, own: Store | None, shipped: Store | None, reporter: Reporter, *, strict: bool = False
+    ) -> None:
+        """``strict``: what a store raises is passed on."""
+        self._own = own
+        self._shipped = shipped
         self._reporter = reporter
-        self._own: Store | None = None
-        self._shipped: Store | None = None
+        self._strict = strict
+        self.put: Put | None = None
+        self.refusal: str | None = None
+
+    @classmethod
+    def of(cls, places: Places | None, reporter: Reporter) -> Self:
+        """The user's; with ``places`` of None nothing is looked for or kept (``--no-store``)."""
+        shelf = cls(None, None, reporter)
         if places is not None:
-            self._own = self._tried(lambda: open_store(places.evidence))
-            self._shipped = self._tried(open_snapshot)
+            shelf._own = shelf._tried(lambda: open_store(places.evidence))
+            shelf._shipped = shelf._tried(open_snapshot)
+        return shelf
 
     def __enter__(self) -> Self:
         return self
@@ -84,9 +99,10 @@ class Shelf:
             try:
                 row = row_of(evidence, names, whole=whole)
             except Invalid as fault:
+                self.refusal = fault.reason
                 self._reporter.detail(f"not kept: {fault}")
                 return
-            self._tried(lambda: own.put(row, again=again))
+            self.put = self._tried(lambda: own.put(row, again=again))
 
     def may_know(self, size: int) -> bool:
         """Whether it knows of a file of that size, so that a digest is worth its time."""
@@ -127,6 +143,8 @@ class Shelf:
         try:
             return act()
         except SartorError as error:
+            if self._strict:
+                raise
             self._reporter.warn(f"{error.message}; the evidence store is not used ({error.hint})")
             if self._own is not None:
                 self._own.close()

@@ -20,12 +20,14 @@ from sartor.evidence.schema import MIGRATIONS, connect, create, migrate, version
 from sartor.paths import not_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
-Put = Literal["added", "replaced", "same", "kept"]
+    from sartor.artifact.model import Evidence
+
+Put = Literal["added", "replaced", "same", "kept", "conflict"]
 
 COLUMNS = Row.__struct_fields__
 LIST = ", ".join(COLUMNS)
@@ -74,17 +76,28 @@ class Store:
         columns = LIST if documents else WITHOUT_DOCUMENT
         yield from self._rows(f"SELECT {columns} FROM evidence ORDER BY sha256")  # noqa: S608
 
-    def put(self, row: Row, *, again: bool = False) -> Put:
-        """Keep a row, unless the one that is there says more; ``again``: where it says as much too.
-
-        ``kept``: the other one stays. ``same``: it is there already, as it is.
-        """
+    def check_writable(self) -> None:
+        """Raises `FolderNotWritableError` where nothing can be put into it."""
         if not self.writable:
             raise not_writable(self.path, OSError(0, "read-only", str(self.path)))
+
+    def put(
+        self,
+        row: Row,
+        *,
+        again: bool = False,
+        objection: Callable[[Evidence], bool] | None = None,
+    ) -> Put:
+        """Keep a row, unless the one that is there says more; ``again``: where it says as much too.
+
+        ``kept``: the other one stays. ``same``: it is there already, as it is. ``conflict``: there
+        is an ``objection`` to it, asked of what is there.
+        """
+        self.check_writable()
         with explained(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                outcome = self._put(row, again=again)
+                outcome = self._put(row, again, objection)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -92,27 +105,26 @@ class Store:
                 raise
         return outcome
 
-    def _put(self, row: Row, *, again: bool) -> Put:
-        there = self._there(row.sha256)
-        if there is not None:
+    def _put(self, row: Row, again: bool, objection: Callable[[Evidence], bool] | None) -> Put:
+        there, evidence = self._there(row.sha256)
+        if there is not None and evidence is not None:
             if there.document == row.document and rank(there) == rank(row):
                 return "same"
+            if objection is not None and objection(evidence):
+                return "conflict"
             if rank(row) < rank(there) or (rank(row) == rank(there) and not again):
                 return "kept"
-            self._connection.execute("DELETE FROM evidence WHERE sha256 = ?", (row.sha256,))
+        self._connection.execute("DELETE FROM evidence WHERE sha256 = ?", (row.sha256,))
         self._connection.execute(INSERT, msgspec.structs.astuple(row))
         return "added" if there is None else "replaced"
 
-    def _there(self, sha256: str) -> Row | None:
-        """The row, if its document can be opened: a damaged one gives way to any other."""
+    def _there(self, sha256: str) -> tuple[Row | None, Evidence | None]:
+        """The row and its evidence; a row that is damaged has none, and gives way to any other."""
+        row = self.get(sha256)
         try:
-            row = self.get(sha256)
-            if row is not None:
-                row.evidence()
+            return row, None if row is None else row.evidence()
         except Invalid:
-            self._connection.execute("DELETE FROM evidence WHERE sha256 = ?", (sha256,))
-            return None
-        return row
+            return row, None
 
     def digest(self, fingerprint: str) -> str | None:
         """The sha256 of a file that was seen before and did not change since."""
