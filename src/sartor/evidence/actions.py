@@ -204,11 +204,11 @@ def verify(
     ``targets`` are files, folders of wheels, or selections of rows, whose files are looked for by
     name in ``folder``. No target: every row. Rows whose file is not there are not checked.
     """
-    found = []
+    found: list[Verified] = []
     with opened(places) as stores:
         files = [target for target in targets if Path(target).exists()]
-        for file in (file for target in files for file in wheels_below(Path(target))):
-            found.append(_verified(file, stores, reporter))
+        named = [file for target in files for file in wheels_below(Path(target))]
+        found += [_verified(file, stores, reporter) for file in named]
         selections: list[str | None] = [t for t in targets if t not in files]
         for selection in selections or ([] if targets else [None]):
             rows = [row for _, row in selected(stores, selection)]

@@ -145,14 +145,15 @@ def has_names(library: Library) -> bool:
     return any(unit.kernels is not None for unit in library.units)
 
 
-def rank(row: Row) -> tuple[int, bool, int, int, int]:
-    """Rows of one file in order: the greater says more and replaces the smaller."""
+def rank(row: Row) -> tuple[int, bool, int, int, int, bool]:
+    """Rows of one file in order: the greater says more, or says it of its own, and replaces."""
     return (
         row.reader,
         row.globs == globs_of(row.project),
         EXTENTS.index(row.extent),
         LEVELS.index(row.names),
         row.named,
+        row.origin == "read",
     )
 
 

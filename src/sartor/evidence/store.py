@@ -108,7 +108,7 @@ class Store:
     def _put(self, row: Row, again: bool, objection: Callable[[Evidence], bool] | None) -> Put:
         there, evidence = self._there(row.sha256)
         if there is not None and evidence is not None:
-            if there.document == row.document and rank(there) == rank(row):
+            if rank(row) <= rank(there) and evidence == row.evidence():
                 return "same"
             if objection is not None and objection(evidence):
                 return "conflict"
