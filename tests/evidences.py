@@ -35,7 +35,12 @@ def evidence(number: int = 0, names: Names = "none", *, faults: bool = False) ->
         ],
         units=units,
     )
-    package = Package(name="one", version=f"1.{number}", path=f"one-1.{number}.dist-info")
+    package = Package(
+        name="one",
+        version=f"1.{number}",
+        path=f"one-1.{number}.dist-info",
+        file_tags=["py3-none-any"],
+    )
     return Evidence(
         target=f"one-1.{number}-py3-none-any.whl",
         kind="wheel",

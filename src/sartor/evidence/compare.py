@@ -24,7 +24,8 @@ def differences(one: Evidence, other: Evidence) -> list[str]:
     A library of which one of them could not read a part, and names of kernels that one of them did
     not read, are no disagreement; nor is another name of the file, nor what facts say.
     """
-    other = renamed(other, one.target)
+    if other.target != one.target:
+        other = renamed(other, one.target)
     found = [
         f"{name}: {getattr(one, name)} and {getattr(other, name)}"
         for name in ("sha256", "kind", "size")

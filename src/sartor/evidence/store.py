@@ -155,7 +155,8 @@ class Store:
         with explained(self.path):
             for found in self._connection.execute(query, values):
                 try:
-                    yield msgspec.convert(dict(zip(COLUMNS, found, strict=True)), Row)
+                    fields = dict(zip(COLUMNS, found, strict=True))
+                    yield msgspec.convert(fields, Row, builtin_types=[bytes])
                 except msgspec.ValidationError as error:
                     raise damaged(self.path, f"row {found[0]}: {error}") from error
 
