@@ -65,9 +65,7 @@ NAMES: st.SearchStrategy[Names] = st.sampled_from(["none", "one", "all"])
 def rows(draw: st.DrawFn) -> Row:
     """A row that an export may hold: of a few files, more or less of each, older or newer."""
     faults = draw(st.booleans())
-    made = row(
-        draw(st.integers(0, 4)), draw(NAMES), faults=faults, whole=draw(st.booleans())
-    )
+    made = row(draw(st.integers(0, 4)), draw(NAMES), faults=faults, whole=draw(st.booleans()))
     return msgspec.structs.replace(
         made,
         origin="imported",

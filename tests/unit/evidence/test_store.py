@@ -256,7 +256,9 @@ def test_errors_of_sqlite_have_a_way_out(path: Path) -> None:
         return made
 
     assert isinstance(as_error(error(sqlite3.SQLITE_FULL), path), DiskFullError)
-    assert isinstance(as_error(error(sqlite3.SQLITE_READONLY_DBMOVED), path), FolderNotWritableError)
+    assert isinstance(
+        as_error(error(sqlite3.SQLITE_READONLY_DBMOVED), path), FolderNotWritableError
+    )
     assert "in use" in as_error(error(sqlite3.SQLITE_BUSY_SNAPSHOT), path).message
     assert "damaged" in as_error(error(sqlite3.SQLITE_CORRUPT), path).message
 
