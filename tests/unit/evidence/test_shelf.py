@@ -1,4 +1,4 @@
-"""What is read once is found again, and only what the same bytes say, and only where it is enough."""
+"""What is read once is found again: what the same bytes say, where it is enough."""
 
 from __future__ import annotations
 
