@@ -188,8 +188,9 @@ def merged(own: Store, row: Row) -> Scanned:
         return Scanned(name=row.name, outcome="newer", sha256=row.sha256)
     why: list[str] = []
 
-    def objection(there: Evidence) -> bool:
-        why.extend(differences(there, row.evidence()))
+    def objection(there: Row, evidence: Evidence) -> bool:
+        partial = "partial" in {there.extent, row.extent}
+        why.extend(differences(evidence, row.evidence(), partial=partial))
         return bool(why)
 
     outcome = own.put(row, objection=objection)
@@ -242,8 +243,8 @@ def _verified(file: Path, stores: Sequence[tuple[Where, Store]], reporter: Repor
     except Invalid as fault:
         return Verified(name=file.name, sha256=digest, outcome="different", why=[str(fault)])
     reporter.detail(f"reading {file}")
-    why = differences(there, _read_alike(file, row, there))
-    if row.extent != "partial" and not row.is_current and why:
+    why = differences(there, _read_alike(file, row, there), partial=row.extent == "partial")
+    if why and not row.is_current:
         why = ["an older reader wrote it", *why]
     return Verified(name=file.name, sha256=digest, outcome="different" if why else "same", why=why)
 

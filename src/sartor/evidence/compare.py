@@ -18,11 +18,12 @@ FROM_FACTS = ("compilers", "fact_files")
 MOST_SHOWN = 20
 
 
-def differences(one: Evidence, other: Evidence) -> list[str]:
+def differences(one: Evidence, other: Evidence, *, partial: bool = False) -> list[str]:
     """What one says and the other denies, a line each; nothing where they agree.
 
-    A library of which one of them could not read a part, and names of kernels that one of them did
-    not read, are no disagreement; nor is another name of the file, nor what facts say.
+    Names of kernels that one of them did not read are no disagreement, nor are another name of the
+    file and what facts say; and where one is ``partial``, libraries that one has met faults in, or
+    does not have.
     """
     if other.target != one.target:
         other = renamed(other, one.target)
@@ -32,7 +33,6 @@ def differences(one: Evidence, other: Evidence) -> list[str]:
         if getattr(one, name) != getattr(other, name)
     ]
     found += _packages(one.packages, other.packages)
-    partial = bool(one.not_read or other.not_read)
     found += _libraries(one.libraries, other.libraries, partial=partial)
     more = len(found) - MOST_SHOWN
     return [*found[:MOST_SHOWN], f"and {more} more"] if more > 0 else found
@@ -55,16 +55,13 @@ def _libraries(one: list[Library], other: list[Library], *, partial: bool) -> li
         if a is None or b is None:
             if not partial:
                 found.append(f"library {path}: only one of them has it")
-        elif not _faulty(a, b) and _folded(a) != _folded(b):
+        elif partial and a.not_read != b.not_read:
+            continue
+        elif _folded(a) != _folded(b):
             found.append(f"library {path}: {_first_difference(_folded(a), _folded(b))}")
         elif _names_differ(a, b):
             found.append(f"library {path}: the names of its kernels")
     return found
-
-
-def _faulty(one: Library, other: Library) -> bool:
-    """Whether a fault kept one of them from seeing what the other saw."""
-    return one.not_read != other.not_read
 
 
 def _declared(package: Package) -> dict[str, object]:

@@ -25,6 +25,7 @@ from sartor.evidence.row import (
     Names,
     Row,
     check_keepable,
+    check_names,
     decoded,
     has_names,
     main_package,
@@ -44,7 +45,7 @@ IN_PIECE = 512
 """Bytes that are decompressed at a time: a few of zstd's may stand for 128 KiB each."""
 MOST_LINE = MOST_DOCUMENT + (1 << 16)
 MOST_ROWS = 1 << 20
-MOST_PLAIN = 64 << 30
+MOST_PLAIN = 16 << 30
 """Bytes of all lines together: what bounds the time that a hostile file can take."""
 
 
@@ -181,6 +182,7 @@ def _row(line: Line) -> Row:
     evidence = decoded(bytes(line.evidence), line.sha256)
     data = msgspec.json.encode(evidence)
     check_keepable(evidence, len(data))
+    check_names(evidence, line.names)
     package = main_package(evidence)
     faults = bool(evidence.not_read or any(lib.not_read for lib in evidence.libraries))
     if faults == (line.extent == "complete"):

@@ -33,7 +33,6 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 KEPT_KINDS: frozenset[TargetKind] = frozenset({"wheel", "zip", "library", "cubin", "fatbin", "ptx"})
 """A folder has no sha256, and what is read of an image depends on the platform asked for."""
 LEVELS: tuple[Names, ...] = ("none", "one", "all")
-EXTENTS: tuple[Extent, ...] = ("partial", "faults", "complete")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +123,14 @@ def without_place(evidence: Evidence) -> Evidence:
     return msgspec.structs.replace(evidence, target=posixpath.basename(evidence.target))
 
 
+def check_names(evidence: Evidence, names: Names) -> None:
+    """Raises `Invalid` where a level of names is claimed that the libraries do not show."""
+    with_units = [library for library in evidence.libraries if library.units]
+    named = [has_names(library) for library in with_units]
+    if (names == "none" and any(named)) or (names == "all" and not all(named)):
+        raise Invalid(evidence.target, 0, f"it says `{names}` of the kernels' names")
+
+
 def main_package(evidence: Evidence) -> Package | None:
     """The distribution that a wheel is; None for any other file, and where there are several."""
     one = evidence.kind == "wheel" and len(evidence.packages) == 1
@@ -145,14 +152,18 @@ def has_names(library: Library) -> bool:
     return any(unit.kernels is not None for unit in library.units)
 
 
-def rank(row: Row) -> tuple[int, bool, int, int, int, bool]:
-    """Rows of one file in order: the greater says more, or says it of its own, and replaces."""
+def rank(row: Row) -> tuple[int | bool, ...]:
+    """Rows of one file in order: the greater says more, or says it of its own, and replaces.
+
+    More names may come with faults that were not met without them: names count first.
+    """
     return (
         row.reader,
         row.globs == globs_of(row.project),
-        EXTENTS.index(row.extent),
+        row.extent != "partial",
         LEVELS.index(row.names),
         row.named,
+        row.extent == "complete",
         row.origin == "read",
     )
 

@@ -86,7 +86,7 @@ class Store:
         row: Row,
         *,
         again: bool = False,
-        objection: Callable[[Evidence], bool] | None = None,
+        objection: Callable[[Row, Evidence], bool] | None = None,
     ) -> Put:
         """Keep a row, unless the one that is there says more; ``again``: where it says as much too.
 
@@ -105,12 +105,12 @@ class Store:
                 raise
         return outcome
 
-    def _put(self, row: Row, again: bool, objection: Callable[[Evidence], bool] | None) -> Put:
+    def _put(self, row: Row, again: bool, objection: Callable[[Row, Evidence], bool] | None) -> Put:
         there, evidence = self._there(row.sha256)
         if there is not None and evidence is not None:
             if rank(row) <= rank(there) and evidence == row.evidence():
                 return "same"
-            if objection is not None and objection(evidence):
+            if objection is not None and objection(there, evidence):
                 return "conflict"
             if rank(row) < rank(there) or (rank(row) == rank(there) and not again):
                 return "kept"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evidences import evidence, row, rows, sha256_of
+from sartor.artifact.model import NotRead
 from sartor.artifact.source import Invalid
 from sartor.errors import EvidenceFileError, NoSuchTargetError
 from sartor.evidence.actions import export, import_file, merged
@@ -24,6 +24,7 @@ from sartor.paths import Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from sartor.evidence.model import Outcome
 
@@ -102,6 +103,7 @@ def test_what_speaks_against_the_store_is_said_and_not_taken(tmp_path: Path) -> 
         (lies(row(1, "all"), glibc="2.17"), "conflict"),
         (lies(row(1, "all"), images=evidence().libraries[0].images[::-1]), "conflict"),
         (lies(row(1), path="two/_C.so"), "conflict"),
+        (lies(row(1, "all"), size=1, not_read=[NotRead("one/_C.so", "it broke off")]), "conflict"),
         (msgspec.structs.replace(imported(row(1, "all")), reader=READER_VERSION + 1), "newer"),
         (imported(row(1)), "same"),
     ]
@@ -181,6 +183,7 @@ def plain_lines(path: Path) -> list[bytes]:
         {"reader": 1 << 70},
         {"read_at": "\x1b[2J"},
         {"names": "some"},
+        {"names": "none"},
         {"extent": "partial"},
         {"more": 1},
         {"evidence": {}},

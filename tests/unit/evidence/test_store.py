@@ -61,6 +61,13 @@ def test_more_replaces_less_and_never_the_other_way(store: Store) -> None:
     assert found.names == "all"
 
 
+def test_names_outweigh_the_faults_that_reading_them_met(store: Store) -> None:
+    assert store.put(row(1, "one")) == "added"
+    assert store.put(row(1, "all", faults=True)) == "replaced"
+    assert store.put(row(1, "one")) == "kept"
+    assert store.put(row(1, "all", faults=True, whole=False)) == "same"
+
+
 def test_what_was_read_here_stands_before_what_was_imported(store: Store) -> None:
     foreign = msgspec.structs.replace(row(1), origin="imported")
     assert store.put(foreign) == "added"
