@@ -222,6 +222,35 @@ def test_a_folder_that_cannot_be_written(frozen: Path) -> None:
     assert after == before
 
 
+@pytest.mark.needs_root
+@pytest.mark.parametrize("with_index", [True, False])
+def test_rows_in_the_log_of_a_killed_writer(tmp_path: Path, *, with_index: bool) -> None:
+    """A medium that is read only since: what is in the log is seen, with and without its index."""
+    home = tmp_path / "home"
+    home.mkdir()
+    if not mounted(home, "size=8m"):
+        pytest.skip("DID NOT RUN: this machine mounts nothing")
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", PUT, str(home), str(Path(__file__).parents[1])],
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            while process.stdout.readline() != b"5\n":
+                pass
+            process.kill()
+        folder = Places(home).evidence.parent
+        assert (folder / "store.sqlite-wal").stat().st_size
+        if not with_index:
+            (folder / "store.sqlite-shm").unlink()
+        assert mounted(home, "remount,ro")
+        shown = sartor(home, "evidence", "show")
+        names = {row["name"] for row in json.loads(shown.stdout)["rows"]}
+        assert {f"one-1.{n}-py3-none-any.whl" for n in range(6)} <= names
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
+
+
 def test_a_home_that_cannot_be_written_and_has_no_store(frozen: Path) -> None:
     """What is inspected is inspected; that nothing is kept is said."""
     home = frozen / "elsewhere"

@@ -7,8 +7,11 @@ killed leaves either all of it or nothing. A store that cannot be written is rea
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -21,7 +24,6 @@ from sartor.paths import not_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -196,8 +198,12 @@ def open_read_only(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS)
     not; unless memory that is shared for it shows that another user may write to it now.
     """
     with explained(path):
-        shared = path.with_name(f"{path.name}-shm").exists()
-        connection = connect(path, query="?mode=ro" if shared else "?mode=ro&immutable=1")
+        shared, log = (path.with_name(f"{path.name}-{end}") for end in ("shm", "wal"))
+        if not shared.exists() and log.exists() and log.stat().st_size:
+            connection = _with_its_log(path, log)
+        else:
+            how = "" if shared.exists() else "&immutable=1"
+            connection = connect(path, query=f"?mode=ro{how}")
         try:
             if version_of(connection, path, len(migrations)) < len(migrations):
                 connection = _in_memory(connection)
@@ -206,6 +212,14 @@ def open_read_only(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS)
             connection.close()
             raise
         return Store(connection, path, writable=False)
+
+
+def _with_its_log(path: Path, log: Path) -> sqlite3.Connection:
+    """A copy of a store whose last rows are in its log still, where nobody may move them."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in (path, log):
+            shutil.copyfile(file, f"{folder}/{file.name}")
+        return _in_memory(connect(Path(folder) / path.name))
 
 
 def _in_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
