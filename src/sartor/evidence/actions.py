@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sartor.artifact.members import shown
 from sartor.artifact.source import Invalid
 from sartor.errors import ArtifactUnreadableError, EvidenceFileError, NoSuchTargetError
 from sartor.evidence.compare import differences
@@ -71,7 +72,7 @@ def _shown(row: Row, where: Where, selection: str | None) -> KeptEvidence:
 def damaged_row(fault: Invalid) -> EvidenceFileError:
     """The error for a row whose document cannot be opened."""
     return EvidenceFileError(
-        f"the row of `{fault.name}` is damaged: {fault.reason}",
+        f"the row of `{fault.name}` is damaged: {shown(fault.reason)}",
         hint="`sartor evidence scan --again FILE` reads it again",
     )
 
@@ -172,8 +173,8 @@ def rows_of(file: Path) -> Iterator[Row]:
         yield from read_export(file)
     except Invalid as fault:
         raise EvidenceFileError(
-            f"`{file}` is not taken: {fault.reason}",
-            found=[str(fault)],
+            f"`{file}` is not taken: {shown(fault.reason)}",
+            found=[shown(str(fault))],
             hint="fetch or export it again: it is cut off, changed on the way, or no export",
         ) from fault
     except OSError as error:

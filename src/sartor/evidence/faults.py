@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sartor.artifact.members import shown
 from sartor.errors import EvidenceStoreError
 from sartor.paths import disk_full, free_bytes, not_writable
 
@@ -56,7 +57,7 @@ def damaged(path: Path, why: str) -> EvidenceStoreError:
     """The error for a store that is none, or none any more."""
     return EvidenceStoreError(
         f"the evidence store `{path}` is damaged, or is no store",
-        found=[why],
+        found=[shown(why)],
         hint=f"move it away (`mv {path} {path}.damaged`); a new one is made, and what was in the "
         "old one is read again when it is needed, or imported",
     )

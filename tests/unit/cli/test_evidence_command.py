@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+import zstandard
 
 from sartor.cli import all_options, run
 from sartor.schemas import schemas
@@ -73,6 +75,25 @@ def test_what_goes_wrong(told: Told, tmp_path: Path) -> None:
     for word in (["show"], ["scan", LIBRARY], ["verify"]):
         status, document = told(*word)
         assert (status, document["code"]) == (60, "evidence-store")
+
+
+def test_nothing_that_a_terminal_obeys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SARTOR_HOME", str(tmp_path / "home"))
+    file = tmp_path / "e"
+    header = b'{"schema":"sartor.evidence-export/1"}\n'
+    for line in (b'{"\x1b[2J":1}', b'{"sha256":"\\u001b[2J"}', "{\x9b2J".encode()):
+        file.write_bytes(zstandard.compress(header + line + b"\n"))
+        assert run(["evidence", "import", str(file)]) == 61
+    assert run(["evidence", "scan", str(LIBRARY)]) == 0
+    with sqlite3.connect(tmp_path / "home/evidence/store.sqlite") as other:
+        other.execute("UPDATE evidence SET origin = ?", ("\x1b[2J",))
+    other.close()
+    assert run(["evidence", "show"]) == 60
+    output = capsys.readouterr()
+    assert "\x1b" not in output.out + output.err
+    assert "\x9b" not in output.out + output.err
 
 
 def test_in_words(
