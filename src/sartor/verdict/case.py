@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
@@ -227,18 +227,15 @@ def satisfied(requirement: Requirement, version: str) -> bool | None:
 
 def requirements(package: Package) -> list[Requirement]:
     """What a package declares that it needs, without what is asked for by an extra only."""
-    parsed = (parsed_requirement(line) for line in package.requires)
-    return [requirement for requirement in parsed if requirement is not None]
-
-
-@lru_cache(maxsize=1 << 14)
-def parsed_requirement(line: str) -> Requirement | None:
-    """A requirement without an extra; None for another, and for none. Rules ask again and again."""
-    try:
-        requirement = Requirement(line)
-    except InvalidRequirement:
-        return None
-    return None if requirement.marker and "extra" in str(requirement.marker) else requirement
+    found = []
+    for line in package.requires:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if not (requirement.marker and "extra" in str(requirement.marker)):
+            found.append(requirement)
+    return found
 
 
 def required_names(package: Package) -> set[str]:
