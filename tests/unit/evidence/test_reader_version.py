@@ -14,7 +14,7 @@ from sartor.evidence.row import READER_VERSION
 
 FATBIN = Path(__file__).parents[2] / "data/fatbin"
 SAID = Path(__file__).parent / "said.json"
-FILES = sorted(p for p in FATBIN.iterdir() if p.suffix not in {".sh", ".cu"})
+FILES = sorted(p for p in FATBIN.iterdir() if p.suffix not in {".sh", ".cu", ".toml"})
 COMMAND = "python tests/unit/evidence/test_reader_version.py"
 
 
