@@ -75,7 +75,7 @@ def measure(package: Path, folder: Path) -> dict[str, object]:
     libraries = sorted(p for p in folder.rglob("*.so*") if p.is_file())
     holding = [p for p in libraries if b".nv_fatbin" in p.read_bytes()]  # also warms the cache
     list_all = [[cuobjdump(), "--list-elf", "--list-ptx", str(p)] for p in libraries]
-    inspect = [SARTOR, "inspect", str(folder), "--json"]
+    inspect = [SARTOR, "inspect", str(folder), "--no-store", "--json"]
     seconds = interleaved(
         {
             "cuobjdump, all libraries": partial(seconds_of, list_all),
@@ -85,7 +85,7 @@ def measure(package: Path, folder: Path) -> dict[str, object]:
             ),
             "the walk alone": partial(walk_seconds, libraries),
             "sartor inspect WHEEL": partial(
-                seconds_of, [[SARTOR, "inspect", str(package), "--json"]]
+                seconds_of, [[SARTOR, "inspect", str(package), "--no-store", "--json"]]
             ),
         },
         ROUNDS,
@@ -94,7 +94,7 @@ def measure(package: Path, folder: Path) -> dict[str, object]:
     by_size = sorted(holding, key=lambda p: p.stat().st_size)
     memory = {
         f"{name} ({path.stat().st_size >> 20} MiB)": peak_mib(
-            [SARTOR, "inspect", str(path), "--json"]
+            [SARTOR, "inspect", str(path), "--no-store", "--json"]
         )
         for name, path in (("smallest", by_size[0]), ("largest", by_size[-1]), ("wheel", package))
     }

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote
 
-from sartor.cli import COMMANDS, parser
+from sartor.cli import COMMANDS, nested, parser
 from sartor.engines.facts import engines
 from sartor.errors import all_errors
 from sartor.facts import gpus
@@ -74,6 +74,9 @@ def commands_page() -> str:
     for name in COMMANDS:
         text = choices[name].format_help().rstrip()
         lines += [f"## sartor {name}", "", "```", text, "```", ""]
+        for word, own in nested(choices[name]).items():
+            text = own.format_help().rstrip()
+            lines += [f"### sartor {name} {word}", "", "```", text, "```", ""]
     lines += ["## Documents", "", "`sartor schema` prints the JSON Schema of each:", ""]
     lines += [f"- `{document_name(d)}`: {(d.__doc__ or '').splitlines()[0]}" for d in DOCUMENTS]
     lines += [

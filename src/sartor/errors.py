@@ -248,6 +248,27 @@ class NoSuchRunError(SartorError):
     summary = "no run of that name is known"
 
 
+class EvidenceStoreError(SartorError):
+    """The evidence store cannot be used."""
+
+    code, exit_code = "evidence-store", 60
+    summary = "the evidence store is damaged, in use for too long, or a newer Sartor's"
+
+
+class EvidenceFileError(SartorError):
+    """A file of exported evidence cannot be taken."""
+
+    code, exit_code = "evidence-file", 61
+    summary = "a file of exported evidence is truncated, damaged, or no such file"
+
+
+class NoSuchEvidenceError(SartorError):
+    """No evidence of that file or package is kept."""
+
+    code, exit_code = "no-such-evidence", 62
+    summary = "no evidence is kept of what was asked for"
+
+
 class InterruptedBySignal(SartorError):  # noqa: N818 - an interruption, not a fault
     """The user, or the system, asked Sartor to stop in the middle."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from sartor.errors import NoSuchTargetError
 from sartor.host.model import Host
+from sartor.paths import Places
 from sartor.verdict.model import Inspection, Target
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class InspectRequest(msgspec.Struct, frozen=True):
     """What `sartor inspect` was asked for. ``kernels``: whether every kernel's name is.
 
     ``host`` is the machine that the targets are for, where one is known as a whole. ``platform``
-    chooses among the images of an index (``linux/arm64``).
+    chooses among the images of an index (``linux/arm64``). ``places`` say where the evidence store
+    is that is asked first and kept up; None: neither (``--no-store``).
     """
 
     targets: list[str]
@@ -35,6 +37,7 @@ class InspectRequest(msgspec.Struct, frozen=True):
     host: Host | None = None
     kernels: bool = False
     platform: str | None = None
+    places: Places | None = None
 
 
 def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
@@ -43,7 +46,8 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
     Raises what `sartor.artifact.reading.read_evidence` raises, at the first target that cannot be
     read at all, and `NoSuchTargetError` for an empty name.
     """
-    from sartor.artifact.reading import read_evidence
+    from sartor.evidence.reading import evidence_of
+    from sartor.evidence.shelf import Shelf
     from sartor.verdict.inspection import judge
 
     def names(path: str) -> Names:
@@ -54,16 +58,17 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
         return "one" if request.gpus and wants_names(path) else "none"
 
     found = []
-    for text in request.targets:
-        if not text:  # `Path("")` would be this folder
-            raise NoSuchTargetError(
-                "a target is an empty word",
-                hint="a variable of the shell that is not set? This folder is `.`",
-            )
-        reporter.detail(f"reading {text}")
-        evidence = read_evidence(Path(text), names, platform=request.platform)
-        wrong, not_checked = examine(evidence, request.host, request.gpus)
-        found.append(judge(evidence, request.gpus, wrong, not_checked, kernels=request.kernels))
+    with Shelf.of(request.places, reporter) as shelf:
+        for text in request.targets:
+            if not text:  # `Path("")` would be this folder
+                raise NoSuchTargetError(
+                    "a target is an empty word",
+                    hint="a variable of the shell that is not set? This folder is `.`",
+                )
+            reporter.detail(f"reading {text}")
+            evidence = evidence_of(Path(text), names, shelf, platform=request.platform)
+            wrong, not_checked = examine(evidence, request.host, request.gpus)
+            found.append(judge(evidence, request.gpus, wrong, not_checked, kernels=request.kernels))
     return found
 
 

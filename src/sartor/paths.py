@@ -58,6 +58,11 @@ class Places(msgspec.Struct, frozen=True):
         return self.root / "runs"
 
     @property
+    def evidence(self) -> Path:
+        """The store of what was read of packages, and the files that SQLite keeps beside it."""
+        return self.root / "evidence" / "store.sqlite"
+
+    @property
     def logs(self) -> Path:
         """One log for each stage that writes one: resolve, install, compile."""
         return self.root / "logs"

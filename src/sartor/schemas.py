@@ -9,6 +9,7 @@ import msgspec
 from sartor.artifact.model import Evidence
 from sartor.build.model import Environment
 from sartor.errors import ErrorDocument, UsageError, did_you_mean
+from sartor.evidence.model import EvidenceList, ExportDocument, ScanDocument, VerifyDocument
 from sartor.host.model import Host
 from sartor.models.model import Model
 from sartor.plan.model import Plan
@@ -35,6 +36,8 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     Environment,
     ErrorDocument,
     Evidence,
+    EvidenceList,
+    ExportDocument,
     Host,
     Inspection,
     Inspections,
@@ -42,9 +45,11 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     Model,
     Plan,
     Report,
+    ScanDocument,
     SchemaDocument,
     StatusDocument,
     StopDocument,
+    VerifyDocument,
     VersionDocument,
 )
 

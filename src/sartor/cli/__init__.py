@@ -20,6 +20,7 @@ COMMANDS = {
     "up": "from this machine to an answering endpoint: detect, plan, build, verify, serve",
     "detect": "show what this machine is: GPUs, driver, CPU, memory, tools",
     "inspect": "open packages and say what their machine code does on a GPU",
+    "evidence": "keep what was read of packages: show, scan, export, import, verify",
     "status": "show what runs, since when, on which port",
     "logs": "show the log of a server or of a build",
     "stop": "stop servers and clean up what killed ones left",
@@ -48,8 +49,14 @@ def all_options() -> set[str]:
     for name in COMMANDS:
         one = argparse.ArgumentParser(add_help=False)
         importlib.import_module(f"sartor.cli.{name}").add_arguments(one)
-        found |= {text for action in one._actions for text in action.option_strings}
+        for each in (one, *nested(one).values()):
+            found |= {text for action in each._actions for text in action.option_strings}
     return found
+
+
+def nested(one: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of a command's own commands (`evidence show`), by name."""
+    return next((dict(a.choices) for a in one._actions if isinstance(a.choices, dict)), {})
 
 
 def parser() -> argparse.ArgumentParser:

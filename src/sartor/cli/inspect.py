@@ -27,12 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--driver", metavar="VERSION", help="the driver of these GPUs: `575.57`")
     add("--kernels", action="store_true", help="list the kernels, and which GPUs lack each")
     add("--detail", action="store_true", help="show what every library holds and needs")
+    add("--no-store", action="store_true", help="read everything, and keep nothing of it")
     add("--platform", help="of an image for several, the one to read: `linux/arm64`")
 
 
 def run(options: argparse.Namespace) -> int:
     """Read, judge, show, return 0."""
     from sartor.inspection import InspectRequest, inspect
+    from sartor.paths import default_places
     from sartor.report.document import print_document, print_lines
     from sartor.report.terminal import Terminal
 
@@ -46,7 +48,12 @@ def run(options: argparse.Namespace) -> int:
             "`--gpu rtx-5090 --driver 575.57`, or `--sm 12.0`, or `--host 'h200, driver=580'`"
         )
     request = InspectRequest(
-        options.targets, gpus, host, kernels=options.kernels, platform=options.platform
+        options.targets,
+        gpus,
+        host,
+        kernels=options.kernels,
+        platform=options.platform,
+        places=None if options.no_store else default_places(),
     )
     found = inspect(request, terminal)
     if options.json:

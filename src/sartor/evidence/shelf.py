@@ -1,0 +1,152 @@
+"""`Shelf`: the user's own store and the shipped snapshot, asked in that order by whoever reads.
+
+A store that cannot be used is said once, and then everything is read from the files.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sartor.artifact.source import Invalid
+from sartor.errors import SartorError
+from sartor.evidence.fingerprint import fingerprint
+from sartor.evidence.fit import at_least, fitted
+from sartor.evidence.row import row_of
+from sartor.evidence.snapshot import open_snapshot
+from sartor.evidence.store import Store, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self, TypeVar
+
+    from sartor.artifact.model import Evidence
+    from sartor.artifact.reading import Names, NamesWanted
+    from sartor.evidence.row import Row
+    from sartor.evidence.store import Put
+    from sartor.paths import Places
+    from sartor.reporter import Reporter
+
+    Answer = TypeVar("Answer")
+
+
+class Shelf:
+    """Where evidence is looked for, and kept. Use it as a context, and from one thread.
+
+    ``put`` and ``refusal`` say what became of what was kept last.
+    """
+
+    def __init__(
+        self, own: Store | None, shipped: Store | None, reporter: Reporter, *, strict: bool = False
+    ) -> None:
+        """``strict``: what a store raises is passed on."""
+        self._own = own
+        self._shipped = shipped
+        self._reporter = reporter
+        self._strict = strict
+        self.put: Put | None = None
+        self.refusal: str | None = None
+
+    @classmethod
+    def of(cls, places: Places | None, reporter: Reporter) -> Self:
+        """The user's; with ``places`` of None nothing is looked for or kept (``--no-store``)."""
+        shelf = cls(None, None, reporter)
+        if places is not None:
+            shelf._own = shelf._tried(lambda: open_store(places.evidence))
+            shelf._shipped = shelf._tried(open_snapshot)
+        return shelf
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        for store in self._stores():
+            store.close()
+
+    def find(self, sha256: str, target: str, names: NamesWanted) -> Evidence | None:
+        """What is known of the file ``sha256``, as reading it at ``target`` would say it.
+
+        None where nothing is, or too little: names of kernels, a partial reading, an old one.
+        """
+        for row, evidence in self._known(sha256):
+            found = fitted(row, evidence, target, names)
+            if found is not None:
+                return found
+        return None
+
+    def widened(self, sha256: str, names: NamesWanted) -> NamesWanted:
+        """The names to read of a file that is read again: those wanted, and those once read."""
+        for row, evidence in self._known(sha256):
+            names = at_least(row, evidence, names)
+        return names
+
+    def keep(
+        self, evidence: Evidence, names: Names, *, whole: bool = True, again: bool = False
+    ) -> None:
+        """Put into the store what was read; ``names`` is ``all`` where all were read of all.
+
+        ``whole``: the whole file was at hand, so that what is not read of it never will be.
+        """
+        own = self._own
+        if own is not None and own.writable:
+            try:
+                row = row_of(evidence, names, whole=whole)
+            except Invalid as fault:
+                self.refusal = fault.reason
+                self._reporter.detail(f"not kept: {fault}")
+                return
+            self.put = self._tried(lambda: own.put(row, again=again))
+
+    def may_know(self, size: int) -> bool:
+        """Whether it knows of a file of that size, so that a digest is worth its time."""
+        return any(self._tried(partial(store.has_size, size)) for store in self._stores())
+
+    def digest(self, path: Path) -> str | None:
+        """The sha256 of a file that was seen before, and did not change since."""
+        own, mark = self._own, fingerprint(path)
+        if own is None or mark is None:
+            return None
+        return self._tried(lambda: own.digest(mark.text))
+
+    def remember(self, path: Path, before: str, sha256: str) -> None:
+        """Know a file again, if it is as it was ``before``."""
+        own, mark = self._own, fingerprint(path)
+        if own is None or mark is None or not own.writable:
+            return
+        if mark.text == before and mark.is_settled:
+            self._tried(lambda: own.remember(mark.text, sha256))
+
+    def _known(self, sha256: str) -> Iterator[tuple[Row, Evidence]]:
+        for store in self._stores():
+            row = self._tried(partial(store.get, sha256))
+            if row is None:
+                continue
+            try:
+                evidence = row.evidence()
+            except Invalid as fault:
+                self._reporter.warn(f"a row of `{store.path}` is passed over: {fault.reason}")
+                continue
+            yield row, evidence
+
+    def _stores(self) -> list[Store]:
+        return [store for store in (self._own, self._shipped) if store is not None]
+
+    def _tried(self, act: Callable[[], Answer]) -> Answer | None:
+        """What ``act`` gives; where the store fails it is said, and the store is left alone."""
+        try:
+            return act()
+        except SartorError as error:
+            if self._strict:
+                raise
+            self._reporter.warn(f"{error.message}; the evidence store is not used ({error.hint})")
+            if self._own is not None:
+                self._own.close()
+                self._own = None
+            return None
