@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Literal
 
 from sartor.artifact.library import read_library
-from sartor.artifact.members import MOST_TEXT, is_library, is_metadata
+from sartor.artifact.members import MOST_TEXT, is_metadata, matters
 from sartor.artifact.metadata import read_package
 from sartor.artifact.model import Evidence, Library, NotRead, Package
 from sartor.artifact.source import Invalid
@@ -50,7 +50,7 @@ def read_evidence(
     `NoSuchTargetError`, or `ArtifactUnreadableError` where nothing can.
     """
     kind, members = open_members(path, platform)
-    walk = _Walk(names, progress or Progress(), path.name)
+    walk = Walk(names, progress or Progress(), path.name)
     digest = None if path.is_dir() else _Digest(path)
     with closing(members):
         walk.over(members)
@@ -65,7 +65,7 @@ def read_evidence(
     )
 
 
-class _Walk:
+class Walk:
     """One walk over a target's members, and what it collects."""
 
     def __init__(self, names: NamesWanted, progress: Progress, target: str) -> None:
@@ -78,18 +78,23 @@ class _Walk:
         self._room = MOST_TEXTS
 
     def over(self, members: Members) -> None:
+        """All that matters of these; raises `ArtifactUnreadableError`."""
         try:
-            for path, source in members.walk(lambda name: is_library(name) or is_metadata(name)):
-                try:
-                    self._take(path, source)
-                except Invalid as fault:
-                    self.not_read.append(NotRead(path, fault.reason, fault.offset))
+            for path, source in members.walk(matters):
+                self.meet(path, source)
         except Invalid as fault:
             raise ArtifactUnreadableError(
                 f"`{self._target}` cannot be read: {fault.reason}",
                 found=[str(fault)],
                 hint="a download that broke off, or was changed on the way, is fetched again",
             ) from fault
+
+    def meet(self, path: str, source: Source) -> None:
+        """One file; what it lacks goes to ``not_read``."""
+        try:
+            self._take(path, source)
+        except Invalid as fault:
+            self.not_read.append(NotRead(path, fault.reason, fault.offset))
 
     def _take(self, path: str, source: Source) -> None:
         if is_metadata(path):
