@@ -74,8 +74,19 @@ class Walk:
         self._names = names
         self._progress = progress
         self._target = target
-        self._texts: dict[str, dict[str, bytes]] = {}
+        self.texts: dict[str, dict[str, bytes]] = {}
         self._room = MOST_TEXTS
+
+    def another(self) -> Walk:
+        """One for a part of the same target; its results are joined in their order."""
+        return Walk(self._names, self._progress, self._target)
+
+    def join(self, other: Walk) -> None:
+        """Take what another one collected."""
+        self.libraries += other.libraries
+        self.not_read += other.not_read
+        for folder, texts in other.texts.items():
+            self.texts.setdefault(folder, {}).update(texts)
 
     def over(self, members: Members) -> None:
         """All that matters of these; raises `ArtifactUnreadableError`."""
@@ -113,13 +124,13 @@ class Walk:
             return
         self._room -= source.size
         folder, name = posixpath.split(path)
-        self._texts.setdefault(folder, {})[name] = source.read(0, source.size)
+        self.texts.setdefault(folder, {})[name] = source.read(0, source.size)
 
     def packages(self) -> list[Package]:
         """The packages whose metadata was met, by name; what it lacks goes to ``not_read``."""
         found = []
         file_name = self._target if self._target.endswith(".whl") else None
-        for folder, texts in sorted(self._texts.items()):
+        for folder, texts in sorted(self.texts.items()):
             reading = read_package(
                 folder,
                 texts.get("METADATA"),

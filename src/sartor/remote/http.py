@@ -12,7 +12,7 @@ import contextlib
 import email.utils
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import msgspec
@@ -94,19 +94,11 @@ def safe_url(url: str) -> str:
     return "".join(c for c in text if c.isprintable())[:400]
 
 
-class Tap(Protocol):
-    """What sees the bytes as they come: one of `hashlib`'s."""
-
-    def update(self, data: bytes, /) -> None:
-        """The next bytes."""
-
-
 class Asking(msgspec.Struct, frozen=True):
-    """How one request is made; ``tap`` is fed with the bytes of its answer as they come."""
+    """How one request is made."""
 
     headers: Mapping[str, str]
     limits: Limits
-    tap: Tap | None = None
 
 
 class Stream:
@@ -174,8 +166,6 @@ class Stream:
             if not self._pipe.put(Answer(response.status_code, headers, str(response.url))):
                 return
             while block := response.raw.read(BLOCK, decode_content=False):
-                if asking.tap is not None:
-                    asking.tap.update(block)
                 if not self._pipe.put(block):
                     return
             self._pipe.put(b"")
@@ -260,9 +250,7 @@ class Http:
             self.done(stream)
         self._session.close()
 
-    def get(
-        self, url: str, headers: Mapping[str, str], tap: Tap | None = None
-    ) -> tuple[Answer, Stream]:
+    def get(self, url: str, headers: Mapping[str, str]) -> tuple[Answer, Stream]:
         """The answer, and its stream, which the caller gives back with `done`.
 
         Its status is a success, or 416. Redirects are followed, servers that are busy are waited
@@ -271,7 +259,7 @@ class Http:
         """
         for attempt in range(self.limits.tries + MOST_WAITS):
             self._hold()
-            stream = Stream(self._session, url, self._access, Asking(headers, self.limits, tap))
+            stream = Stream(self._session, url, self._access, Asking(headers, self.limits))
             with self._lock:
                 self._open.add(stream)
             try:

@@ -35,12 +35,13 @@ class Pipe(Generic[Item]):
             return True
 
     def get(self, seconds: float) -> Item:
-        """The next item; raises `NothingCame` where there is none for so long."""
+        """The next item; where there is none for so long, the pipe ends: `NothingCame`."""
         until = time.monotonic() + seconds
         with self._changed:
             while not self._items:
                 left = until - time.monotonic()
                 if left <= 0 or self._closed:
+                    self._closed = True
                     raise NothingCame
                 self._changed.wait(left)
             item = self._items.popleft()
