@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +12,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.host.model import Host
+from sartor.remote.reference import Reading, remote_target
 from sartor.verdict.model import Inspection, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sartor.artifact.model import Evidence, NotRead
-    from sartor.artifact.reading import Names
+    from sartor.artifact.reading import Names, NamesWanted
+    from sartor.index.wheels import Fits
+    from sartor.remote.reference import Yanked
+    from sartor.remote.targets import Remotes
     from sartor.reporter import Reporter
     from sartor.verdict.case import Lookup
     from sartor.verdict.model import Finding
@@ -24,7 +32,8 @@ class InspectRequest(msgspec.Struct, frozen=True):
     """What `sartor inspect` was asked for. ``kernels``: whether every kernel's name is.
 
     ``host`` is the machine that the targets are for, where one is known as a whole. ``platform``
-    chooses among the images of an index (``linux/arm64``).
+    chooses among the images of an index (``linux/arm64``). Of a project's wheels those alone are
+    read that are for ``python`` (``3.12``), and, where ``fitting``, for ``host``.
     """
 
     targets: list[str]
@@ -32,15 +41,17 @@ class InspectRequest(msgspec.Struct, frozen=True):
     host: Host | None = None
     kernels: bool = False
     platform: str | None = None
+    python: str | None = None
+    fitting: bool = False
 
 
 def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
     """One inspection for each target, in their order.
 
-    Raises what `sartor.artifact.reading.read_evidence` raises, at the first target that cannot be
-    read at all.
+    A project is as many as it has wheels that are read. Raises what
+    `sartor.artifact.reading.read_evidence` and `sartor.remote.targets.Remotes.read` raise, at the
+    first target that cannot be read at all.
     """
-    from sartor.artifact.reading import read_evidence
     from sartor.verdict.inspection import judge
 
     def names(path: str) -> Names:
@@ -51,12 +62,63 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
         return "one" if request.gpus and wants_names(path) else "none"
 
     found = []
-    for text in request.targets:
-        reporter.detail(f"reading {text}")
-        evidence = read_evidence(Path(text), names, platform=request.platform)
-        wrong, not_checked = examine(evidence, request.host)
-        found.append(judge(evidence, request.gpus, wrong, not_checked, kernels=request.kernels))
+    with closing(_Targets(request, names, reporter)) as targets:
+        for text in request.targets:
+            for read in targets.read(text):
+                wrong, not_checked = examine(read.evidence, request.host)
+                wrong += [_yanked(y) for y in read.yanked]
+                judged = judge(
+                    read.evidence, request.gpus, wrong, not_checked, kernels=request.kernels
+                )
+                fetched = read.fetched_bytes
+                found.append(msgspec.structs.replace(judged, fetched_bytes=fetched))
     return found
+
+
+class _Targets:
+    """Opens each target where it is; what the network wants is imported where it is asked."""
+
+    def __init__(self, request: InspectRequest, names: NamesWanted, reporter: Reporter) -> None:
+        self._request = request
+        self._names = names
+        self._reporter = reporter
+        self._remotes: Remotes | None = None
+
+    def read(self, text: str) -> Iterator[Reading]:
+        """What was read of a target, which may be several wheels."""
+        from sartor.artifact.reading import read_evidence
+
+        remote = remote_target(text, is_there=os.path.lexists(text))
+        if remote is None:
+            self._reporter.detail(f"reading {text}")
+            platform = self._request.platform
+            yield Reading(read_evidence(Path(text), self._names, platform=platform))
+            return
+        if self._remotes is None:
+            from sartor.remote.targets import Remotes
+
+            self._remotes = Remotes(self._reporter)
+        yield from self._remotes.read(remote, self._names, self._fits())
+
+    def close(self) -> None:
+        """Leave the network."""
+        if self._remotes is not None:
+            self._remotes.close()
+
+    def _fits(self) -> Fits:
+        from sartor.index.wheels import Fits
+
+        host = self._request.host if self._request.fitting else None
+        return Fits(
+            host.architecture if host else None, host.glibc if host else None, self._request.python
+        )
+
+
+def _yanked(taken: Yanked) -> Finding:
+    from sartor.verdict.model import Finding
+
+    text = f"its publisher took `{taken.file}` back: {taken.reason}"
+    return Finding(code="yanked", severity="warning", text=text)
 
 
 def examine(evidence: Evidence, host: Host | None) -> tuple[list[Finding], list[NotRead]]:

@@ -20,13 +20,14 @@ _GPUS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
-    add, target = parser.add_argument, "a wheel, library, .cubin, .fatbin, environment or image"
+    add, target = parser.add_argument, "a file, environment or image; `vllm==0.32.0`, or a wheel's URL"
     add("targets", nargs="+", metavar="TARGET", help=target)
     for name, value, text in _GPUS:
         add(name, action="append", default=[], metavar=value, help=text)
     add("--driver", metavar="VERSION", help="the driver of these GPUs: `575.57`")
     add("--kernels", action="store_true", help="list the kernels, and which GPUs lack each")
     add("--detail", action="store_true", help="show what every library holds and needs")
+    add("--python", metavar="VERSION", help="of a project's wheels, those for it: `3.12`")
     add("--platform", help="of an image for several, the one to read: `linux/arm64`")
 
 
@@ -46,7 +47,13 @@ def run(options: argparse.Namespace) -> int:
             "`--gpu rtx-5090 --driver 575.57`, or `--sm 12.0`, or `--host 'h200, driver=580'`"
         )
     request = InspectRequest(
-        options.targets, gpus, host, kernels=options.kernels, platform=options.platform
+        options.targets,
+        gpus,
+        host,
+        kernels=options.kernels,
+        platform=options.platform,
+        python=options.python,
+        fitting=bool(options.host),
     )
     found = inspect(request, terminal)
     if options.json:
