@@ -26,7 +26,6 @@ MANYLINUX = re.compile(r"manylinux_(\d{1,4})_(\d{1,4})_(\w+)", re.ASCII)
 LEGACY = re.compile(r"(manylinux\d{1,4}|linux)_(\w+)", re.ASCII)
 PYTHON = re.compile(r"3\.\d{1,3}", re.ASCII)
 MOST_SHOWN = 5
-MOST_TAGS = 1000
 
 
 class Fits(msgspec.Struct, frozen=True):
@@ -112,7 +111,8 @@ def why_not(file: IndexFile, fits: Fits) -> str | None:
     except ValueError:
         return "its name is not that of a wheel"
     if not any(platform_fits(tag.platform, fits) for tag in tags):
-        return f"it is for {', '.join(sorted({t.platform for t in tags}))}"
+        names = ", ".join(sorted({t.platform for t in tags}))
+        return f"it is for {names}"
     if fits.python is None:
         return None
     if not _python_fits(tags, fits.python):
@@ -123,9 +123,11 @@ def why_not(file: IndexFile, fits: Fits) -> str | None:
 
 
 def platform_fits(platform: str, fits: Fits) -> bool:
-    """Whether a platform tag holds for the architecture and the glibc that are asked for."""
-    if fits.architecture is None or platform == "any":
+    """Whether a platform tag is for Linux, and the architecture and glibc that are asked for."""
+    if platform == "any":
         return True
+    if fits.architecture is None:
+        return "linux" in platform
     match = MANYLINUX.fullmatch(platform)
     if match:
         return match[3] == fits.architecture and _old_enough(f"{match[1]}.{match[2]}", fits.glibc)
