@@ -100,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append(
             Seen(self.path, headers["Range"], headers["If-Range"], headers["Authorization"])
         )
-        kind, _, name = self.path.strip("/").partition("/")
+        kind, _, name = self.path.partition("?")[0].strip("/").partition("/")
         if kind == "simple":
             self.send_page(name)
         elif kind == "files" and name in self.server.files:

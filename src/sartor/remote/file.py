@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sartor.errors import UntrustedBytesError
 from sartor.remote.hasher import Hasher
-from sartor.remote.http import Dropped, safe_url, unreachable
+from sartor.remote.http import Dropped, Stalled, safe_url, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ class RemoteFile:
         self._http = http
         self._url = url
         self._identity: tuple[str | None, str | None] = (None, None)
-        self._drops = 0
+        self._drops = self._stalls = 0
         self._lock = threading.Lock()
 
     @property
@@ -120,7 +120,7 @@ class RemoteFile:
                     raise Dropped("it ended early")
             except Dropped as fault:
                 without_one = without_one + 1 if at == came else 0
-                self._dropped(str(fault), without_one)
+                self._dropped(fault, without_one)
             finally:
                 self._http.done(stream)
 
@@ -175,7 +175,7 @@ class RemoteFile:
                 if len(found) > total - first:
                     raise self.untrusted("it sent more bytes than it said")
         except Dropped as fault:
-            self._dropped(str(fault), 0)
+            self._dropped(fault, 0)
         for block in self.stream(first + len(found), total):
             found += block
         self.tail = bytes(found)
@@ -198,7 +198,7 @@ class RemoteFile:
                     self._receive_whole(answer, stream, hasher)
                     self.found_sha256(hasher.hexdigest())
             except Dropped as fault:
-                self._dropped(str(fault), attempt)
+                self._dropped(fault, attempt)
                 continue
             self._identity = _identity(answer)
             return
@@ -270,14 +270,17 @@ class RemoteFile:
         etag, modified = self._identity
         return etag or modified
 
-    def _dropped(self, why: str, in_a_row: int) -> None:
+    def _dropped(self, fault: Dropped, in_a_row: int) -> None:
+        """Count it; raises where the connection broke off, or stalled, too often."""
+        limits = self._http.limits
         with self._lock:
             self._drops += 1
-            drops = self._drops
-        if in_a_row >= self._http.limits.tries or drops > self._http.limits.drops:
-            raise unreachable(self._url, f"{why}, {drops} times")
+            self._stalls += isinstance(fault, Stalled)
+            drops, stalls = self._drops, self._stalls
+        if max(in_a_row, stalls) >= limits.tries or drops > limits.drops:
+            raise unreachable(self._url, f"{fault}, {drops} times")
         if in_a_row:
-            self._http.pause(self._url, 0.25 * 2**in_a_row, why)
+            self._http.pause(self._url, 0.25 * 2**in_a_row, str(fault))
 
     def _count(self, size: int) -> None:
         with self._lock:

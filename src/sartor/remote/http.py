@@ -36,15 +36,15 @@ TRY_AGAIN_STATUS = frozenset({408, 500, 502, 504})
 DENIED_STATUS = frozenset({401, 403, 407})
 GONE_STATUS = frozenset({404, 410})
 MOST_BACKOFF = 16.0
-MOST_WAITS = 60
-"""Answers that ask to wait a little, to one request."""
+MOST_ASKED = 60
+"""One request is made so often, to a server that asks to wait a little."""
 
 
 class Limits(msgspec.Struct, frozen=True):
     """In seconds: connecting, the first byte of an answer, each `BLOCK` of it, all waiting.
 
-    ``tries``: how often a request is made that gets no answer; ``drops``: how often a file's
-    connection may break off.
+    ``tries``: how often a request is made that gets no answer, and how often a file may stall;
+    ``drops``: how often its connection may break off.
     """
 
     connect: float = 15.0
@@ -57,6 +57,10 @@ class Limits(msgspec.Struct, frozen=True):
 
 class Dropped(Exception):  # noqa: N818 - what a connection did; whether it is an error is decided later
     """The connection broke off, or nothing came: the same may work when it is tried again."""
+
+
+class Stalled(Dropped):
+    """Nothing came for as long as is waited."""
 
 
 class Impossible(Exception):  # noqa: N818 - as above
@@ -138,7 +142,7 @@ class Stream:
             item = self._pipe.get(seconds)
         except NothingCame:
             self.close()
-            raise Dropped(f"{otherwise} for {seconds:.0f} s") from None
+            raise Stalled(f"{otherwise} for {seconds:.0f} s") from None
         if isinstance(item, Exception):
             raise item
         return item
@@ -215,15 +219,11 @@ def fault_of(error: Exception) -> Exception:
     for kind, words in impossible.items():
         if isinstance(error, kind):
             return Impossible(words)
-    dropped = {
-        requests.exceptions.ProxyError: "the proxy could not be reached, or refused",
-        requests.exceptions.ConnectTimeout: "no connection in time",
-        requests.exceptions.Timeout: "no answer in time",
-        urllib3.exceptions.TimeoutError: "nothing more came in time",
-        requests.ConnectionError: "no connection, or it broke off",
-    }
-    words = next((w for k, w in dropped.items() if isinstance(error, k)), "it broke off")
-    return Dropped(words)
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
+        return Stalled("nothing came in time")
+    if isinstance(error, requests.exceptions.ProxyError):
+        return Dropped("the proxy could not be reached, or refused")
+    return Dropped("no connection, or it broke off")
 
 
 class Http:
@@ -257,7 +257,8 @@ class Http:
         for, and broken connections are made again. Raises `IndexUnreachableError`,
         `IndexRefusedError` and `NoSuchTargetError`.
         """
-        for attempt in range(self.limits.tries + MOST_WAITS):
+        failed = 0
+        for attempt in range(MOST_ASKED):
             self._hold()
             stream = Stream(self._session, url, self._access, Asking(headers, self.limits))
             with self._lock:
@@ -266,14 +267,16 @@ class Http:
                 answer = stream.answer()
             except (Dropped, Impossible) as fault:
                 self.done(stream)
-                if isinstance(fault, Impossible) or attempt + 1 >= self.limits.tries:
+                failed += 1
+                if isinstance(fault, Impossible) or failed >= self.limits.tries:
                     raise unreachable(url, str(fault)) from fault
-                self.pause(url, _backoff(attempt), str(fault))
+                self.pause(url, _backoff(failed), str(fault))
                 continue
             if answer.status in {200, 206, 416}:
                 return answer, stream
             self.done(stream)
-            self._refused(url, answer, attempt)
+            failed += answer.status in TRY_AGAIN_STATUS
+            self._refused(url, answer, attempt, failed)
         raise refused(url, "it is busy, and stays so")
 
     def done(self, stream: Stream) -> None:
@@ -282,7 +285,7 @@ class Http:
             self._open.discard(stream)
         stream.close()
 
-    def _refused(self, url: str, answer: Answer, attempt: int) -> None:
+    def _refused(self, url: str, answer: Answer, attempt: int, failed: int) -> None:
         """Wait where that may help; else raise."""
         status = answer.status
         if status in DENIED_STATUS:
@@ -296,8 +299,8 @@ class Http:
         if status in WAIT_STATUS:
             seconds = _backoff(attempt) if asked is None else asked
             self.pause(url, seconds, f"it answered {status}")
-        elif status in TRY_AGAIN_STATUS and attempt + 1 < self.limits.tries:
-            self.pause(url, _backoff(attempt), f"it answered {status}")
+        elif status in TRY_AGAIN_STATUS and failed < self.limits.tries:
+            self.pause(url, _backoff(failed), f"it answered {status}")
         else:
             raise refused(url, f"it answered {status}")
 
