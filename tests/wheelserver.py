@@ -1,4 +1,4 @@
-"""Wheels on a loopback server that gives ranges as the standard says, or misbehaves as it is told."""
+"""Wheels on a loopback server with ranges as they should be, or with the faults it is told."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import json
 import random
 import re
 import threading
-import time
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CHUNK = 1 << 16
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -182,9 +180,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def headers_of(self, m: Manners, length: int) -> None:
         if m.etag is not None:
-            changed = m.etag_changes_after is not None and len(
-                self.server.seen
-            ) > m.etag_changes_after
+            changed = (
+                m.etag_changes_after is not None and len(self.server.seen) > m.etag_changes_after
+            )
             self.send_header("ETag", '"two"' if changed else m.etag)
         if m.accept_ranges:
             self.send_header("Accept-Ranges", "bytes")

@@ -1,4 +1,4 @@
-"""`sartor inspect` on wheels that are on servers: real ones made here, every fault on the loopback."""
+"""`sartor inspect` on wheels that are on servers, and every fault of these, on the loopback."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 LIBRARY = (Path(__file__).parent.parent / "data/fatbin/library.so").read_bytes()
 MIB = 1 << 20
 SMALL, WHOLE, PARTS, AHEAD = (
-    f"{name}-1.0-py3-none-manylinux_2_28_x86_64.whl" for name in ("small", "whole", "parts", "ahead")
+    f"{name}-1.0-py3-none-manylinux_2_28_x86_64.whl"
+    for name in ("small", "whole", "parts", "ahead")
 )
 QUICK = Limits(connect=2, answer=3, block=1, waiting=4, tries=3)
 
@@ -190,9 +191,7 @@ def test_what_broke_off_is_taken_up_with_the_identity(server: WheelServer) -> No
     ],
     ids=["plain", "chunked", "until it closes", "claims ranges"],
 )
-def test_without_ranges_the_whole_goes_by(
-    server: WheelServer, name: str, manners: Manners
-) -> None:
+def test_without_ranges_the_whole_goes_by(server: WheelServer, name: str, manners: Manners) -> None:
     server.manners = manners
     evidence, file = read(server, name, sha256=digest(name))
     assert evidence.sha256 == digest(name)

@@ -20,7 +20,10 @@ _GPUS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
-    add, target = parser.add_argument, "a file, environment or image; `vllm==0.32.0`, or a wheel's URL"
+    add, target = (
+        parser.add_argument,
+        "a file, environment or image; `vllm==0.32.0`, or a wheel's URL",
+    )
     add("targets", nargs="+", metavar="TARGET", help=target)
     for name, value, text in _GPUS:
         add(name, action="append", default=[], metavar=value, help=text)

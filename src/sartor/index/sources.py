@@ -83,11 +83,12 @@ class Access:
 
     def proxies_for(self, url: str) -> dict[str, str]:
         """pip's proxy; none where the environment names one, or ``NO_PROXY`` the host."""
-        if not self._proxies:
+        place = place_of(url)
+        if not self._proxies or place is None:
             return {}
-        from requests.utils import should_bypass_proxies
+        from urllib.request import proxy_bypass
 
-        return {} if should_bypass_proxies(url, None) else self._proxies
+        return {} if proxy_bypass(f"{place[1]}:{place[2]}") else self._proxies
 
 
 def place_of(url: str) -> Place | None:

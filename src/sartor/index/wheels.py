@@ -20,12 +20,23 @@ if TYPE_CHECKING:
 
     from packaging.tags import Tag
 
-    from sartor.remote.pages import IndexFile
 
 MANYLINUX = re.compile(r"manylinux_(\d{1,4})_(\d{1,4})_(\w+)", re.ASCII)
 LEGACY = re.compile(r"(manylinux\d{1,4}|linux)_(\w+)", re.ASCII)
 PYTHON = re.compile(r"3\.\d{1,3}", re.ASCII)
 MOST_SHOWN = 5
+
+
+class IndexFile(msgspec.Struct, frozen=True):
+    """One file that an index lists, and what it says of it."""
+
+    name: str
+    url: str
+    size: int | None = None
+    sha256: str | None = None
+    requires_python: str | None = None
+    yanked: str | None = None
+    metadata_sha256: str | None = None
 
 
 class Fits(msgspec.Struct, frozen=True):
@@ -67,7 +78,9 @@ def choose(requirement: Requirement, files: Sequence[IndexFile], fits: Fits) -> 
         version = _version_of(file.name, requirement.name)
         if version is not None:
             by_version.setdefault(version, []).append(file)
-    pinned = any(s.operator in {"==", "==="} and "*" not in s.version for s in requirement.specifier)
+    pinned = any(
+        s.operator in {"==", "==="} and "*" not in s.version for s in requirement.specifier
+    )
     usable = {
         version: kept
         for version, listed in by_version.items()

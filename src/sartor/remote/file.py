@@ -108,8 +108,7 @@ class RemoteFile:
                     self._count(len(block))
                     piece = block[skip:] if skip < len(block) else b""
                     skip -= min(skip, len(block))
-                    if at + len(piece) > end and answer.status == 206:
-                        raise self.untrusted("it sent more bytes than were asked for")
+                    self._check_not_more(answer, end - at - len(piece))
                     piece = piece[: end - at]
                     at += len(piece)
                     if piece:
@@ -235,6 +234,10 @@ class RemoteFile:
         if self.sha256 not in {None, found}:
             raise self.untrusted("it changed between two readings")
         self.sha256 = found
+
+    def _check_not_more(self, answer: Answer, left: int) -> None:
+        if left < 0 and answer.status == 206:
+            raise self.untrusted("it sent more bytes than were asked for")
 
     def _content_range(self, answer: Answer) -> tuple[int, int, int]:
         text = answer.headers.get("content-range", "")

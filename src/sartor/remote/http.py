@@ -12,7 +12,7 @@ import contextlib
 import email.utils
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import msgspec
@@ -98,7 +98,7 @@ def safe_url(url: str) -> str:
     return "".join(c for c in text if c.isprintable())[:400]
 
 
-class Asking(msgspec.Struct, frozen=True):
+class Asking(NamedTuple):
     """How one request is made."""
 
     headers: Mapping[str, str]
@@ -120,14 +120,15 @@ class Stream:
     def answer(self) -> Answer:
         """The head of the answer; raises `Dropped` and `Impossible`."""
         item = self._next(self._asking.limits.answer, "no answer came")
-        assert isinstance(item, Answer)
+        if isinstance(item, bytes):
+            raise Dropped("the answer was taken already")
         return item
 
     def __iter__(self) -> Iterator[bytes]:
         """The blocks of its body; raises `Dropped`."""
         while block := self._next(self._asking.limits.block, "nothing more came"):
-            assert isinstance(block, bytes)
-            yield block
+            if isinstance(block, bytes):
+                yield block
 
     def close(self) -> None:
         """Receive no more."""
@@ -159,7 +160,7 @@ class Stream:
             self._pipe.put(fault_of(error))
         except ValueError:  # a place to go to that is no address, a header that is none
             self._pipe.put(Impossible("the answer leads to an address that is none"))
-        except Exception as defect:  # noqa: BLE001 - raised where the stream is read
+        except Exception as defect:
             self._pipe.put(defect)
 
     def _into_pipe(self) -> None:
@@ -357,7 +358,8 @@ def retry_after(text: str | None, now: float) -> float | None:
     if seconds is not None:
         return float(seconds)
     try:
-        return max(email.utils.parsedate_to_datetime(text or "").timestamp() - now, 0.0)
+        then: float = email.utils.parsedate_to_datetime(text or "").timestamp()
+        return max(then - now, 0.0)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
 

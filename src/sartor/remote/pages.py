@@ -10,15 +10,13 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
-import msgspec
-
 from sartor.artifact.inflate import gunzip
 from sartor.artifact.source import Invalid
 from sartor.errors import IndexRefusedError, NoSuchTargetError
+from sartor.index.wheels import IndexFile
 from sartor.remote.http import Dropped, refused, safe_url, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from pypi_simple import DistributionPackage
@@ -29,18 +27,6 @@ if TYPE_CHECKING:
 MOST_PAGE = 64 << 20
 """Of one page; the largest known, of a project with daily builds, have some 10 MB."""
 MOST_FILES = 200_000
-
-
-class IndexFile(msgspec.Struct, frozen=True):
-    """One file that an index lists, and what it says of it."""
-
-    name: str
-    url: str
-    size: int | None = None
-    sha256: str | None = None
-    requires_python: str | None = None
-    yanked: str | None = None
-    metadata_sha256: str | None = None
 
 
 def list_files(http: Http, sources: IndexSources, project: str) -> list[IndexFile]:

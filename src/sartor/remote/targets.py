@@ -13,10 +13,10 @@ from packaging.utils import canonicalize_name
 from sartor.artifact.reading import Progress, read_evidence
 from sartor.errors import UsageError
 from sartor.index.sources import access, index_sources
-from sartor.index.wheels import choose
+from sartor.index.wheels import IndexFile, choose
 from sartor.remote.file import RemoteFile
 from sartor.remote.http import Http, safe_url
-from sartor.remote.pages import IndexFile, list_files
+from sartor.remote.pages import list_files
 from sartor.remote.reference import Reading, Yanked
 from sartor.remote.wheel import Wanted, read_wheel
 

@@ -13,24 +13,21 @@ import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
-from sartor.artifact.inflate import FAR_STEP
 from sartor.artifact.members import is_library, matters
 from sartor.artifact.metadata import MOST_RECORD
 from sartor.artifact.model import Evidence, NotRead
 from sartor.artifact.reading import Progress, Walk
 from sartor.artifact.source import BytesSource, Invalid
-from sartor.artifact.stream import HEAD, TAIL, WHOLE
+from sartor.artifact.stream import HEAD, TAIL
 from sartor.artifact.zip import ZipMembers
 from sartor.errors import ArtifactUnreadableError
 from sartor.remote import file as remote_file
 from sartor.remote.view import HashedView, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from sartor.artifact.reading import NamesWanted
     from sartor.artifact.source import Source
@@ -49,7 +46,7 @@ GAP, JOB = 256 << 10, 8 << 20
 ARCHIVE = (b"PK\3\4", b"PK\5\6")
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class Wanted(NamedTuple):
     """What a wheel's reading needs besides the file. ``metadata_sha256``: the index's word."""
 
     names: NamesWanted
