@@ -35,6 +35,7 @@ WAIT_STATUS = frozenset({429, 503})
 TRY_AGAIN_STATUS = frozenset({408, 500, 502, 504})
 DENIED_STATUS = frozenset({401, 403, 407})
 GONE_STATUS = frozenset({404, 410})
+NO_ADDRESS = "the answer leads to an address that is none"
 MOST_BACKOFF = 16.0
 MOST_ASKED = 60
 """One request is made so often, to a server that asks to wait a little."""
@@ -154,12 +155,14 @@ class Stream:
 
         try:
             self._into_pipe()
-        except Impossible as fault:
-            self._pipe.put(fault)
+        except Impossible as impossible:
+            self._pipe.put(impossible)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             self._pipe.put(fault_of(error))
-        except ValueError:  # a place to go to that is no address, a header that is none
-            self._pipe.put(Impossible("the answer leads to an address that is none"))
+        except ValueError:  # a place to go to that is no address; a chunk's length that is none
+            begun = self._response is not None
+            fault = Dropped("what came is no HTTP") if begun else Impossible(NO_ADDRESS)
+            self._pipe.put(fault)
         except Exception as defect:
             self._pipe.put(defect)
 
@@ -215,7 +218,7 @@ def fault_of(error: Exception) -> Exception:
         "private authority is named by pip's `cert`, `REQUESTS_CA_BUNDLE` or `SSL_CERT_FILE`",
         requests.exceptions.InvalidSchema: "it is not reached by http or https",
         requests.exceptions.InvalidURL: "the address is none",
-        urllib3.exceptions.LocationParseError: "the answer leads to an address that is none",
+        urllib3.exceptions.LocationParseError: NO_ADDRESS,
     }
     for kind, words in impossible.items():
         if isinstance(error, kind):

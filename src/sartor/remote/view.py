@@ -95,8 +95,10 @@ class HashedView:
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; raises `Invalid` where there are fewer."""
         check_range(self, offset, length)
-        if offset + length > self._tail_at:
-            return self._behind.read(offset, length)
+        far = min(length, max(self._tail_at - offset, 0))
+        if far < length:
+            kept = self._behind.read(offset + far, length - far)
+            return self.read(offset, far) + kept if far else kept
         if self._forward.reaches(offset):
             return self._forward.read(offset, length)
         self.again = True
