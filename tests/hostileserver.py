@@ -29,7 +29,7 @@ class HostileServer:
         self.data = data
         self.requests = 0
         self._random = random.Random(0)  # noqa: S311
-        self._evil = 0.5
+        self._evil, self._ranges = 0.0, True
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -44,6 +44,11 @@ class HostileServer:
             self._evil = self._random.choice([0.15, 0.5, 1.0])
             self._ranges = self._random.random() < 0.7
             self.requests = 0
+
+    def behave_well(self) -> None:
+        """Do nothing wrong from now on."""
+        self.behave(0)
+        self._evil, self._ranges = 0.0, True
 
     def close(self) -> None:
         self._ended.set()
@@ -103,9 +108,7 @@ class HostileServer:
                 at = dice.randrange(len(whole) + 1)
                 whole = whole[:at] + dice.randbytes(dice.randrange(40)) + whole[at:]
             case 4:
-                connection.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-                )
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             case _:
                 pass
         connection.sendall(whole)
@@ -131,7 +134,11 @@ def framed(
     status: bytes, headers: Headers, body: bytes, dice: random.Random | None = None
 ) -> bytes:
     lines = b"".join(key + b": " + value + b"\r\n" for key, value in headers)
-    version = b"HTTP/1.1" if dice is None else dice.choice([b"HTTP/1.1"] * 9 + [b"HTTP/9", b"", b"HTTP/1.0"])
+    version = (
+        b"HTTP/1.1"
+        if dice is None
+        else dice.choice([b"HTTP/1.1"] * 9 + [b"HTTP/9", b"", b"HTTP/1.0"])
+    )
     return version + b" " + status + b"\r\n" + lines + b"\r\n" + body
 
 
@@ -147,12 +154,26 @@ def _status(d: random.Random, status: bytes, h: Headers, b: bytes) -> tuple[byte
     codes += [b"408 T", b"416 R", b"429 S", b"500 E", b"503 S", b"100 C", b"101 S", b"999 X"]
     codes += [b"", b"abc", b"-1 x", b"20", b"200", b"2000000000 OK"]
     extra = [(b"Retry-After", d.choice([b"0", b"0", b"99999", b"soon", number(d)]))]
-    return d.choice(codes), h + extra * (d.random() < 0.5), b
+    return d.choice(codes), [*h, *(extra if d.random() < 0.5 else [])], b
 
 
 def _redirect(d: random.Random, s: bytes, h: Headers, b: bytes) -> tuple[bytes, Headers, bytes]:
-    places = [b"/", b"//", b"/again", b"http://", b"http://[", b"ftp://127.0.0.1/", b"\xff\xfe", b""]
-    places += [b"http://127.0.0.1:1/", b"http://127.0.0.1:99999/", b"file:///etc/passwd", b"?" * 9000]
+    places = [
+        b"/",
+        b"//",
+        b"/again",
+        b"http://",
+        b"http://[",
+        b"ftp://127.0.0.1/",
+        b"\xff\xfe",
+        b"",
+    ]
+    places += [
+        b"http://127.0.0.1:1/",
+        b"http://127.0.0.1:99999/",
+        b"file:///etc/passwd",
+        b"?" * 9000,
+    ]
     places += [b"http://x@y@z/", b"javascript:1", b"http://\x00/", b"https://127.0.0.1:1/"]
     code = d.choice([b"301 M", b"302 F", b"303 S", b"307 T", b"308 P", b"300 M"])
     return code, [*h, (b"Location", d.choice(places))], b
@@ -161,9 +182,14 @@ def _redirect(d: random.Random, s: bytes, h: Headers, b: bytes) -> tuple[bytes, 
 def _header(d: random.Random, s: bytes, h: Headers, b: bytes) -> tuple[bytes, Headers, bytes]:
     names = [b"Content-Length", b"Content-Range", b"ETag", b"Content-Encoding", b"Last-Modified"]
     names += [b"Transfer-Encoding", b"Accept-Ranges", b"Set-Cookie", b"Connection", b"Retry-After"]
-    values = [number(d), b"bytes " + number(d) + b"-" + number(d) + b"/" + number(d), b"gzip", b"br"]
+    values = [
+        number(d),
+        b"bytes " + number(d) + b"-" + number(d) + b"/" + number(d),
+        b"gzip",
+        b"br",
+    ]
     values += [b"chunked", b"identity", b'"two"', b"bytes", b"x" * 70000, b"\x00", b"a\r\nb: c"]
-    values += [b"bytes */*", b"W/\"one\"", b"close", b"keep-alive", d.randbytes(9)]
+    values += [b"bytes */*", b'W/"one"', b"close", b"keep-alive", d.randbytes(9)]
     name, value = d.choice(names), d.choice(values)
     kept = [p for p in h if p[0] != name or d.random() < 0.3]
     return s, [*kept, (name, value)], b

@@ -283,7 +283,7 @@ class RemoteFile:
         if max(in_a_row, stalls) >= limits.tries or drops > limits.drops:
             raise unreachable(self._url, f"{fault}, {drops} times")
         if in_a_row:
-            self._http.pause(self._url, 0.25 * 2**in_a_row, str(fault))
+            self._http.pause(self._url, self._http.backoff(in_a_row), str(fault))
 
     def _count(self, size: int) -> None:
         with self._lock:

@@ -44,6 +44,7 @@ MOST_ASKED = 60
 class Limits(msgspec.Struct, frozen=True):
     """In seconds: connecting, the first byte of an answer, each `BLOCK` of it, all waiting.
 
+    ``backoff`` is what is waited first where a server does not say how long.
     ``tries``: how often a request is made that gets no answer, and how often a file may stall;
     ``drops``: how often its connection may break off.
     """
@@ -52,6 +53,7 @@ class Limits(msgspec.Struct, frozen=True):
     answer: float = 90.0
     block: float = 60.0
     waiting: float = 120.0
+    backoff: float = 0.25
     tries: int = 4
     drops: int = 200
 
@@ -274,7 +276,7 @@ class Http:
                 failed += 1
                 if isinstance(fault, Impossible) or failed >= self.limits.tries:
                     raise unreachable(url, str(fault)) from fault
-                self.pause(url, _backoff(failed), str(fault))
+                self.pause(url, self.backoff(failed), str(fault))
                 continue
             if answer.status in {200, 206, 416}:
                 return answer, stream
@@ -301,10 +303,10 @@ class Http:
             )
         asked = retry_after(answer.headers.get("retry-after"), time.time())
         if status in WAIT_STATUS:
-            seconds = _backoff(attempt) if asked is None else asked
+            seconds = self.backoff(attempt) if asked is None else asked
             self.pause(url, seconds, f"it answered {status}")
         elif status in TRY_AGAIN_STATUS and failed < self.limits.tries:
-            self.pause(url, _backoff(failed), f"it answered {status}")
+            self.pause(url, self.backoff(failed), f"it answered {status}")
         else:
             raise refused(url, f"it answered {status}")
 
@@ -322,6 +324,10 @@ class Http:
                 )
             self._waited += more
             self._not_before = max(self._not_before, until)
+
+    def backoff(self, attempt: int) -> float:
+        """What is waited after so many attempts."""
+        return min(self.limits.backoff * float(1 << attempt), MOST_BACKOFF)
 
     def _hold(self) -> None:
         """Wait until requests may go out again."""
@@ -349,10 +355,6 @@ def _session(access: Access) -> requests.Session:
     session.mount("http://", adapter)
     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the user's `trusted-host`
     return session
-
-
-def _backoff(attempt: int) -> float:
-    return min(0.25 * 2**attempt, MOST_BACKOFF)
 
 
 def retry_after(text: str | None, now: float) -> float | None:

@@ -110,7 +110,7 @@ def _fetch(http: Http, url: str) -> tuple[str, str, bytes]:
                 if len(body) > MOST_PAGE:
                     raise refused(url, f"its page has more than {MOST_PAGE} bytes")
         except Dropped as fault:
-            http.pause(url, 0.25, str(fault))
+            http.pause(url, http.backoff(0), str(fault))
             continue
         finally:
             http.done(stream)

@@ -8,8 +8,13 @@ from sartor.errors import NoSuchTargetError, UsageError
 from sartor.index.wheels import Fits, IndexFile, choose, parse_requirement, platform_fits
 
 
-def listed(*names: str, **stated: str) -> list[IndexFile]:
-    return [IndexFile(n, f"https://x.example/{n}", **stated) for n in names]
+def listed(
+    *names: str, requires_python: str | None = None, yanked: str | None = None
+) -> list[IndexFile]:
+    return [
+        IndexFile(n, f"https://x.example/{n}", requires_python=requires_python, yanked=yanked)
+        for n in names
+    ]
 
 
 def chosen(text: str, files: list[IndexFile], fits: Fits | None = None) -> list[str]:
