@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +99,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append(
             Seen(self.path, headers["Range"], headers["If-Range"], headers["Authorization"])
         )
-        kind, _, name = self.path.partition("?")[0].strip("/").partition("/")
+        path = urlsplit(self.path).path  # of a proxy the whole address is asked
+        kind, _, name = path.strip("/").partition("/")
         if kind == "simple":
             self.send_page(name)
         elif kind == "files" and name in self.server.files:

@@ -16,12 +16,11 @@ from sartor.remote.reference import Reading, remote_target
 from sartor.verdict.model import Inspection, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sartor.artifact.model import Evidence, NotRead
     from sartor.artifact.reading import Names, NamesWanted
     from sartor.index.wheels import Fits
-    from sartor.remote.reference import Yanked
     from sartor.remote.targets import Remotes
     from sartor.reporter import Reporter
     from sartor.verdict.case import Lookup
@@ -65,8 +64,7 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
     with closing(_Targets(request, names, reporter)) as targets:
         for text in request.targets:
             for read in targets.read(text):
-                wrong, not_checked = examine(read.evidence, request.host)
-                wrong += [_yanked(y) for y in read.yanked]
+                wrong, not_checked = examine(read.evidence, request.host, read.yanked)
                 judged = judge(
                     read.evidence, request.gpus, wrong, not_checked, kernels=request.kernels
                 )
@@ -114,14 +112,9 @@ class _Targets:
         )
 
 
-def _yanked(taken: Yanked) -> Finding:
-    from sartor.verdict.model import Finding
-
-    text = f"its publisher took `{taken.file}` back: {taken.reason}"
-    return Finding(code="yanked", severity="warning", text=text)
-
-
-def examine(evidence: Evidence, host: Host | None) -> tuple[list[Finding], list[NotRead]]:
+def examine(
+    evidence: Evidence, host: Host | None, yanked: Mapping[str, str] | None = None
+) -> tuple[list[Finding], list[NotRead]]:
     """What is wrong with a target; the symbols of an environment are asked of its files.
 
     An environment is taken to be for this machine where no other is described.
@@ -131,7 +124,7 @@ def examine(evidence: Evidence, host: Host | None) -> tuple[list[Finding], list[
     from sartor.verdict.findings import findings
 
     if evidence.kind != "environment":
-        return findings(Case(evidence, host))
+        return findings(Case(evidence, host, yanked=yanked or {}))
     root = Path(evidence.target)
     with symbol_tables(root, symbols_wanted(evidence.libraries)) as symbols:
         here = host is None or not host.described

@@ -6,9 +6,11 @@ import base64
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -46,6 +48,14 @@ SMALL, WHOLE, PARTS, AHEAD = (
     f"{name}-1.0-py3-none-manylinux_2_28_x86_64.whl"
     for name in ("small", "whole", "parts", "ahead")
 )
+PEAK = (
+    "import re, runpy, sys\n"
+    "try:\n    runpy.run_module('sartor', run_name='__main__')\n"
+    "finally:\n"
+    "    status = open('/proc/self/status').read()\n"
+    "    print(re.search(r'VmHWM:\\s+(\\d+)', status)[1], file=sys.stderr)\n"
+)
+"""`getrusage` would count what the tests' own process had when it started this one."""
 QUICK = Limits(connect=2, answer=3, block=1, waiting=4, tries=3)
 
 
@@ -334,7 +344,8 @@ def test_credentials_of_netrc(server: WheelServer, tmp_path: Path) -> None:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_"))}
+    foreign = ("PIP_", "UV_", "HTTP", "http", "ALL_", "all_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
     return {**kept, "HOME": str(home), "PIP_CONFIG_FILE": "/dev/null", "UV_NO_CONFIG": "1"}
 
 
@@ -387,3 +398,61 @@ def test_nothing_is_left_running(server: WheelServer) -> None:
         if thread.name in {"receive", "sha256"}:
             thread.join(5)
     assert threads() == set()
+
+
+def test_memory_stays_under_its_bound_whatever_the_manners(
+    server: WheelServer, tmp_path: Path
+) -> None:
+    """Two hundred megabytes of libraries, as a whole and without ranges."""
+    libraries = {f"big/{i}.so": LIBRARY + noise(16 * MIB, i) * 3 for i in range(4)}
+    name = "big-1.0-py3-none-any.whl"
+    with serving_wheels({name: make_wheel(libraries, "big", stored=True)}) as other:
+        for manners in (Manners(), Manners(ranges=False)):
+            other.manners = manners
+            done = subprocess.run(
+                [sys.executable, "-c", PEAK, "inspect", other.url(name), "--json"],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=120,
+                env=_environment(tmp_path),
+            )
+            assert int(done.stderr.split()[-1]) < 300 << 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_it_at_once(
+    server: WheelServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    server.manners = Manners(stall_after=300_000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sartor", "inspect", server.url(WHOLE), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_environment(tmp_path),
+    )
+    until = time.monotonic() + 20
+    while not server.seen and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    began = time.monotonic()
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=20)
+    assert time.monotonic() - began < 5
+    assert json.loads(output)["code"] == "interrupted"
+
+
+def test_a_proxy_is_taken_from_pip(
+    server: WheelServer, tmp_path: Path
+) -> None:
+    """A proxy is asked for another host's file in absolute form; here it is the server itself."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sartor", "inspect", f"http://x.invalid/files/{SMALL}", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**_environment(tmp_path), "PIP_PROXY": server.address, "NO_PROXY": ""},
+    )
+    assert json.loads(done.stdout)["target"] == SMALL
+    assert {seen.path for seen in server.seen} == {f"http://x.invalid/files/{SMALL}"}

@@ -16,19 +16,15 @@ ADDRESS = re.compile(r"([\w.-]+\s*(\[[^\]]*\])?\s*@\s*)?(?P<url>https?://\S+)", 
 FILE_LIKE = re.compile(r".+\.(whl|so(\.\d+)*|cubin|fatbin|ptx|zip|tar|gz|tgz|zst)", re.IGNORECASE)
 
 
-class Yanked(msgspec.Struct, frozen=True):
-    """The file was taken back by those who published it."""
-
-    file: str
-    reason: str
-
-
 class Reading(msgspec.Struct, frozen=True):
-    """The evidence of one target, or of one wheel of it, and the bytes that were fetched for it."""
+    """The evidence of one target, or of one wheel of it, and the bytes that were fetched for it.
+
+    ``yanked`` has the wheel, and the reason, where the index says that it was taken back.
+    """
 
     evidence: Evidence
     fetched_bytes: int | None = None
-    yanked: list[Yanked] = []
+    yanked: dict[str, str] = {}
 
 
 def remote_target(text: str, *, is_there: bool) -> Requirement | str | None:

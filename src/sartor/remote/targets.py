@@ -17,7 +17,7 @@ from sartor.index.wheels import IndexFile, choose
 from sartor.remote.file import RemoteFile
 from sartor.remote.http import Http, safe_url
 from sartor.remote.pages import list_files
-from sartor.remote.reference import Reading, Yanked
+from sartor.remote.reference import Reading
 from sartor.remote.wheel import Wanted, read_wheel
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Remotes:
             wanted = Wanted(names, Progress(), listed.metadata_sha256)
             evidence, fetched = read_wheel(file, wanted), file.fetched
         evidence = msgspec.structs.replace(evidence, not_read=[*evidence.not_read, *left])
-        yanked = [] if listed.yanked is None else [Yanked(listed.name, listed.yanked)]
+        yanked = {} if listed.yanked is None else {listed.name: listed.yanked}
         return Reading(evidence, fetched, yanked)
 
     def _progress(self, file: RemoteFile) -> Callable[[int], None]:

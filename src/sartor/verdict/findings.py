@@ -10,7 +10,12 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from sartor.verdict import compiler_findings, environment_findings, package_findings
+from sartor.verdict import (
+    compiler_findings,
+    environment_findings,
+    index_findings,
+    package_findings,
+)
 from sartor.verdict.case import Case, Outcome
 from sartor.verdict.model import Finding
 
@@ -32,6 +37,7 @@ RULES: tuple[Rule, ...] = (
     compiler_findings.runtime_compiler,
     package_findings.other_device_code,
     package_findings.no_device_code,
+    index_findings.yanked,
 )
 
 SEVERITIES = ("error", "warning", "note")
