@@ -442,9 +442,7 @@ def test_an_interruption_ends_it_at_once(
     assert json.loads(output)["code"] == "interrupted"
 
 
-def test_a_proxy_is_taken_from_pip(
-    server: WheelServer, tmp_path: Path
-) -> None:
+def test_a_proxy_is_taken_from_pip(server: WheelServer, tmp_path: Path) -> None:
     """A proxy is asked for another host's file in absolute form; here it is the server itself."""
     done = subprocess.run(
         [sys.executable, "-m", "sartor", "inspect", f"http://x.invalid/files/{SMALL}", "--json"],

@@ -114,14 +114,14 @@ class RemoteFile:
                     if piece:
                         yield piece
                     if at >= end:
-                        break
-                else:
-                    raise Dropped("it ended early")
-            except Dropped as fault:
-                without_one = without_one + 1 if at == came else 0
-                self._dropped(fault, without_one)
+                        return
+                fault = Dropped("it ended early")
+            except Dropped as dropped:
+                fault = dropped
             finally:
                 self._http.done(stream)
+            without_one = without_one + 1 if at == came else 0
+            self._dropped(fault, without_one)
 
     def leave(self) -> None:
         """Let go of all that is under way, here and in other threads."""

@@ -25,21 +25,35 @@ if TYPE_CHECKING:
 
     from packaging.requirements import Requirement
 
-    from sartor.artifact.model import NotRead
+    from sartor.artifact.model import Evidence, NotRead
     from sartor.artifact.reading import NamesWanted
     from sartor.index.wheels import Fits
     from sartor.remote.http import Limits
     from sartor.reporter import Reporter
 
+    Known = Callable[[str, NamesWanted], Evidence | None]
+
 HASH = re.compile(r"(?:^|&)sha256=([0-9a-fA-F]{64})(?:&|$)")
 MANY_WHEELS = 3
 
 
-class Remotes:
-    """Reads remote targets; one client for all of them, made when the first one is met."""
+def nothing_known(sha256: str, names: NamesWanted) -> Evidence | None:  # noqa: ARG001
+    """No evidence is kept anywhere."""
+    return None
 
-    def __init__(self, reporter: Reporter, limits: Limits | None = None) -> None:
+
+class Remotes:
+    """Reads remote targets, with one client for all of them.
+
+    ``known`` gives the evidence of a file by the sha256 that the index states, where it is kept
+    somewhere and serves these ``names``: then nothing of the file is fetched.
+    """
+
+    def __init__(
+        self, reporter: Reporter, limits: Limits | None = None, known: Known = nothing_known
+    ) -> None:
         self._reporter = reporter
+        self._known = known
         self._sources = index_sources()
         self._access = access(self._sources)
         self._http = Http(self._access, limits)
@@ -72,7 +86,10 @@ class Remotes:
 
     def _read(self, listed: IndexFile, names: NamesWanted, left: list[NotRead]) -> Reading:
         parts = urlsplit(listed.url)
-        if parts.scheme == "file":
+        known = self._known(listed.sha256, names) if listed.sha256 else None
+        if known is not None:
+            evidence, fetched = known, 0
+        elif parts.scheme == "file":
             evidence = read_evidence(Path(unquote(parts.path)), names)
             fetched = 0
         else:
