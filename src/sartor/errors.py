@@ -116,24 +116,31 @@ class ArtifactUnreadableError(SartorError):
 
 
 class NoSuchTargetError(SartorError):
-    """There is no file or folder of that name."""
+    """There is no file, folder, project or version of that name."""
 
     code, exit_code = "no-such-target", 15
-    summary = "there is no such file or folder to inspect"
+    summary = "there is no such file, folder, project or version to inspect"
+
+
+class UntrustedBytesError(SartorError):
+    """A server's answers contradict themselves, or are not what the index says of them."""
+
+    code, exit_code = "untrusted-bytes", 18
+    summary = "a server's answers contradict themselves or the hash that the index states"
 
 
 class IndexUnreachableError(SartorError):
     """The package index could not be reached at all."""
 
     code, exit_code = "index-unreachable", 20
-    summary = "the package index could not be reached"
+    summary = "the package index, or the server of a package, could not be reached"
 
 
 class IndexRefusedError(SartorError):
     """The package index answered, but with an error."""
 
     code, exit_code = "index-refused", 21
-    summary = "the package index answered with an error (401, 403, 5xx …)"
+    summary = "the package index, or a package's server, answered with an error (401, 403, 5xx …)"
 
 
 class ResolutionError(SartorError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +14,17 @@ import msgspec
 from sartor.errors import NoSuchTargetError
 from sartor.host.model import Host
 from sartor.paths import Places
+from sartor.remote.reference import Reading, remote_target
 from sartor.verdict.model import Inspection, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sartor.artifact.model import Evidence, NotRead
-    from sartor.artifact.reading import Names
+    from sartor.artifact.reading import Names, NamesWanted
+    from sartor.evidence.shelf import Shelf
+    from sartor.index.wheels import Fits
+    from sartor.remote.targets import Remotes
     from sartor.reporter import Reporter
     from sartor.verdict.case import Lookup
     from sartor.verdict.model import Finding
@@ -29,7 +35,8 @@ class InspectRequest(msgspec.Struct, frozen=True):
 
     ``host`` is the machine that the targets are for, where one is known as a whole. ``platform``
     chooses among the images of an index (``linux/arm64``). ``places`` say where the evidence store
-    is that is asked first and kept up; None: neither (``--no-store``).
+    is that is asked first and kept up; None: neither (``--no-store``). Of a project's wheels those
+    alone are read that are for ``python`` (``3.12``), and, where ``fitting``, for ``host``.
     """
 
     targets: list[str]
@@ -38,15 +45,17 @@ class InspectRequest(msgspec.Struct, frozen=True):
     kernels: bool = False
     platform: str | None = None
     places: Places | None = None
+    python: str | None = None
+    fitting: bool = False
 
 
 def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
     """One inspection for each target, in their order.
 
-    Raises what `sartor.artifact.reading.read_evidence` raises, at the first target that cannot be
-    read at all, and `NoSuchTargetError` for an empty name.
+    A project is as many as it has wheels that are read. Raises what
+    `sartor.artifact.reading.read_evidence` and `sartor.remote.targets.Remotes.read` raise, at the
+    first target that cannot be read at all, and `NoSuchTargetError` for an empty name.
     """
-    from sartor.evidence.reading import evidence_of
     from sartor.evidence.shelf import Shelf
     from sartor.verdict.inspection import judge
 
@@ -58,22 +67,73 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
         return "one" if request.gpus and wants_names(path) else "none"
 
     found = []
-    with Shelf.of(request.places, reporter) as shelf:
+    with (
+        Shelf.of(request.places, reporter) as shelf,
+        closing(_Targets(request, names, shelf, reporter)) as targets,
+    ):
         for text in request.targets:
-            if not text:  # `Path("")` would be this folder
-                raise NoSuchTargetError(
-                    "a target is an empty word",
-                    hint="a variable of the shell that is not set? This folder is `.`",
+            for read in targets.read(text):
+                wrong, not_checked = examine(read.evidence, request.host, request.gpus, read.yanked)
+                judged = judge(
+                    read.evidence, request.gpus, wrong, not_checked, kernels=request.kernels
                 )
-            reporter.detail(f"reading {text}")
-            evidence = evidence_of(Path(text), names, shelf, platform=request.platform)
-            wrong, not_checked = examine(evidence, request.host, request.gpus)
-            found.append(judge(evidence, request.gpus, wrong, not_checked, kernels=request.kernels))
+                fetched = read.fetched_bytes
+                found.append(msgspec.structs.replace(judged, fetched_bytes=fetched))
     return found
 
 
+class _Targets:
+    """Opens each target where it is; what the network wants is imported where it is asked."""
+
+    def __init__(
+        self, request: InspectRequest, names: NamesWanted, shelf: Shelf, reporter: Reporter
+    ) -> None:
+        self._request = request
+        self._names = names
+        self._shelf = shelf
+        self._reporter = reporter
+        self._remotes: Remotes | None = None
+
+    def read(self, text: str) -> Iterator[Reading]:
+        """What was read of a target, which may be several wheels."""
+        from sartor.evidence.reading import evidence_of
+
+        if not text:  # `Path("")` would be this folder
+            raise NoSuchTargetError(
+                "a target is an empty word",
+                hint="a variable of the shell that is not set? This folder is `.`",
+            )
+        remote = remote_target(text, is_there=os.path.lexists(text))
+        if remote is None:
+            self._reporter.detail(f"reading {text}")
+            platform = self._request.platform
+            yield Reading(evidence_of(Path(text), self._names, self._shelf, platform=platform))
+            return
+        if self._remotes is None:
+            from sartor.remote.targets import Remotes
+
+            self._remotes = Remotes(self._reporter)
+        yield from self._remotes.read(remote, self._names, self._fits())
+
+    def close(self) -> None:
+        """Leave the network."""
+        if self._remotes is not None:
+            self._remotes.close()
+
+    def _fits(self) -> Fits:
+        from sartor.index.wheels import Fits
+
+        host = self._request.host if self._request.fitting else None
+        return Fits(
+            host.architecture if host else None, host.glibc if host else None, self._request.python
+        )
+
+
 def examine(
-    evidence: Evidence, host: Host | None, gpus: Sequence[Target] = ()
+    evidence: Evidence,
+    host: Host | None,
+    gpus: Sequence[Target] = (),
+    yanked: Mapping[str, str] | None = None,
 ) -> tuple[list[Finding], list[NotRead]]:
     """What is wrong with a target; the symbols of an environment are asked of its files.
 
@@ -84,7 +144,7 @@ def examine(
     from sartor.verdict.findings import findings
 
     if evidence.kind != "environment":
-        return findings(Case(evidence, host, gpus=gpus))
+        return findings(Case(evidence, host, gpus=gpus, yanked=yanked or {}))
     root = Path(evidence.target)
     with symbol_tables(root, symbols_wanted(evidence.libraries)) as symbols:
         here = host is None or not host.described

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from sartor.artifact.library import read_library
-from sartor.artifact.members import MOST_TEXT, is_library, is_metadata
+from sartor.artifact.members import MOST_TEXT, is_metadata, matters
 from sartor.artifact.metadata import read_package
 from sartor.artifact.model import Evidence, Library, NotRead, Package
 from sartor.artifact.source import Invalid
@@ -53,7 +53,7 @@ def read_evidence(
     `NoSuchTargetError`, or `ArtifactUnreadableError` where nothing can.
     """
     kind, members = open_members(path, platform)
-    walk = _Walk(names, progress or Progress(), path.name)
+    walk = Walk(names, progress or Progress(), path.name)
     digest = None if path.is_dir() else _Digest(path)
     with closing(members):
         walk.over(members)
@@ -70,7 +70,7 @@ def read_evidence(
     )
 
 
-class _Walk:
+class Walk:
     """One walk over a target's members, and what it collects."""
 
     def __init__(self, names: NamesWanted, progress: Progress, target: str) -> None:
@@ -79,22 +79,38 @@ class _Walk:
         self._names = names
         self._progress = progress
         self._target = target
-        self._texts: dict[str, dict[str, bytes]] = {}
+        self.texts: dict[str, dict[str, bytes]] = {}
         self._room = MOST_TEXTS
 
+    def another(self) -> Walk:
+        """One for a part of the same target; its results are joined in their order."""
+        return Walk(self._names, self._progress, self._target)
+
+    def join(self, other: Walk) -> None:
+        """Take what another one collected."""
+        self.libraries += other.libraries
+        self.not_read += other.not_read
+        for folder, texts in other.texts.items():
+            self.texts.setdefault(folder, {}).update(texts)
+
     def over(self, members: Members) -> None:
+        """All that matters of these; raises `ArtifactUnreadableError`."""
         try:
-            for path, source in members.walk(lambda name: is_library(name) or is_metadata(name)):
-                try:
-                    self._take(path, source)
-                except Invalid as fault:
-                    self.not_read.append(NotRead(path, fault.reason, fault.offset))
+            for path, source in members.walk(matters):
+                self.meet(path, source)
         except Invalid as fault:
             raise ArtifactUnreadableError(
                 f"`{self._target}` cannot be read: {fault.reason}",
                 found=[str(fault)],
                 hint="a download that broke off, or was changed on the way, is fetched again",
             ) from fault
+
+    def meet(self, path: str, source: Source) -> None:
+        """One file; what it lacks goes to ``not_read``."""
+        try:
+            self._take(path, source)
+        except Invalid as fault:
+            self.not_read.append(NotRead(path, fault.reason, fault.offset))
 
     def refuse(self) -> NoReturn:
         """Say as an error why the only file could not be read."""
@@ -122,13 +138,13 @@ class _Walk:
             return
         self._room -= source.size
         folder, name = posixpath.split(path)
-        self._texts.setdefault(folder, {})[name] = source.read(0, source.size)
+        self.texts.setdefault(folder, {})[name] = source.read(0, source.size)
 
     def packages(self) -> list[Package]:
         """The packages whose metadata was met, by name; what it lacks goes to ``not_read``."""
         found = []
         file_name = self._target if self._target.endswith(".whl") else None
-        for folder, texts in sorted(self._texts.items()):
+        for folder, texts in sorted(self.texts.items()):
             reading = read_package(
                 folder,
                 texts.get("METADATA"),

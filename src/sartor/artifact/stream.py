@@ -8,7 +8,7 @@ asked for besides is read in another pass; reads in increasing order share one.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from isal import isal_zlib
 
@@ -29,12 +29,20 @@ MOST_PASSES = 24
 """Over one stream. An honest library takes two; each may be minutes for a hostile one."""
 
 
+class Digest(Protocol):
+    """What is fed with bytes: one of `hashlib`'s."""
+
+    def update(self, data: bytes, /) -> None:
+        """The next bytes."""
+
+
 class StreamedSource:
     """Bytes of a known size out of ``open_stream()``, which gives them from the beginning.
 
     ``open_stream`` may be called several times. `Invalid` is raised where the stream has more or
     fewer bytes than ``size``, or another CRC-32 than ``crc`` (None: not known): at the first read,
-    or where a large stream's beginning was read first, at the first read beyond it. Holds at most
+    or where a large stream's beginning was read first, at the first read beyond it. ``digest`` is
+    fed with the bytes of the first pass. Holds at most
     `HEAD` + `TAIL` + what speculation keeps (64 MiB), or `WHOLE`.
     """
 
@@ -44,10 +52,12 @@ class StreamedSource:
         size: int,
         name: str,
         crc: int | None = None,
+        digest: Digest | None = None,
     ) -> None:
         self.name = name
         self.size = size
         self.passes = 0
+        self._digest = digest
         self._open = open_stream
         self._crc = crc
         self._head = bytearray()
@@ -55,7 +65,7 @@ class StreamedSource:
         self._fault: Invalid | None = None
         self._speculation = None if size <= WHOLE else Speculation(size)
         self._first: Iterator[bool] | None = None
-        self._further: _Forward | None = None
+        self._further: Forward | None = None
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; raises `Invalid` where they cannot be had."""
@@ -102,6 +112,8 @@ class StreamedSource:
                 raise Invalid(self.name, self.size, "there are more bytes than its size says")
             if self._crc is not None:
                 crc = isal_zlib.crc32(piece, crc)
+            if self._digest is not None:
+                self._digest.update(piece)
             self._keep(base, piece)
             yield True
         if seen < self.size:
@@ -127,18 +139,26 @@ class StreamedSource:
                 reason = f"reading on would take more than {MOST_PASSES} passes over the stream"
                 raise Invalid(self.name, offset, reason)
             self.passes += 1
-            self._further = _Forward(self._open(), self.name)
+            self._further = Forward(self._open(), self.name)
         return self._further.read(offset, length)
 
 
-class _Forward:
-    """Ranges out of one pass, in increasing order, or not further back than `RECENT`."""
+class Forward:
+    """Ranges out of one pass, in increasing order, or not further back than `RECENT`.
 
-    def __init__(self, stream: Iterator[bytes], name: str) -> None:
+    The stream's first byte is at offset ``start``.
+    """
+
+    def __init__(self, stream: Iterator[bytes], name: str, start: int = 0) -> None:
         self._stream = stream
         self._name = name
         self._kept: deque[bytes] = deque()
-        self._start = self._end = 0
+        self._start = self._end = start
+
+    @property
+    def end(self) -> int:
+        """Up to where the stream was read."""
+        return self._end
 
     def reaches(self, offset: int) -> bool:
         """Whether ``offset`` has not gone by yet."""

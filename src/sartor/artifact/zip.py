@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sartor.artifact.source import Source
+    from sartor.artifact.stream import Digest
 
 END = struct.Struct("<4s4H2LH")
 END_MAGIC = b"PK\5\6"
@@ -94,6 +95,16 @@ class ZipMembers:
 
     def walk(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Source]]:
         """Each wanted file in the order of the archive's bytes."""
+        for member in self.chosen(wanted):
+            try:
+                source = self.member_source(member)
+            except Invalid as fault:
+                self.not_read.append(NotRead(member.name, fault.reason, fault.offset))
+                continue
+            yield member.name, source
+
+    def chosen(self, wanted: Callable[[str], bool]) -> Iterator[ZipMember]:
+        """Each wanted file that may be read, by the directory, in the order of the bytes."""
         for member in sorted(self.members, key=lambda m: m.offset):
             if member.name.endswith("/") or not wanted(member.name):
                 continue
@@ -101,13 +112,8 @@ class ZipMembers:
             if why:
                 self.not_read.append(NotRead(shown(member.name), why, member.offset))
                 continue
-            try:
-                source = self.member_source(member)
-            except Invalid as fault:
-                self.not_read.append(NotRead(member.name, fault.reason, fault.offset))
-                continue
             self._plain_left -= member.size
-            yield member.name, source
+            yield member
 
     def fault(self, member: ZipMember) -> str | None:
         """Why the member is not read, by what the directory says of it."""
@@ -131,6 +137,26 @@ class ZipMembers:
             yield f"it would be {member.size} bytes, more than is read of such a file"
         if member.size > self._plain_left:
             yield f"the files of one archive may have {MOST_PLAIN} bytes together"
+
+    def end_of(self, member: ZipMember) -> int:
+        """Where what follows a member begins."""
+        return self._ends[member.offset]
+
+    def streamed(
+        self, member: ZipMember, through: Source, digest: Digest | None = None
+    ) -> StreamedSource:
+        """The member's bytes as a stream, read ``through`` another view of the archive.
+
+        Its CRC-32 is checked, stored or not, and ``digest`` is fed with its bytes. Raises
+        `Invalid` where its header is not as the directory says.
+        """
+        start = _data_start(through, member, self._ends[member.offset])
+
+        def plain() -> Iterator[bytes]:
+            compressed = pieces(through, start, member.compressed)
+            return compressed if member.method == STORED else inflate(compressed, member.name)
+
+        return StreamedSource(plain, member.size, member.name, member.crc, digest)
 
     def member_source(self, member: ZipMember) -> Source:
         """The member's bytes; raises `Invalid` where its header is not as the directory says."""

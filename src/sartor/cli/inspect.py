@@ -20,7 +20,10 @@ _GPUS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
-    add, target = parser.add_argument, "a wheel, library, .cubin, .fatbin, environment or image"
+    add, target = (
+        parser.add_argument,
+        "a file, environment or image; `vllm==0.32.0`, or a wheel's URL",
+    )
     add("targets", nargs="+", metavar="TARGET", help=target)
     for name, value, text in _GPUS:
         add(name, action="append", default=[], metavar=value, help=text)
@@ -28,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--kernels", action="store_true", help="list the kernels, and which GPUs lack each")
     add("--detail", action="store_true", help="show what every library holds and needs")
     add("--no-store", action="store_true", help="read everything, and keep nothing of it")
+    add("--python", metavar="VERSION", help="of a project's wheels, those for it: `3.12`")
     add("--platform", help="of an image for several, the one to read: `linux/arm64`")
 
 
@@ -54,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
         kernels=options.kernels,
         platform=options.platform,
         places=None if options.no_store else default_places(),
+        python=options.python,
+        fitting=bool(options.host),
     )
     found = inspect(request, terminal)
     if options.json:

@@ -76,7 +76,7 @@ def uv_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     environ = os.environ if environ is None else environ
     settings = pip_settings(environ)
     added: dict[str, str] = {}
-    if not _uv_names_an_index(environ):
+    if not uv_names_an_index(environ):
         added |= _indexes(settings, environ)
     if added.get("UV_EXTRA_INDEX_URL") and "UV_INDEX_STRATEGY" not in environ:
         added["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # what several indexes mean to pip
@@ -84,7 +84,7 @@ def uv_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
         added["UV_SYSTEM_CERTS"] = "true"
         if settings.get("cert"):
             added["SSL_CERT_FILE"] = settings["cert"]
-    return {k: v for k, v in (added | _proxies(settings, environ)).items() if v}
+    return {k: v for k, v in (added | proxies(settings, environ)).items() if v}
 
 
 def uv_options(
@@ -92,10 +92,15 @@ def uv_options(
 ) -> tuple[str, ...]:
     """The options to start uv's command with that no variable stands for: pip's ``no-index``."""
     environ = os.environ if environ is None else environ
-    no_index = pip_settings(environ).get("no-index", "").lower() in _TRUE
     asks = tuple(arguments[:2]) in _ASKS_AN_INDEX or arguments[0] == "build"
-    named = any(environ.get(v) for v in _DEFAULT) or _uv_names_an_index(environ)
-    return ("--no-index",) if no_index and asks and not named else ()
+    return ("--no-index",) if asks and pip_says_no_index(environ) else ()
+
+
+def pip_says_no_index(environ: Mapping[str, str]) -> bool:
+    """Whether pip's ``no-index`` holds: nothing that is said to uv names an index."""
+    no_index = pip_settings(environ).get("no-index", "").lower() in _TRUE
+    named = any(environ.get(v) for v in _DEFAULT) or uv_names_an_index(environ)
+    return no_index and not named
 
 
 def _indexes(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -104,11 +109,11 @@ def _indexes(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[st
     for key, variables, joint in _TRANSLATED:
         value = settings.get(key)
         if value and not any(v in environ for v in variables):
-            added[variables[0]] = joint.join(_existing(value.split()))
+            added[variables[0]] = joint.join(existing(value.split()))
     return added
 
 
-def _proxies(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+def proxies(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """pip's proxy as every client's variables, where the user has set none of them."""
     proxy = settings.get("proxy")
     named = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -119,16 +124,22 @@ def _proxies(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[st
     return {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy}
 
 
-def _existing(values: list[str]) -> list[str]:
+def existing(values: list[str]) -> list[str]:
     """The values without folders that are not there, which pip passes over and uv does not."""
     return [v for v in values if "://" in v or Path(v).exists()]
 
 
-def _uv_names_an_index(environ: Mapping[str, str]) -> bool:
-    return any(_INDEX_SETTINGS & table.keys() for table in _uv_settings(environ))
+def without_name(index: str) -> str:
+    """The address of an index that may be given with a name (``mine=https://...``)."""
+    return _INDEX_NAME.sub("", index)
 
 
-def _uv_settings(environ: Mapping[str, str]) -> list[dict[str, object]]:
+def uv_names_an_index(environ: Mapping[str, str]) -> bool:
+    """Whether a file of uv's says anything of where packages are."""
+    return any(_INDEX_SETTINGS & table.keys() for table in uv_settings(environ))
+
+
+def uv_settings(environ: Mapping[str, str]) -> list[dict[str, object]]:
     """The tables of the user's and the system's ``uv.toml``, the winning ones first."""
     tables: list[dict[str, object]] = []
     for file in _uv_files(environ):
@@ -163,7 +174,7 @@ def certificate_bundle(environ: Mapping[str, str] | None = None) -> str | None:
 
 def as_configured() -> None:
     """Let every client in this process go through pip's proxy and trust what the system trusts."""
-    os.environ.update(_proxies(pip_settings(), os.environ))
+    os.environ.update(proxies(pip_settings(), os.environ))
     bundle = certificate_bundle()
     if bundle:
         os.environ.setdefault("SSL_CERT_FILE", bundle)
@@ -178,10 +189,10 @@ def default_index(environ: Mapping[str, str] | None = None) -> str | None:
     environ = os.environ if environ is None else environ
     for variable in _DEFAULT:
         if environ.get(variable):
-            return _INDEX_NAME.sub("", environ[variable])
-    tables = _uv_settings(environ)
+            return without_name(environ[variable])
+    tables = uv_settings(environ)
     named = next((url for table in tables if (url := _default_of(table))), None)
-    if named or _uv_names_an_index(environ):
+    if named or uv_names_an_index(environ):
         return named
     return pip_settings(environ).get("index-url")
 

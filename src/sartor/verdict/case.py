@@ -68,7 +68,8 @@ class Case:
     ``find_library`` says whether the system that the target is for has a soname. ``symbols`` are
     libraries by path that can be asked what they define: those of `symbols_wanted`. ``python`` is
     the environment's (``3.12``); None: taken from the paths, or not known. ``gpus`` are those
-    that were asked about.
+    that were asked about, ``yanked`` the files that the index says were taken back, with the
+    reason.
     """
 
     evidence: Evidence
@@ -77,6 +78,7 @@ class Case:
     symbols: Mapping[str, SymbolProvider] = field(default_factory=dict)
     python: str | None = None
     gpus: Sequence[Target] = ()
+    yanked: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def installed(self) -> bool:

@@ -10,7 +10,13 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from sartor.verdict import compiler_findings, environment_findings, gpu_findings, package_findings
+from sartor.verdict import (
+    compiler_findings,
+    environment_findings,
+    gpu_findings,
+    index_findings,
+    package_findings,
+)
 from sartor.verdict.case import Case, Outcome
 from sartor.verdict.model import SEVERITIES, Finding
 
@@ -36,6 +42,7 @@ RULES: tuple[Rule, ...] = (
     package_findings.other_device_code,
     package_findings.no_device_code,
     package_findings.package_not_known,
+    index_findings.yanked,
 )
 
 

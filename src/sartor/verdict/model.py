@@ -115,12 +115,16 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Inspection(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="sartor.inspect/1"
 ):
-    """What `sartor inspect --json` prints for one target."""
+    """What `sartor inspect --json` prints for one target.
+
+    ``fetched_bytes`` is what came over the network of a file that is on a server.
+    """
 
     target: str
     kind: TargetKind
     size: int | None = None
     sha256: str | None = None
+    fetched_bytes: int | None = None
     gpus: list[Target] = []
     packages: list[Package] = []
     libraries: list[InspectedLibrary] = []

@@ -1,0 +1,24 @@
+"""50,000 servers that misbehave at random: see `tests/hostile_readings.py`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+READINGS = Path(__file__).parent.parent / "hostile_readings.py"
+BEHAVIOURS = 50_000
+
+
+def test_many_hostile_servers() -> None:
+    """Some eight minutes on two cores."""
+    done = subprocess.run(
+        [sys.executable, str(READINGS), str(BEHAVIOURS)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=3600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["behaviours"] == BEHAVIOURS
