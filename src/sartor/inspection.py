@@ -67,8 +67,11 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
         return "one" if request.gpus and wants_names(path) else "none"
 
     found = []
+    kept = any(
+        Path(text).is_file() for text in request.targets
+    )  # folders are not, nor projects yet
     with (
-        Shelf.of(request.places, reporter) as shelf,
+        Shelf.of(request.places if kept else None, reporter) as shelf,
         closing(_Targets(request, names, shelf, reporter)) as targets,
     ):
         for text in request.targets:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 FileKind = Literal["elf", "cubin", "fatbin", "ptx"]
 
-LIBRARY_HINTS = (".so", ".cubin", ".fatbin", ".ptx")
 LIBRARY = re.compile(r"[^/]\.so(\.[0-9][\w.]*)?$|[^/]\.(cubin|fatbin|ptx)$")
 METADATA = re.compile(r"[^/]\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt)$")
 PROGRAM = re.compile(r"(^|/)s?bin/[^/.]+$")
@@ -58,7 +57,12 @@ class Members(Protocol):
 
 def is_library(path: str) -> bool:
     """Whether a file of that name is a shared library, or a file of device code."""
-    return any(hint in path for hint in LIBRARY_HINTS) and LIBRARY.search(path) is not None
+    return may_be_library(path) and LIBRARY.search(path) is not None
+
+
+def may_be_library(text: str) -> bool:
+    """Whether a library's name can be in a text; quickly, for it is asked of every file."""
+    return ".so" in text or ".cubin" in text or ".fatbin" in text or ".ptx" in text
 
 
 def is_metadata(path: str) -> bool:

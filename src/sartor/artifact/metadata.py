@@ -18,13 +18,13 @@ import msgspec
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from sartor.artifact.members import LIBRARY_HINTS, is_library
+from sartor.artifact.members import is_library, may_be_library
 from sartor.artifact.model import NotRead, Package
 from sartor.facts.packages import facts_about
 from sartor.facts.versions import within_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 MOST_METADATA = 16 << 20
 """Bytes of METADATA, PKG-INFO or WHEEL that are read; the largest known have under 1 MiB."""
@@ -166,8 +166,8 @@ def recorded_libraries(record: bytes | None, path: str, notes: list[NotRead]) ->
         return []
     root = posixpath.dirname(path)
     found: dict[str, None] = {}
-    for listed in recorded(record, LIBRARY_HINTS):
-        if not is_library(listed):
+    for line in record[:MOST_RECORD].decode("utf-8", "surrogateescape").split("\n"):
+        if not may_be_library(line) or not is_library(listed := recorded_path(line)):
             continue
         if len(found) == MOST_LIBRARIES:
             notes.append(NotRead(path, f"its RECORD lists more than {MOST_LIBRARIES} libraries"))
@@ -177,10 +177,10 @@ def recorded_libraries(record: bytes | None, path: str, notes: list[NotRead]) ->
     return list(found)
 
 
-def recorded(record: bytes, hints: Sequence[str] = ("",)) -> Iterator[str]:
-    """The paths of a ``RECORD``, as it writes them, in lines that hold one of ``hints``."""
+def recorded(record: bytes) -> Iterator[str]:
+    """The paths of a ``RECORD``, as it writes them."""
     for line in record[:MOST_RECORD].decode("utf-8", "surrogateescape").split("\n"):
-        if line and any(hint in line for hint in hints):
+        if line:
             yield recorded_path(line)
 
 
