@@ -299,3 +299,9 @@ def leftovers(home: Path) -> list[str]:
 def is_lock(path: Path) -> bool:
     """Whether a file is one that processes lock, and leave."""
     return path.name.startswith(".") and path.name.endswith(".lock")
+
+
+def kept_besides_evidence(home: Path) -> list[str]:
+    """What `sartor` left in its home, but for the store of evidence."""
+    files = (path.relative_to(home) for path in home.rglob("*") if not path.is_dir())
+    return sorted(str(path) for path in files if path.parts[0] != "evidence")

@@ -20,7 +20,7 @@ from sartor.facts.packages import facts_about
 from sartor.verdict import dispatch
 from sartor.verdict.inspection import judge
 from sartor.verdict.model import Target
-from sartor_cli import Sartor, isolated_variables
+from sartor_cli import Sartor, isolated_variables, kept_besides_evidence
 from wheels import wheel
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ FA2, FA3 = "_vllm_fa2_C.abi3.so", "_vllm_fa3_C.abi3.so"
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sartor]:
-    """`sartor` with a home that is never made: inspecting writes nothing."""
+    """`sartor` with a home of its own: inspecting writes nothing but evidence."""
     folder = tmp_path_factory.mktemp("inspect")
     sartor = Sartor(folder / "home", folder, isolated_variables(folder))
     yield sartor
-    assert not sartor.home.exists()
+    assert kept_besides_evidence(sartor.home) == []
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from measured import measured, peak
-from sartor_cli import Sartor, documents, isolated_variables
+from sartor_cli import Sartor, documents, isolated_variables, kept_besides_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -312,11 +312,11 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def sartor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sartor]:
-    """`sartor` with a home that is never made: inspecting writes nothing."""
+    """`sartor` with a home of its own: inspecting writes nothing but evidence."""
     folder = tmp_path_factory.mktemp("hostile")
     sartor = Sartor(folder / "home", folder, isolated_variables(folder))
     yield sartor
-    assert not sartor.home.exists()
+    assert kept_besides_evidence(sartor.home) == []
 
 
 def inspected(sartor: Sartor, path: Path, *arguments: str) -> tuple[int, Document]:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from sartor.host.signs import nvidia_here
-from sartor_cli import Sartor, isolated_variables, wait_until
+from sartor_cli import Sartor, isolated_variables, kept_besides_evidence, wait_until
 from wheels import wheel
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def quiet(tmp_path: Path) -> Iterator[Sartor]:
     variables = {**isolated_variables(tmp_path), "TMPDIR": str(temporary)}
     sartor = Sartor(tmp_path / "home", tmp_path, variables)
     yield sartor
-    assert not sartor.home.exists()
+    assert kept_besides_evidence(sartor.home) == []
     assert list(temporary.iterdir()) == []
 
 
@@ -145,7 +145,7 @@ def test_a_folder_without_libraries(quiet: Sartor, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_may_not_be_read(quiet: Sartor) -> None:
-    """As an ordinary user: permissions do not bind root."""
+    """As an ordinary user: permissions do not bind root. The store may not be read either."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

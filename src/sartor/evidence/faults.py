@@ -24,9 +24,11 @@ FEW_BYTES = 1 << 20
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn every error of SQLite about the store at ``path`` into one of Sartor's."""
+    """Turn every error of SQLite, or of the system, about the store at ``path`` into Sartor's."""
     try:
         yield
+    except PermissionError as error:
+        raise not_writable(path, error) from error
     except sqlite3.Error as error:
         raise as_error(error, path) from error
     except UnicodeDecodeError as error:  # a text column that holds no text
