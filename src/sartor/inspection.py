@@ -67,9 +67,8 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
         return "one" if request.gpus and wants_names(path) else "none"
 
     found = []
-    kept = any(
-        Path(text).is_file() for text in request.targets
-    )  # folders are not, nor projects yet
+    # Folders are not kept, nor, so far, projects.
+    kept = any(map(os.path.isfile, request.targets))
     with (
         Shelf.of(request.places if kept else None, reporter) as shelf,
         closing(_Targets(request, names, shelf, reporter)) as targets,
