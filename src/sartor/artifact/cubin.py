@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-import struct
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from sartor.artifact.elf import Elf, StringTable
+from sartor.artifact.elf import Elf, SectionType, StringTable
+from sartor.artifact.elf_symbols import SYMBOL
 from sartor.artifact.source import Invalid
 
 if TYPE_CHECKING:
     from sartor.artifact.elf import Section
     from sartor.artifact.source import Source
 
-SYMBOL = struct.Struct("<IBBHQQ")
-SYMTAB = 2
-"""``sh_type`` of a symbol table."""
 FUNCTION = 2
 """The low four bits of ``st_info`` of code."""
 KERNEL = 0x10
@@ -42,7 +39,7 @@ class Origin(msgspec.Struct, frozen=True):
 def kernel_names(source: Source) -> list[str]:
     """The mangled names of a cubin's kernels, in its order, each once; raises `Invalid`."""
     elf = _cubin(source)
-    table = next((s for s in elf.sections if s.type == SYMTAB), None)
+    table = next((s for s in elf.sections if s.type == SectionType.SYMTAB), None)
     if table is None:
         return []
     if table.size > MOST_SYMBOLS * SYMBOL.size:

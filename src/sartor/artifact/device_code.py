@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sartor.artifact.fatbin import Entry
+    from sartor.artifact.model import ImageKind
     from sartor.artifact.source import Source
 
 Names = Literal["none", "one", "all"]
@@ -69,7 +70,7 @@ class DeviceCode(msgspec.Struct, frozen=True):
 class ImageKey(NamedTuple):
     """What images have in common that count together."""
 
-    kind: str
+    kind: ImageKind
     arch: str
     ptx_isa: str | None
     compression: str | None
@@ -129,7 +130,7 @@ def _images(found: list[tuple[Container, Part]]) -> tuple[dict[ImageKey, int], l
     keys = sorted(groups, key=in_order)
     images = [
         Image(
-            kind="unknown" if key.kind == "unknown" else _kind(key.kind),
+            kind=key.kind,
             arch=key.arch,
             count=groups[key][0],
             bytes=groups[key][1],
@@ -141,10 +142,6 @@ def _images(found: list[tuple[Container, Part]]) -> tuple[dict[ImageKey, int], l
         for key in keys
     ]
     return {key: i for i, key in enumerate(keys)}, images
-
-
-def _kind(text: str) -> Literal["cubin", "ptx", "ltoir"]:
-    return "cubin" if text == "cubin" else "ptx" if text == "ptx" else "ltoir"
 
 
 def _grouped(found: list[tuple[Container, Part]], index: dict[ImageKey, int]) -> list[Unit]:

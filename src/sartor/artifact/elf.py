@@ -98,6 +98,7 @@ class Tag(IntEnum):
 class SectionType(IntEnum):
     """``sh_type``, as far as it matters here."""
 
+    SYMTAB = 2
     NOBITS = 8
     DYNSYM = 11
 

@@ -8,6 +8,7 @@ import msgspec
 
 from sartor.artifact import cubin
 from sartor.artifact.device_code import DeviceCode, Part, read_device_code
+from sartor.artifact.elf import SectionType
 from sartor.artifact.elf_library import elf_library
 from sartor.artifact.members import file_kind
 from sartor.artifact.model import Image, Library, NotRead, Unit
@@ -25,7 +26,6 @@ RELOCATABLE = "__nv_relfatbin"
 SCATTERED = {".ldata", ".lrodata", ".cask_resource"}
 """Where cuFFT, cuBLASLt, cuSPARSELt and cuDNN keep containers. Those in the ``.rodata`` of cuSPARSE
 and CUPTI are not looked for: every library has such a section."""
-NOBITS = 8
 
 
 def read_library(source: Source, path: str, names: Names) -> Library | None:
@@ -72,7 +72,7 @@ def _device_code(source: Source, path: str, elf: Elf, names: Names) -> DeviceCod
         why = "it has no section headers: where its device code is, if any, is not known"
         return DeviceCode(not_read=[NotRead(path, why)])
     names_of = {FATBIN, RELOCATABLE} | SCATTERED
-    held = [s for s in sections if s.name in names_of and s.type != NOBITS and s.size]
+    held = [s for s in sections if s.name in names_of and s.type != SectionType.NOBITS and s.size]
     parts, faults, end = [], [], 0
     for section in sorted(held, key=lambda section: section.offset):
         if section.offset < end:

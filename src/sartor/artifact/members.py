@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from sartor.artifact import fatbin
+from sartor.artifact.elf import Machine
 from sartor.artifact.ptx import SNIFFED, looks_like_ptx
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ MOST_PATH = 4096
 ELF = b"\x7fELF"
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 ELF_HEADER = 64
-EM_CUDA = 190
 FATBIN = fatbin.MAGIC.to_bytes(4, "little")
 
 
@@ -85,7 +85,7 @@ def file_kind(source: Source) -> FileKind | None:
     head = source.read(0, min(source.size, ELF_HEADER))
     if head.startswith(ELF):
         order: Literal["big", "little"] = "big" if head[5:6] == b"\2" else "little"
-        return "cubin" if int.from_bytes(head[18:20], order) == EM_CUDA else "elf"
+        return "cubin" if int.from_bytes(head[18:20], order) == Machine.CUDA else "elf"
     if head.startswith(FATBIN):
         return "fatbin"
     text = source.read(0, min(source.size, SNIFFED))

@@ -12,7 +12,6 @@ import io
 import posixpath
 import re
 from itertools import product
-from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -22,9 +21,6 @@ from sartor.artifact.members import is_library, may_be_library
 from sartor.artifact.model import NotRead, Package
 from sartor.facts.packages import facts_about
 from sartor.facts.versions import within_versions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MOST_METADATA = 16 << 20
 """Bytes of METADATA, PKG-INFO or WHEEL that are read; the largest known have under 1 MiB."""
@@ -166,7 +162,7 @@ def recorded_libraries(record: bytes | None, path: str, notes: list[NotRead]) ->
         return []
     root = posixpath.dirname(path)
     found: dict[str, None] = {}
-    for line in record[:MOST_RECORD].decode("utf-8", "surrogateescape").split("\n"):
+    for line in record_text(record).split("\n"):
         if not may_be_library(line) or not is_library(listed := recorded_path(line)):
             continue
         if len(found) == MOST_LIBRARIES:
@@ -177,11 +173,9 @@ def recorded_libraries(record: bytes | None, path: str, notes: list[NotRead]) ->
     return list(found)
 
 
-def recorded(record: bytes) -> Iterator[str]:
-    """The paths of a ``RECORD``, as it writes them."""
-    for line in record[:MOST_RECORD].decode("utf-8", "surrogateescape").split("\n"):
-        if line:
-            yield recorded_path(line)
+def record_text(record: bytes) -> str:
+    """As much of a ``RECORD`` as is read, whatever its bytes are."""
+    return record[:MOST_RECORD].decode("utf-8", "surrogateescape")
 
 
 def recorded_globs(record: bytes, distribution: str) -> list[str]:
@@ -190,11 +184,12 @@ def recorded_globs(record: bytes, distribution: str) -> list[str]:
     wanted = {glob for row in (about.compiler if about else ()) for glob in row.files}
     if not wanted:
         return []
-    text = record[:MOST_RECORD].decode("utf-8", "surrogateescape")
+    text = record_text(record)
     whole = {glob for glob in wanted if not set(glob) & set("*?[")}
     found = {glob for glob in whole if f"\n{glob}," in f"\n{text}"}
     patterns = {glob: re.compile(fnmatch.translate(glob)) for glob in wanted - found}
-    for listed in recorded(record) if patterns else ():
+    for line in text.split("\n") if patterns else ():
+        listed = recorded_path(line)
         found |= {g for g in patterns if g not in found and patterns[g].match(listed[:MOST_PATH])}
     return sorted(found)
 

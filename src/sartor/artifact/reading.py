@@ -169,13 +169,9 @@ class _Digest:
         self._thread.start()
 
     def _compute(self) -> None:
-        import hashlib
+        from sartor.artifact.digest import file_sha256
 
-        try:
-            with self._path.open("rb") as file:
-                self._hex = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            self._hex = None
+        self._hex = file_sha256(self._path)
 
     def result(self) -> str | None:
         """The digest, once it is there; None where the file could not be read."""

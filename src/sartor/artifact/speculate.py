@@ -12,14 +12,14 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from sartor.artifact import fatbin
+from sartor.artifact.elf import SEGMENT, SegmentType
+from sartor.artifact.fatbin import BEGINNING
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 SEARCH = 0
 """In place of a length: the next offset, a multiple of eight, at which the magic stands."""
-MAGIC = struct.pack("<IHH", fatbin.MAGIC, 1, fatbin.CONTAINER.size)
-"""With version and header size, which never were others: a long needle is found faster."""
 KEPT_ENTRY, KEPT_HEADER = 256, 4 << 10
 """From an image's header on, and of a longer header; 64 to 144 bytes were seen."""
 KEPT_PADDING = 64 << 10
@@ -31,8 +31,7 @@ MOST_FALSE = 1 << 16
 """Magics that lead nowhere: a stream made of them must not be followed step by step."""
 ELF_HEADER = 64
 ELF_64_LITTLE = b"\x7fELF\2\1"
-SEGMENT = struct.Struct("<IIQQQQQQ")
-PT_LOAD, PT_DYNAMIC, PF_X = 1, 2, 1
+PF_X = 1
 MOST_DYNAMIC = 64 << 10
 """The largest known, of PyTorch, has 816 bytes."""
 MOST_SEGMENTS = 64
@@ -134,7 +133,7 @@ class Speculation:
         at = max(offset - base, 0)
         if base in self._code and base + len(window) in self._code:
             return None
-        while (at := window.find(MAGIC, at)) >= 0 and self._false <= MOST_FALSE:
+        while (at := window.find(BEGINNING, at)) >= 0 and self._false <= MOST_FALSE:
             if (base + at) % fatbin.PADDING == 0:
                 self._false += 1
                 return base + at
@@ -146,7 +145,11 @@ class Speculation:
         end = base + len(window)
         last = max(end // fatbin.PADDING * fatbin.PADDING, base)
         begun = window[last - base :]
-        if last % fatbin.PADDING == 0 and 0 < len(begun) < len(MAGIC) and MAGIC.startswith(begun):
+        if (
+            last % fatbin.PADDING == 0
+            and 0 < len(begun) < len(BEGINNING)
+            and BEGINNING.startswith(begun)
+        ):
             self._held = begun
         self._ask = (max(offset, end - len(self._held)), SEARCH)
 
@@ -159,7 +162,7 @@ class Speculation:
             while (end := (yield from _container(self.spans, at, size))) is not None:
                 at = yield from _after_padding(self.spans, end, size)
             self.spans.cut(at)
-            at += len(MAGIC)
+            at += len(BEGINNING)
 
 
 def next_of(walk: Generator[Ask, Answer, None], answer: Answer) -> Ask | None:
@@ -192,9 +195,9 @@ def _segments(size: int) -> Generator[Ask, Answer, tuple[range, range]]:
     _, data = yield table, length
     code, dynamic = nowhere
     for kind, flags, offset, _, _, stored, _, _ in SEGMENT.iter_unpack(data):
-        if kind == PT_LOAD and flags & PF_X and offset and not code:
+        if kind == SegmentType.LOAD and flags & PF_X and offset and not code:
             code = range(offset, offset + stored)
-        if kind == PT_DYNAMIC and stored <= MOST_DYNAMIC:
+        if kind == SegmentType.DYNAMIC and stored <= MOST_DYNAMIC:
             dynamic = range(offset, offset + stored)
     return code, dynamic
 
@@ -204,7 +207,7 @@ def _container(spans: Spans, at: int, size: int) -> Generator[Ask, Answer, int |
     if size - at < fatbin.CONTAINER.size:
         return None
     _, data = yield at, fatbin.CONTAINER.size
-    if not data.startswith(MAGIC):
+    if not data.startswith(BEGINNING):
         return None
     spans.add(at, data)
     payload: int = fatbin.CONTAINER.unpack(data)[-1]

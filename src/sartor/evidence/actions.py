@@ -6,11 +6,11 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sartor.artifact.digest import file_sha256
 from sartor.artifact.members import shown
 from sartor.artifact.source import Invalid
 from sartor.errors import ArtifactUnreadableError, EvidenceFileError, NoSuchTargetError
 from sartor.evidence.compare import differences
-from sartor.evidence.digest import file_sha256
 from sartor.evidence.exchange import read_export, write_export
 from sartor.evidence.model import (
     EvidenceList,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sartor.evidence.digest import file_sha256
+from sartor.artifact.digest import file_sha256
 from sartor.evidence.fingerprint import fingerprint
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from sartor.artifact.digest import file_sha256
 from sartor.errors import NoSuchEvidenceError, closest
-from sartor.evidence.digest import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -18,7 +18,6 @@ from sartor.host.model import Driver, Gpu, NotChecked, UndrivenGpu
 from sartor.host.names import gpu_fact
 from sartor.host.nvidia_answer import Answer, Refusals
 from sartor.host.nvidia_kernel import (
-    VERSION_FILE,
     Kernel,
     from_device_tree,
     from_proc,
@@ -27,6 +26,7 @@ from sartor.host.nvidia_kernel import (
 )
 from sartor.host.nvidia_smi import ask_smi
 from sartor.host.nvml import LIBRARY, from_nvml
+from sartor.host.signs import VERSION_FILE
 from sartor.host.undriven import Trouble, explain, notes_on_names, unanswered, undriven_gpu
 
 if TYPE_CHECKING:

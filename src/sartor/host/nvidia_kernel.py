@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,17 +11,15 @@ from sartor.host import pci
 from sartor.host.machine import Unread
 from sartor.host.model import Gpu
 from sartor.host.nvidia_answer import Answer
+from sartor.host.signs import CONTROL_DEVICE, TEGRA_DEVICES, VERSION_FILE
 
 if TYPE_CHECKING:
     from sartor.host.machine import Machine
 
-VERSION_FILE: Final = "/proc/driver/nvidia/version"
 GPU_FOLDER = "/proc/driver/nvidia/gpus"
-CONTROL_DEVICE = "/dev/nvidiactl"
 CUDA_LIBRARY = "libcuda.so.1"
 TEGRA_MODEL = "/proc/device-tree/model"
 TEGRA_COMPATIBLE = "/proc/device-tree/compatible"
-TEGRA_DEVICES = ("/dev/nvgpu", "/dev/nvhost-gpu", "/dev/nvhost-ctrl-gpu")
 
 
 class Kernel(msgspec.Struct, frozen=True):

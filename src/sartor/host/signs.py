@@ -6,9 +6,13 @@ Looked at before anything else is: a machine without one is not asked for its GP
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
-SIGNS = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvmap", "/proc/driver/nvidia/version")
-"""The control node on Linux, WSL's, Jetson's, and what the kernel module says of itself."""
+CONTROL_DEVICE = "/dev/nvidiactl"
+VERSION_FILE: Final = "/proc/driver/nvidia/version"
+TEGRA_DEVICES = ("/dev/nvgpu", "/dev/nvhost-gpu", "/dev/nvhost-ctrl-gpu")
+SIGNS = (CONTROL_DEVICE, "/dev/dxg", "/dev/nvmap", *TEGRA_DEVICES, VERSION_FILE)
+"""The control node on Linux, WSL's, Jetson releases', and what the module says of itself."""
 
 
 def nvidia_here() -> bool:

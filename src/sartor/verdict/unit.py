@@ -146,7 +146,7 @@ def _taken(index: int, image: Image, target: Target, made_by: str | None) -> Uni
             return UnitGrade("native", f"machine code for {image.arch}", index)
         case Jit(needs_driver_cuda=needed):
             because = f"{image.arch} PTX (ISA {image.ptx_isa}) is compiled at first use"
-            return UnitGrade("jit", because, index, newer(needed, first_cuda(target)))
+            return UnitGrade("jit", because, index, needed)
         case Refused(why=why):
             return UnitGrade("missing", why)
         case Unknown(why=why):
@@ -235,13 +235,9 @@ def judge_library(library: Library, target: Target, dispatch: Dispatch, index: i
 def _needs(library: Library, grade: UnitGrade, target: Target) -> str | None:
     """The CUDA version of the oldest driver that runs it: for the library, the GPU, and the PTX."""
     major = f"{library.cuda_major}.0" if library.cuda_major and library.kind == "elf" else None
-    wanted = [major, first_cuda(target) if major else None, grade.needs_driver_cuda]
-    return max((version for version in wanted if version), key=Version, default=None)
-
-
-def newer(one: str, other: str | None) -> str:
-    """The newer of two versions."""
-    return one if other is None else max(one, other, key=Version)
+    wanted = [version for version in (major, grade.needs_driver_cuda) if version]
+    first = first_cuda(target)
+    return max([*wanted, first] if first else wanted, key=Version) if wanted else None
 
 
 def _bytes_used(library: Library, graded: list[tuple[Unit, UnitGrade]], wanted: Grade) -> int:

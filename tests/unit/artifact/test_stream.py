@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sartor.artifact import fatbin, inflate, speculate, stream
+from sartor.artifact import elf, fatbin, inflate, speculate, stream
 from sartor.artifact.source import BytesSource, Invalid
 from sartor.artifact.stream import StreamedSource
 
@@ -58,7 +58,7 @@ def small_bounds(patch: pytest.MonkeyPatch) -> None:
 fragments = st.one_of(
     st.binary(max_size=100),
     st.integers(1, 200).map(bytes),
-    st.just(speculate.MAGIC),
+    st.just(fatbin.BEGINNING),
     st.just(container()),
     st.builds(
         lambda bodies, header: container(*(entry(b, header) for b in bodies)),
@@ -144,7 +144,7 @@ def test_a_false_magic_does_not_hide_what_follows() -> None:
 
 def test_the_processors_own_code_is_not_searched() -> None:
     """A magic in an executable segment is no container; it is still read where it is asked for."""
-    segment = speculate.SEGMENT.pack(1, 5, 512, 0, 0, 4096, 4096, 4096)
+    segment = elf.SEGMENT.pack(1, 5, 512, 0, 0, 4096, 4096, 4096)
     head = (b"\x7fELF\2\1".ljust(32, b"\0") + struct.pack("<Q", 64)).ljust(54, b"\0")
     head = (head + struct.pack("<HH", 56, 1)).ljust(64, b"\0") + segment
     code = container(entry(b"in .text"))
@@ -225,8 +225,8 @@ def test_a_bomb_stays_small() -> None:
 @pytest.mark.parametrize(
     "unit",
     [
-        speculate.MAGIC,
-        b"\0" + speculate.MAGIC,
+        fatbin.BEGINNING,
+        b"\0" + fatbin.BEGINNING,
         fatbin.CONTAINER.pack(fatbin.MAGIC, 1, 16, 64) + entry(b""),
         fatbin.CONTAINER.pack(fatbin.MAGIC, 1, 16, 1 << 30) + entry(b"") * 8,
     ],
