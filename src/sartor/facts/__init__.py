@@ -128,6 +128,22 @@ class CompilerDefectFact(Fact, frozen=True):
     symptom: str
 
 
+class FamilyFact(Fact, frozen=True):
+    """One family of models: what its ``config.json`` means where it is silent.
+
+    ``layer_period`` is the run of layer kinds that repeats, where layers differ. ``gated_mlp``: the
+    feed-forward part has three matrices. ``query_gate``: the query projection is twice as wide.
+    ``precise_state``: vLLM keeps its recurrent state in 32 bits.
+    """
+
+    model_type: str
+    defaults: dict[str, int | bool | str]
+    layer_period: list[str] = []
+    gated_mlp: bool = True
+    query_gate: bool = False
+    precise_state: bool = False
+
+
 class IndexFact(Fact, frozen=True):
     """One package index that an engine's makers publish themselves."""
 
@@ -237,6 +253,13 @@ def distributions() -> tuple[DistributionFact, ...]:
 def compiler_defects() -> tuple[CompilerDefectFact, ...]:
     """What compilers get wrong."""
     return read_table("compilers.toml", "defect", CompilerDefectFact)
+
+
+@cache
+def families() -> dict[str, FamilyFact]:
+    """The families of models, by ``model_type``."""
+    rows = read_table("families.toml", "family", FamilyFact)
+    return {row.model_type: row for row in rows}
 
 
 @cache
