@@ -175,11 +175,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _content(self, sha: str) -> None:
         every = (d for r in self.hub.repositories.values() for d in r.files.values())
         data = next(d for d in every if hashlib.sha256(d).hexdigest() == sha)
-        match = re.fullmatch(r"bytes=(\d+)-", self.entry.range or "")
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.entry.range or "")
         if match:
-            start = int(match[1])
-            headers = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
-            self._answer(206, headers, data[start:])
+            start, end = int(match[1]), min(int(match[2] or len(data)) + 1, len(data))
+            headers = {"Content-Range": f"bytes {start}-{end - 1}/{len(data)}"}
+            self._answer(206, headers, data[start:end])
         else:
             self._answer(200, {"Accept-Ranges": "bytes"}, data)
 

@@ -168,13 +168,11 @@ def up(
 def fitted(planned: Plan, model: Model) -> Plan:
     """The plan for the very model at hand: one is made, or fetched and read, after planning."""
     from sartor.engines.facts import engine
-    from sartor.plan.memory import needed_bytes, within_training
+    from sartor.plan.memory import refitted
     from sartor.plan.planner import unsaid
 
     stack = planned.stack
-    context = within_training(planned.fit.context, model.context_length)
-    needed = needed_bytes(model, context, engine(stack.engine), stack.accelerator)
-    fit = msgspec.structs.replace(planned.fit, context=context, needed_bytes=needed)
+    fit = refitted(planned.fit, model, engine(stack.engine), stack.accelerator)
     open_questions = list(dict.fromkeys([*planned.not_checked, *unsaid(model)]))
     return msgspec.structs.replace(planned, fit=fit, not_checked=open_questions)
 

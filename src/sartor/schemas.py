@@ -10,6 +10,7 @@ from sartor.artifact.model import Evidence
 from sartor.build.model import Environment
 from sartor.errors import ErrorDocument, UsageError, did_you_mean
 from sartor.evidence.model import EvidenceList, ExportDocument, ScanDocument, VerifyDocument
+from sartor.fit.model import FitReport
 from sartor.host.model import Host
 from sartor.models.model import Model
 from sartor.plan.model import Plan
@@ -38,6 +39,7 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     Evidence,
     EvidenceList,
     ExportDocument,
+    FitReport,
     Host,
     Inspection,
     Inspections,

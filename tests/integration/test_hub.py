@@ -13,6 +13,8 @@ import msgspec
 import pytest
 
 from hubserver import TOKEN, Hub, Repository, hub_server
+from sartor.fit.model import Asked
+from sartor.fit.report import token_bytes
 from sartor.models.demo import demo_gguf, folder_files
 from sartor.models.model import Model
 from sartor.paths import Places
@@ -121,7 +123,11 @@ def test_a_gguf_is_looked_up_without_its_weights(hub: Hub, client: Client, gguf:
     assert (model.path, model.quantization, model.size_bytes) == (None, "Q8_0", len(gguf))
     assert (model.architecture, model.context_length) == ("llama", 2048)
     assert model.revision == hub.repositories["org/tiny-GGUF"].commit
-    assert not hub.bodies()
+    assert model.shape is not None
+    assert model.shape.weights is not None
+    assert 0 <= len(gguf) - model.shape.weights.total < 0.05 * len(gguf)
+    assert all(entry.range for entry in hub.bodies())
+    assert sum(entry.sent for entry in hub.bodies()) < len(gguf) // 2
 
 
 def test_a_gguf_is_fetched_whole_and_once(hub: Hub, client: Client, gguf: bytes) -> None:
@@ -129,7 +135,8 @@ def test_a_gguf_is_fetched_whole_and_once(hub: Hub, client: Client, gguf: bytes)
     model = first.found()
     assert Path(model.path or "").read_bytes() == gguf
     assert list(first.steps[-1]) == [len(gguf), len(gguf)]
-    assert model.kv_bytes_per_token == 2048
+    assert model.shape is not None
+    assert token_bytes(model.shape, Asked(1)) == 2048
     asked = len(hub.bodies())
     assert client("org/tiny-GGUF:Q8_0").found() == model
     assert len(hub.bodies()) == asked

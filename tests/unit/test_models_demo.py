@@ -6,18 +6,20 @@ import json
 import os
 import struct
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import pytest
 from tokenizers import Tokenizer
 
 from sartor.errors import DiskFullError
+from sartor.fit.model import Asked
+from sartor.fit.report import token_bytes
 from sartor.models import demo, demo_tokenizer
 from sartor.models.demo import demo_gguf, demo_safetensors, write_demo_safetensors
 from sartor.models.demo_weights import DEMO_SHAPE, Matrix, demo_weights, gguf_items
 from sartor.models.gguf import GgufHeader, read_gguf
-from sartor.models.model import Model, estimate_memory
+from sartor.models.model import Model
 from sartor.models.resolve import resolve
 from sartor.models.safetensors import read_folder, read_safetensors
 from sartor.paths import Places
@@ -51,7 +53,11 @@ def test_no_reference_is_the_demo_model(places: Places) -> None:
 def test_both_formats_hold_the_same_model(places: Places) -> None:
     gguf = resolve(None, places, Silent(), "gguf")
     folder = resolve(None, places, Silent(), "safetensors")
-    assert gguf.kv_bytes_per_token == folder.kv_bytes_per_token == 2 * 4 * 2 * (64 + 64)
+    assert gguf.shape is not None
+    assert folder.shape is not None
+    for shape in (gguf.shape, folder.shape):
+        assert token_bytes(shape, Asked(1)) == 2 * 4 * 2 * (64 + 64)
+    assert abs(gguf.shape.parameters / folder.shape.parameters - 1) < 0.001
     assert (gguf.context_length, gguf.block_count) == (folder.context_length, folder.block_count)
     assert (folder.architecture, folder.quantization) == ("LlamaForCausalLM", "BF16")
     assert gguf.name == folder.name == "sartor-demo"
@@ -63,11 +69,15 @@ def test_a_model_is_data(places: Places) -> None:
     assert json.loads(msgspec.json.encode(model))["schema"] == "sartor.model/1"
 
 
-def test_the_estimate_is_weights_and_cache(places: Places) -> None:
-    model = resolve(None, places, Silent())
-    assert estimate_memory(model, 0) == model.size_bytes
-    assert estimate_memory(model, 2048) == (model.size_bytes or 0) + 2048 * 2048
-    assert estimate_memory(Model("x", "gguf", "x"), 100) == 0
+@pytest.mark.parametrize("form", ["gguf", "safetensors"])
+def test_the_shape_has_the_weights_that_the_headers_state(
+    places: Places, form: Literal["gguf", "safetensors"]
+) -> None:
+    model = resolve(None, places, Silent(), form)
+    assert model.shape is not None
+    assert model.shape.weights is not None
+    size = model.size_bytes or 0
+    assert 0 <= size - model.shape.weights.total < 0.05 * size  # header and tokenizer
 
 
 def test_it_is_made_once_and_quickly(places: Places) -> None:

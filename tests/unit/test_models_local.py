@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sartor.errors import ModelInvalidError, ModelNotFoundError
+from sartor.fit.model import Asked
+from sartor.fit.report import token_bytes
 from sartor.models.choice import choices, choose, missing_parts, offered, quant_of
 from sartor.models.ggml import F32
 from sartor.models.gguf import Value, ValueType, read_header
 from sartor.models.gguf_writer import Tensor, array, gguf_bytes, scalar
 from sartor.models.hub import Listing, folder_files, select
 from sartor.models.hub_reference import HubReference, parse_hub_reference
-from sartor.models.local import config_kv_bytes, gguf_kv_bytes, local_gguf
+from sartor.models.local import local_gguf
 from sartor.models.model import ModelFile
 from sartor.models.resolve import resolve
 from sartor.models.safetensors import safetensors_bytes
+from sartor.models.shape_config import config_shape
+from sartor.models.shape_gguf import gguf_shape
 from sartor.paths import Places
 from sartor.reporter import Silent
 
@@ -31,6 +35,7 @@ SHAPE: dict[str, int] = {
     "x.embedding_length": 64,
     "x.attention.head_count": 8,
     "x.context_length": 100,
+    "x.vocab_size": 10,
 }
 
 
@@ -46,8 +51,11 @@ def gguf(metadata: dict[str, Value] | None = None, **integers: int | list[int]) 
 
 
 def kv(metadata: dict[str, Value] | None = None, **integers: int | list[int]) -> int | None:
+    """Bytes of f16 cache for a token, over the layers that keep all; None where not known."""
     named = {f"x.attention.{key}": value for key, value in integers.items()}
-    return gguf_kv_bytes(read_header(io.BytesIO(gguf(metadata, **named)), "x"))
+    header = read_header(io.BytesIO(gguf(metadata, **named)), "x")
+    shape = gguf_shape([header], None)
+    return token_bytes(shape, Asked(1)) if shape else None
 
 
 def test_a_chat_template_in_a_gguf_file(tmp_path: Path) -> None:
@@ -65,11 +73,10 @@ def test_kv_bytes_from_a_gguf_header() -> None:
     assert kv(head_count_kv=[2, 0, 2, 0]) == 2 * 4 * 16
     assert kv(head_count_kv=[2, 0]) is None
     assert kv(kv_lora_rank=512) == 2 * 4 * 512
-    assert kv(head_count_kv=0) is None
+    assert kv(head_count_kv=0) == 0
 
 
 def test_kv_bytes_with_a_sliding_window() -> None:
-    assert kv(sliding_window=10) is None
     assert kv(sliding_window=100) == 2 * 4 * 8 * 16
     assert kv(sliding_window=10, sliding_window_pattern=2) == 2 * 2 * 8 * 16
     pattern = {
@@ -78,10 +85,20 @@ def test_kv_bytes_with_a_sliding_window() -> None:
     assert kv(pattern, sliding_window=10) == 2 * 1 * 8 * 16
 
 
+def test_a_window_without_a_pattern_is_said_and_not_guessed() -> None:
+    named: dict[str, int | list[int]] = {"x.attention.sliding_window": 10}
+    shape = gguf_shape([read_header(io.BytesIO(gguf(None, **named)), "x")], None)
+    assert shape is not None
+    assert any("window" in line for line in shape.unknown)
+    assert token_bytes(shape, Asked(1)) == 2 * 4 * 8 * 16
+
+
 CONFIG: dict[str, object] = {
     "num_hidden_layers": 4,
     "num_attention_heads": 8,
     "hidden_size": 64,
+    "vocab_size": 10,
+    "intermediate_size": 128,
     "max_position_embeddings": 100,
 }
 
@@ -92,18 +109,28 @@ CONFIG: dict[str, object] = {
         ({}, 2 * 4 * 8 * 16),
         ({"num_key_value_heads": 2}, 2 * 4 * 2 * 16),
         ({"num_key_value_heads": 2, "head_dim": 32}, 2 * 4 * 2 * 64),
-        ({"kv_lora_rank": 512, "qk_rope_head_dim": 64}, 2 * 4 * 576),
-        ({"sliding_window": 10}, None),
+        (
+            {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 1, "v_head_dim": 1},
+            2 * 4 * 576,
+        ),
+        ({"kv_lora_rank": 512, "qk_rope_head_dim": 64}, None),
+        ({"sliding_window": 10}, 0),
         ({"sliding_window": None}, 2 * 4 * 8 * 16),
         ({"sliding_window": 10, "use_sliding_window": False}, 2 * 4 * 8 * 16),
-        ({"layer_types": ["full_attention", "sliding_attention"]}, 2 * 1 * 8 * 16),
-        ({"layer_types": ["linear_attention"]}, None),
+        (
+            {"sliding_window": 9, "layer_types": ["full_attention", "sliding_attention"] * 2},
+            2 * 2 * 8 * 16,
+        ),
+        ({"layer_types": ["linear_attention"] * 4}, None),
         ({"num_hidden_layers": "many"}, None),
+        ({"num_hidden_layers": 1 << 40}, None),
         ({"num_attention_heads": None}, None),
+        ({"vocab_size": None}, None),
     ],
 )
 def test_kv_bytes_from_a_configuration(more: dict[str, object], expected: int | None) -> None:
-    assert config_kv_bytes({**CONFIG, **more}) == expected
+    shape = config_shape({**CONFIG, **more})
+    assert (token_bytes(shape, Asked(1)) if shape else None) == expected
 
 
 def file(name: str, size: int = 1) -> ModelFile:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "up": "from this machine to an answering endpoint: detect, plan, build, verify, serve",
     "detect": "show what this machine is: GPUs, driver, CPU, memory, tools",
+    "fit": "say whether a model fits: on which GPUs, with what context, how many at once",
     "inspect": "open packages and say what their machine code does on a GPU",
     "evidence": "keep what was read of packages: show, scan, export, import, verify",
     "status": "show what runs, since when, on which port",

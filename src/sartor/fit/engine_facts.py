@@ -7,6 +7,7 @@ from typing import Literal
 
 from sartor.facts import Fact, read_table
 from sartor.fit.model import Bound
+from sartor.host.names import gpu_fact
 from sartor.models.shape import Grade
 
 MIB = 1 << 20
@@ -46,7 +47,7 @@ class OverheadFact(Fact, frozen=True):
         """So many of it, in bytes."""
         unit = MIB if self.unit == "MiB" else 1
         numbers = (int(n * unit * size) for n in (self.least, self.likely, self.most))
-        return Bound(*numbers, self.grade)
+        return Bound.of(numbers, self.grade)
 
 
 @cache
@@ -54,6 +55,15 @@ def limits(engine: str) -> LimitFact | None:
     """The defaults of ``engine``; None where nothing is known of it."""
     rows = read_table("memory.toml", "engine", LimitFact)
     return next((row for row in rows if row.name == engine), None)
+
+
+def usable(name: str, memory_bytes: int) -> Bound:
+    """What of a GPU's memory a program can have: by product where measured, else by its class."""
+    product = gpu_fact(name)
+    kind = f"usable of {product.klass}" if product else "usable"
+    rows = {row.what: row for row in read_table("memory.toml", "overhead", OverheadFact)}
+    row = rows.get(f"usable of {name}") or rows.get(kind) or rows["usable"]
+    return row.times(memory_bytes)
 
 
 @cache

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sartor.fit.engine_facts import overhead
+from sartor.fit.engine_facts import overhead, usable
 from sartor.fit.llama_cache import MICRO_BATCH, LlamaCache, layer_bytes
 from sartor.fit.model import Bound, Part, Placement, Share, total
-from sartor.fit.vllm_fit import usable, verdict_of
+from sartor.fit.vllm_fit import UNKNOWN_STEP, verdict_of
 from sartor.fit.weights import Slice, on_gpu, whole
+from sartor.plan.model import Device
 
 if TYPE_CHECKING:
     from sartor.fit.model import Asked
     from sartor.models.shape import ModelShape
-    from sartor.plan.model import Device
 
 ENGINE = "llama.cpp"
 MOST_TOKENS = 1 << 22
@@ -57,12 +57,7 @@ def place(shape: ModelShape, asked: Asked, split: Split, memory: Bound | None) -
         pipeline=max(1, len(split.devices)),
         on_gpu=split.on_gpu if split.devices else None,
         tokens=tokens,
-        concurrency=Bound(
-            tokens.least // asked.context,
-            tokens.likely // asked.context,
-            tokens.most // asked.context,
-            tokens.grade,
-        ),
+        concurrency=tokens.each(lambda count: count // asked.context),
         longest=_at_most(tokens, shape.max_context),
     )
 
@@ -70,9 +65,7 @@ def place(shape: ModelShape, asked: Asked, split: Split, memory: Bound | None) -
 def _at_most(tokens: Bound, most: int | None) -> Bound:
     if most is None:
         return tokens
-    return Bound(
-        min(tokens.least, most), min(tokens.likely, most), min(tokens.most, most), tokens.grade
-    )
+    return tokens.each(lambda count: min(count, most))
 
 
 def _label(shape: ModelShape, split: Split) -> str:
@@ -107,16 +100,16 @@ def _cache_part(shape: ModelShape, asked: Asked, layers: range) -> Part:
 
 def buffer(shape: ModelShape, *, last: bool) -> Bound:
     """A step's buffer of 32-bit items: the widest layer, or the logits of every token of it."""
+    if not shape.hidden or not shape.vocab:
+        return UNKNOWN_STEP
     width = max((layer.width for layer in shape.layers), default=0)
     items = max(width + width // 2 + 2 * shape.hidden, shape.vocab if last else 0)
     return overhead(ENGINE, "compute").times(MICRO_BATCH * items * 4)
 
 
 def _share(shape: ModelShape, asked: Asked, device: Device, layers: range, *, last: bool) -> Share:
-    memory = usable(device)
-    room = Bound(
-        *(int(n * asked.fraction) for n in (memory.least, memory.likely, memory.most)), memory.grade
-    )
+    memory = usable(device.name, device.memory_bytes or 0)
+    room = memory.each(lambda size: int(size * asked.fraction))
     own = overhead("any", "context").times(1).plus(overhead(ENGINE, "non_torch").times(1))
     parts = [
         Part(
@@ -136,7 +129,7 @@ def _host_share(
 ) -> Share | None:
     """What main memory holds; None where all layers are on GPUs (the embedding is mapped)."""
     layers = range(len(shape.layers) - split.on_gpu)
-    if split.devices and not len(layers):
+    if split.devices and not layers:
         return None
     last = not split.devices
     weights = whole(shape) if last else on_gpu(shape, Slice(layers, last=False))
@@ -178,7 +171,7 @@ def _capacity(shape: ModelShape, asked: Asked, split: Split, memory: Bound | Non
             fits = _fits(shape, wanted, split, memory, which)
             low, high = (middle, high) if fits else (low, middle - 1)
         found.append(low * 256)
-    return Bound(*found, "assumed")
+    return Bound.of(found, "assumed")
 
 
 def most_layers(shape: ModelShape, asked: Asked, devices: list[Device]) -> int:

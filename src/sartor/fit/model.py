@@ -10,10 +10,11 @@ from sartor.models.shape import Grade
 from sartor.plan.model import Device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 Verdict = Literal["fits", "may fit", "does not fit", "not checked"]
-"""*may fit*: the least that it takes fits, the most does not. *not checked*: something is unknown."""
+"""*may fit*: the least that it takes fits, the most does not. *not checked*: something that the
+answer rests on is unknown."""
 
 _WORST: tuple[Grade, ...] = ("read", "computed", "measured", "assumed")
 
@@ -33,6 +34,16 @@ class Bound(msgspec.Struct, frozen=True):
     def exact(cls, value: int, grade: Grade = "computed") -> Bound:
         """A number that is known."""
         return cls(value, value, value, grade)
+
+    @classmethod
+    def of(cls, numbers: Iterable[int], grade: Grade) -> Bound:
+        """From the three numbers in order."""
+        least, likely, most = numbers
+        return cls(least, likely, most, grade)
+
+    def each(self, change: Callable[[int], int]) -> Bound:
+        """The bound of what ``change`` makes of the number; it must not turn the order round."""
+        return Bound(change(self.least), change(self.likely), change(self.most), self.grade)
 
     def plus(self, other: Bound) -> Bound:
         """Both together."""
@@ -125,7 +136,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     ``fraction`` is the part of a GPU that the engine may take, ``cache_type`` the KV cache's
     (``auto``: the model's own; ``fp8``, ``q8_0`` …), ``batched`` and ``sequences`` the most of one
-    step (None: the engine's default).
+    step (None: the engine's default). ``offload_gib`` of each GPU's weights stay in main memory.
     """
 
     context: int
@@ -134,6 +145,7 @@ class Asked(msgspec.Struct, frozen=True):
     cache_type: str = "auto"
     batched: int | None = None
     sequences: int | None = None
+    offload_gib: int = 0
 
 
 class FitReport(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.fit/1"):

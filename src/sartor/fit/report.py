@@ -25,7 +25,9 @@ class Question(msgspec.Struct, frozen=True):
     """Everything that the answer depends on.
 
     ``devices`` are those that the engine may use, ``memory_bytes`` the main memory (None: not
-    known), ``spread`` how the engine divides a model. ``on_cpu``: main memory alone is meant.
+    known), ``spread`` how the engine divides a model. ``on_cpu``: main memory alone is meant;
+    ``startable``: only what `sartor up` can start (no pipelines, nothing half offloaded);
+    ``judge_only``: leave `FitReport.changes` out.
     """
 
     model: str
@@ -37,6 +39,8 @@ class Question(msgspec.Struct, frozen=True):
     asked: Asked
     memory_bytes: int | None = None
     on_cpu: bool = False
+    startable: bool = False
+    judge_only: bool = False
 
 
 _ORDER: tuple[Verdict, ...] = ("fits", "may fit", "not checked", "does not fit")
@@ -54,8 +58,8 @@ def report(question: Question) -> FitReport:
     if not placements:
         open_questions.append("memory: neither a GPU nor the main memory is known")
     helpful = []
-    if verdict == "does not fit" or (verdict == "may fit" and chosen is not None):
-        helpful = changes(shape, asked, lambda s, a, n: _tried(question, s, a, n))
+    if verdict in {"does not fit", "may fit"} and not question.judge_only:
+        helpful = changes(shape, asked, verdict, lambda s, a, n: _tried(question, s, a, n))
     return FitReport(
         question.model,
         question.engine,
@@ -95,19 +99,22 @@ def _unknown(question: Question) -> FitReport:
 
 def _tried(question: Question, shape: ModelShape, asked: Asked, times: int) -> Placement | None:
     more = msgspec.structs.replace(question, devices=question.devices * times)
+    if asked.offload_gib and asked.offload_gib << 30 > (question.memory_bytes or 0):
+        return None
     if times > 1 and (not question.devices or len(more.devices) > MOST_GPUS):
         return None
     return simplest(list(_placements(more, shape, asked)))
 
 
 def simplest(placements: list[Placement]) -> Placement | None:
-    """The best verdict; among those the fewest GPUs, then the least splitting."""
+    """The best verdict; among those no pipeline of vLLM's, the fewest GPUs, the least splitting."""
     return min(
         placements,
         key=lambda p: (
             _ORDER.index(p.verdict),
             p.on_gpu is not None and any(s.device is None for s in p.shares),
-            p.gpus if p.gpus else MOST_GPUS,
+            p.pipeline > 1 and p.on_gpu is None,
+            p.gpus or MOST_GPUS,
             p.pipeline,
             p.expert,
         ),
@@ -120,9 +127,11 @@ def _placements(question: Question, shape: ModelShape, asked: Asked) -> Iterator
     if question.spread == "layers":
         yield from _by_layers(question, shape, asked, devices)
     elif question.on_cpu:
-        yield _in_memory(question, shape, asked)
+        yield vllm_fit.place_in_memory(shape, asked, _memory(question))
     else:
-        for layout in layouts(shape, devices):
+        for layout in layouts(shape, devices, startable=question.startable):
+            if question.startable and (layout.pipeline > 1 or layout.expert):
+                continue
             yield vllm_fit.place(shape, asked, layout)
 
 
@@ -131,29 +140,28 @@ def _memory(question: Question) -> Bound | None:
     return None if size is None else Bound.exact(size, "read")
 
 
-def _in_memory(question: Question, shape: ModelShape, asked: Asked) -> Placement:
-    """Main memory alone; what llama.cpp takes there stands for any engine."""
-    return llama_fit.place(shape, asked, llama_fit.Split([], 0), _memory(question))
-
-
 def _by_layers(
     question: Question, shape: ModelShape, asked: Asked, devices: list[Device]
 ) -> Iterator[Placement]:
     memory = _memory(question)
     if question.on_cpu or not devices:
         if memory is not None:
-            yield _in_memory(question, shape, asked)
+            yield llama_fit.place(shape, asked, llama_fit.Split([], 0), memory)
         return
     for count in range(1, len(devices) + 1):
         yield llama_fit.place(
             shape, asked, llama_fit.Split(devices[:count], len(shape.layers)), memory
         )
+    if question.startable:
+        return
     part = llama_fit.most_layers(shape, asked, devices)
     if 0 < part < len(shape.layers):
         yield llama_fit.place(shape, asked, llama_fit.Split(devices, part), memory)
 
 
-def layouts(shape: ModelShape, devices: list[Device]) -> Iterator[vllm_fit.Layout]:
+def layouts(
+    shape: ModelShape, devices: list[Device], *, startable: bool = False
+) -> Iterator[vllm_fit.Layout]:
     """Ways to use one device, two, and so on: the largest first, tensors before stages.
 
     Tensor parallelism wants a number that divides the heads, and equal devices, or it has of each
@@ -167,6 +175,8 @@ def layouts(shape: ModelShape, devices: list[Device]) -> Iterator[vllm_fit.Layou
             if pipeline > len(shape.layers):
                 continue
             chosen = devices[:count]
+            if startable and len({device.name for device in chosen}) > 1:
+                continue
             yield vllm_fit.Layout(chosen, tensor, pipeline)
             if shape.experts and tensor > 1:
                 yield vllm_fit.Layout(chosen, tensor, pipeline, expert=True)

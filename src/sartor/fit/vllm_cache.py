@@ -27,8 +27,7 @@ class CacheSettings(msgspec.Struct, frozen=True):
     ``context`` is the longest sequence in tokens, ``batched`` the most tokens of one step,
     ``block`` the tokens of a block, ``item_bytes`` the size of an item of the cache. ``tensor`` is
     the number of GPUs that share every layer. ``state_pages`` is how many pages of a recurrent
-    state a sequence has (two where its prefix is cached); ``precise``: they are kept in 32 bits, as
-    on a CPU.
+    state a sequence has: two where its prefix is cached.
     """
 
     context: int
@@ -37,7 +36,6 @@ class CacheSettings(msgspec.Struct, frozen=True):
     item_bytes: int = 2
     tensor: int = 1
     state_pages: int = 1
-    precise: bool = False
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -101,13 +99,10 @@ def page_bytes(cache: Cache, shape: ModelShape, settings: CacheSettings, block: 
         case Latent(rank, rope):
             return block * (rank + rope) * settings.item_bytes
         case State():
-            precise = cache.precise or (settings.precise and cache.kind == "delta")
-            return state_bytes(cache, shape.item_bytes, settings.tensor, precise=precise)
+            return state_bytes(cache, shape.item_bytes, settings.tensor)
 
 
-def state_bytes(
-    state: State, item_bytes: int, tensor: int = 1, *, precise: bool | None = None
-) -> int:
+def state_bytes(state: State, item_bytes: int, tensor: int = 1) -> int:
     """The state of one sequence in one layer, on one of ``tensor`` GPUs.
 
     Groups of a convolution that cannot be split are repeated
@@ -115,18 +110,18 @@ def state_bytes(
     """
     extra = tensor - state.groups if state.groups and state.groups % tensor else 0
     width = state.conv_width + 2 * extra * state.group_items
-    items_bytes = 4 if (state.precise if precise is None else precise) else item_bytes
+    items_bytes = 4 if state.precise else item_bytes
     return width // tensor * state.conv_length * item_bytes + state.items // tensor * items_bytes
 
 
 def specs(shape: ModelShape, settings: CacheSettings) -> list[tuple[int, Spec]]:
     """The spec of every cache, with the number of its layer."""
     block, page = _aligned(shape.layers, shape, settings)
-    found = []
-    for number, layer in enumerate(shape.layers):
-        for cache in layer.caches:
-            found.append((number, _spec(cache, shape, settings, block, page)))
-    return found
+    return [
+        (number, _spec(cache, shape, settings, block, page))
+        for number, layer in enumerate(shape.layers)
+        for cache in layer.caches
+    ]
 
 
 def _spec(
@@ -136,7 +131,9 @@ def _spec(
     match cache:
         case State():
             # one block is a whole sequence; with its prefix cached, as long as attention's
-            return Spec("state", settings.context if settings.state_pages == 1 else block, page or own)
+            return Spec(
+                "state", settings.context if settings.state_pages == 1 else block, page or own
+            )
         case Attention(window=int(window)):
             return Spec("sliding", block, own, window)
         case _:
@@ -155,9 +152,7 @@ def _aligned(
     state = max(
         (page_bytes(c, shape, settings, 1) for c in caches if isinstance(c, State)), default=0
     )
-    one = next(
-        (page_bytes(c, shape, settings, 1) for c in caches if not isinstance(c, State)), 0
-    )
+    one = next((page_bytes(c, shape, settings, 1) for c in caches if not isinstance(c, State)), 0)
     if not state or not one:
         return settings.block, None
     block = max(settings.block, settings.block * ceil(state / (settings.block * one)))
@@ -203,9 +198,7 @@ def groups(shape: ModelShape, settings: CacheSettings) -> list[Group]:
     return made
 
 
-def plan(
-    shape: ModelShape, settings: CacheSettings, layers: range | None = None
-) -> CachePlan:
+def plan(shape: ModelShape, settings: CacheSettings, layers: range | None = None) -> CachePlan:
     """The plan for a worker that holds ``layers`` (a stage of a pipeline; None: all of them)."""
     found = specs(shape, settings)
     if not found:

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.fit import vllm_cache
-from sartor.fit.engine_facts import GIB, limits, overhead
+from sartor.fit.engine_facts import GIB, limits, overhead, usable
 from sartor.fit.model import Bound, Part, Placement, Share, total
 from sartor.fit.vllm_cache import CachePlan, CacheSettings
-from sartor.fit.weights import Slice, on_gpu
+from sartor.fit.weights import Slice, on_gpu, whole
 from sartor.models.shape import State
+from sartor.plan.model import Device
 
 if TYPE_CHECKING:
     from sartor.fit.model import Asked, Verdict
     from sartor.models.shape import ModelShape
-    from sartor.plan.model import Device
 
 ENGINE = "vllm"
+UNKNOWN_STEP = Bound(0, GIB // 2, 3 * GIB, "assumed")
+"""The largest step of a model whose widths are not known."""
 NARROW = {"fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1, "int8": 1}
 
 
@@ -76,9 +78,7 @@ def settings(shape: ModelShape, asked: Asked, step: Step, tensor: int) -> CacheS
     """What the cache depends on."""
     fact = limits(ENGINE)
     block = fact.block["cuda"] if fact else 16
-    return CacheSettings(
-        asked.context, step.batched, block, item_bytes(shape, asked), tensor
-    )
+    return CacheSettings(asked.context, step.batched, block, item_bytes(shape, asked), tensor)
 
 
 def stages(layers: int, pipeline: int) -> list[range]:
@@ -89,11 +89,6 @@ def stages(layers: int, pipeline: int) -> list[range]:
         counts[-(number + 2) if pipeline > 1 else 0] += 1
     ends = [sum(counts[: n + 1]) for n in range(pipeline)]
     return [range(end - count, end) for end, count in zip(ends, counts, strict=True)]
-
-
-def usable(device: Device) -> Bound:
-    """What of a device's memory a program can have."""
-    return overhead("any", "usable").times(device.memory_bytes or 0)
 
 
 def place(shape: ModelShape, asked: Asked, layout: Layout) -> Placement:
@@ -127,24 +122,60 @@ def place(shape: ModelShape, asked: Asked, layout: Layout) -> Placement:
     )
 
 
+def place_in_memory(shape: ModelShape, asked: Asked, memory: Bound | None) -> Placement:
+    """The placement in main memory; ``memory`` is what there is of it (None: not known)."""
+    fact = limits(ENGINE)
+    if fact is None:
+        raise LookupError(ENGINE)
+    every = Slice(range(len(shape.layers)))
+    step = Step(
+        asked.batched or min(fact.batched["cpu"], fact.sequences["cpu"] * asked.context),
+        asked.sequences or fact.sequences["cpu"],
+    )
+    wanted = settings(shape, asked, step, 1)
+    cache = vllm_cache.plan(
+        shape, msgspec.structs.replace(wanted, block=max(wanted.block, fact.block["cpu"]))
+    )
+    parts = [
+        Part("weights", whole(shape), "all layers"),
+        Part("activations", activations(shape, every, step), f"a step of {step.batched} tokens"),
+        Part(
+            "kv cache",
+            Bound.exact(cache.sequence_bytes * asked.concurrency),
+            f"{asked.concurrency} x {asked.context} tokens",
+        ),
+    ]
+    share = Share(None, memory or Bound.exact(0, "assumed"), parts, (0, len(shape.layers) - 1))
+    tokens = _capacity([share], [cache], asked.context) if memory else Bound.exact(0)
+    return Placement(
+        "main memory",
+        share.verdict if memory else "not checked",
+        [share],
+        tokens=tokens,
+        concurrency=_each(tokens, asked.context),
+        longest=tokens,
+    )
+
+
 def verdict_of(shares: list[Share]) -> Verdict:
     """The worst of the shares."""
     found = {share.verdict for share in shares}
-    for verdict in ("does not fit", "may fit"):
-        if verdict in found:
-            return verdict  # type: ignore[return-value]
-    return "fits"
+    if "does not fit" in found:
+        return "does not fit"
+    return "may fit" if "may fit" in found else "fits"
 
 
 def _share(
     shape: ModelShape, asked: Asked, device: Device, part: Slice, step: Step, cache: CachePlan
 ) -> Share:
-    memory = usable(device)
-    room = Bound(
-        *(int(n * asked.fraction) for n in (memory.least, memory.likely, memory.most)), memory.grade
-    )
+    memory = usable(device.name, device.memory_bytes or 0)
+    room = memory.each(lambda size: int(size * asked.fraction))
     parts = [
-        Part("weights", on_gpu(shape, part), f"layers {part.layers.start} to {part.layers[-1]}"),
+        Part(
+            "weights",
+            less(on_gpu(shape, part), asked.offload_gib * GIB),
+            f"layers {part.layers.start} to {part.layers[-1]}",
+        ),
         Part("activations", activations(shape, part, step), f"a step of {step.batched} tokens"),
         Part("cuda graphs", graphs(shape, part), "captured ahead"),
         Part("engine", engine_bytes(part), "kernels, libraries, communication"),
@@ -156,6 +187,11 @@ def _share(
     ]
     ends = (part.layers.start, part.layers[-1]) if len(part.layers) else None
     return Share(device, room, parts, ends)
+
+
+def less(bound: Bound, taken: int) -> Bound:
+    """``bound`` without ``taken`` bytes, never below nothing."""
+    return bound.each(lambda size: max(0, size - taken))
 
 
 def runs_second(shape: ModelShape) -> bool:
@@ -173,6 +209,8 @@ def activations(shape: ModelShape, part: Slice, step: Step) -> Bound:
     A layer holds gate and up, their product, and the residual stream twice; a mixture its chosen
     experts' rows. All but the residual stream is split over tensor-parallel GPUs.
     """
+    if not shape.hidden or not shape.vocab:
+        return UNKNOWN_STEP
     width = max((shape.layers[n].width for n in part.layers), default=0)
     inner = width + width // 2
     if shape.active_experts and shape.experts:
@@ -233,20 +271,18 @@ def _capacity(shares: list[Share], plans: list[CachePlan], context: int) -> Boun
             if plan.block_bytes
         )
         numbers.append(next(p for p in plans if p.block_bytes).tokens(blocks, context))
-    return Bound(*numbers, "assumed")
+    return Bound.of(numbers, "assumed")
 
 
 def _each(tokens: Bound, context: int) -> Bound:
-    return Bound(
-        tokens.least // context, tokens.likely // context, tokens.most // context, tokens.grade
-    )
+    return tokens.each(lambda count: count // context)
 
 
 def _longest(shape: ModelShape, asked: Asked, layout: Layout, shares: list[Share]) -> Bound:
     """The longest single sequence that there is room for, never past training."""
     most = shape.max_context or max(asked.context, 1 << 20)
     found = [_longest_in(shape, asked, layout, shares, which, most) for which in range(3)]
-    return Bound(*found, "assumed")
+    return Bound.of(found, "assumed")
 
 
 def _longest_in(

@@ -38,8 +38,7 @@ def whole(shape: ModelShape) -> Bound:
         return Bound.exact(shape.weights.total, "read")
     if shape.weights_bytes is not None:
         return Bound.exact(shape.weights_bytes, "read")
-    size = _tables(shape, True, True) + sum(_layer_bytes(shape, n) for n in range(len(shape.layers)))
-    size += (shape.towers or 0) * shape.item_bytes
+    size = _modelled(shape)
     vague = any(line.startswith(("quantisation", "towers", "dtype")) for line in shape.unknown)
     return Bound(size // (4 if vague else 1), size, size, "assumed" if vague else "computed")
 

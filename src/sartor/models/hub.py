@@ -24,8 +24,9 @@ from sartor.errors import (
 from sartor.models.choice import choices, choose, missing_parts, offered
 from sartor.models.hub_errors import explain_hub_errors, no_repository
 from sartor.models.hub_files import Cache, fetch_files, hub_cache, is_whole
+from sartor.models.hub_header import hub_gguf_headers
 from sartor.models.hub_reference import HubReference, parse_hub_reference
-from sartor.models.local import folder_model, local_folder, local_gguf
+from sartor.models.local import folder_model, gguf_model, local_folder, local_gguf
 from sartor.models.model import Format, Model, ModelFile
 from sartor.models.safetensors import FolderReading, read_config
 from sartor.paths import write_atomically
@@ -217,11 +218,12 @@ def _described(listing: Listing, selection: Selection, reference: str, reporter:
     if selection.format == "safetensors":
         return _described_folder(listing, selection, reference, reporter)
     sizes = [file.size_bytes for file in selection.files if file.size_bytes is not None]
-    return Model(
+    size = sum(sizes) if len(sizes) == len(selection.files) else None
+    model = Model(
         reference=reference,
         format="gguf",
         name=listing.repository,
-        size_bytes=sum(sizes) if len(sizes) == len(selection.files) else None,
+        size_bytes=size,
         architecture=listing.architecture,
         context_length=listing.context_length,
         quantization=selection.quantization,
@@ -229,6 +231,19 @@ def _described(listing: Listing, selection: Selection, reference: str, reporter:
         repository=listing.repository,
         revision=listing.revision,
     )
+    headers = hub_gguf_headers(listing.repository, listing.revision, selection.files)
+    if headers is None:
+        return model
+    read = gguf_model(
+        headers,
+        reference=reference,
+        name=listing.repository,
+        path=None,
+        size_bytes=size,
+        quantization=selection.quantization,
+        files=selection.files,
+    )
+    return msgspec.structs.replace(read, repository=listing.repository, revision=listing.revision)
 
 
 def _described_folder(

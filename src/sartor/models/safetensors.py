@@ -62,11 +62,15 @@ class SafetensorsHeader(msgspec.Struct, frozen=True):
 
 
 class FolderReading(msgspec.Struct, frozen=True):
-    """A model folder: its configuration, weight files (name to size) and bytes for each dtype."""
+    """A model folder: its configuration, weight files (name to size), bytes of dtypes and tensors.
+
+    ``tensor_bytes`` is empty where no header was read.
+    """
 
     config: dict[str, object]
     files: dict[str, int]
     dtype_bytes: dict[str, int]
+    tensor_bytes: dict[str, int] = {}
 
 
 class _Index(msgspec.Struct, frozen=True):
@@ -135,13 +139,15 @@ def read_folder(folder: Path) -> FolderReading:
     config = read_config(folder / "config.json")
     files: dict[str, int] = {}
     dtype_bytes: dict[str, int] = {}
+    tensor_bytes: dict[str, int] = {}
     for name in _weight_files(folder, present):
         header = read_safetensors(folder / name)
         files[name] = header.file_bytes
-        for tensor in header.tensors.values():
+        for tensor_name, tensor in header.tensors.items():
             begin, end = tensor.data_offsets
+            tensor_bytes[tensor_name] = end - begin
             dtype_bytes[tensor.dtype] = dtype_bytes.get(tensor.dtype, 0) + end - begin
-    return FolderReading(config, files, dtype_bytes)
+    return FolderReading(config, files, dtype_bytes, tensor_bytes)
 
 
 def read_config(path: Path) -> dict[str, object]:

@@ -149,3 +149,28 @@ class ModelShape(msgspec.Struct, frozen=True):
         """All parameters that are known."""
         tables = self.embedding if self.tied else 2 * self.embedding
         return sum(layer.parameters for layer in self.layers) + tables + (self.towers or 0)
+
+
+def sized(
+    size_bytes: int | None,
+    blocks: int | None = None,
+    form: Literal["gguf", "safetensors"] = "safetensors",
+) -> ModelShape | None:
+    """A shape of which only the size of the weights is known; None where not even that is.
+
+    The weights lie in equal layers; it caches nothing that is known of.
+    """
+    if not size_bytes:
+        return None
+    count = blocks or 32
+    layers = [Layer(dense=size_bytes // (2 * count))] * count
+    return ModelShape(
+        family="",
+        layers=layers,
+        hidden=0,
+        vocab=0,
+        weights_bytes=size_bytes,
+        heads=1 << 10,
+        format=form,
+        unknown=["shape: only the size of the weights is known; no cache is counted"],
+    )

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor import facts
-from sartor.models.shape import Layer, ModelShape
+from sartor.models.shape import ModelShape
 from sartor.models.shape_layers import Reader, counted, tower_parameters
 from sartor.models.shape_quant import quantization_of
+from sartor.models.shape_weights import weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ def config_shape(config: Mapping[str, object]) -> ModelShape | None:
     text = text_part(config)
     family = str(text.get("model_type") or config.get("model_type") or "")
     read = Reader(text, facts.families().get(family) or facts.families().get(f"{family}_text"))
-    layers, hidden, vocab = read.layers, read.number("hidden_size", "d_model", "n_embd"), None
+    layers, hidden = read.layers, read.number("hidden_size", "d_model", "n_embd")
     vocab = read.number("vocab_size")
     if not layers or layers > MOST_LAYERS or not hidden or not vocab:
         return None
@@ -118,23 +119,30 @@ def layer_kinds(read: Reader, layers: int, unknown: list[str]) -> list[str]:
 
 def _kinds_by_rule(read: Reader, layers: int, unknown: list[str]) -> list[str]:
     """For files that list no kinds: the rule of the family's configuration class."""
-    numbers = range(layers)
     if read.family_is("falcon_h1"):
         return ["both"] * layers
     if read.family_is("mamba", "mamba2", "falcon_mamba"):
         return ["linear"] * layers
-    if (chosen := read.items("attn_layer_indices", "full_attn_idxs")) is not None:
-        return ["full" if n in chosen else "linear" for n in numbers]
-    if (types := read.items("attn_type_list")) is not None and len(types) == layers:
-        return ["full" if kind else "linear" for kind in types]
+    whole = _full_layers(read, layers)
+    if whole is not None:
+        return ["full" if n in whole else "linear" for n in range(layers)]
     if (rope := read.items("no_rope_layers")) and read.get("attention_chunk_size"):
         return ["chunked" if kind else "full" for kind in rope]
-    if read.get("attn_layer_period") and not read.get("layer_types"):
-        every, first = read.number("attn_layer_period") or 1, read.number("attn_layer_offset") or 0
-        return ["full" if n % every == first % every else "linear" for n in numbers]
-    if every := read.number("full_attention_interval"):
-        return ["full" if (n + 1) % every == 0 else "linear" for n in numbers]
     return _sliding_by_rule(read, layers, unknown)
+
+
+def _full_layers(read: Reader, layers: int) -> set[object] | None:
+    """The layers with attention among recurrent ones; None where no key speaks of them."""
+    if (chosen := read.items("attn_layer_indices", "full_attn_idxs")) is not None:
+        return set(chosen)
+    if (types := read.items("attn_type_list")) is not None and len(types) == layers:
+        return {n for n, kind in enumerate(types) if kind}
+    if period := read.number("attn_layer_period"):
+        first = read.number("attn_layer_offset") or 0
+        return {n for n in range(layers) if n % period == first % period}
+    if every := read.number("full_attention_interval"):
+        return {n for n in range(layers) if (n + 1) % every == 0}
+    return None
 
 
 def _sliding_by_rule(read: Reader, layers: int, unknown: list[str]) -> list[str]:
@@ -158,7 +166,8 @@ def folder_shape(reading: FolderReading) -> ModelShape | None:
     shape = config_shape(reading.config)
     if shape is None:
         return None
+    if reading.tensor_bytes:
+        weights = weights_of(reading.tensor_bytes, len(shape.layers))
+        tied = shape.tied or not weights.head
+        return msgspec.structs.replace(shape, weights=weights, tied=tied)
     return msgspec.structs.replace(shape, weights_bytes=sum(reading.files.values()) or None)
-
-
-__all__ = ["Layer", "config_shape", "folder_shape", "layer_kinds", "text_part"]

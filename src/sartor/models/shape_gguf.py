@@ -31,7 +31,10 @@ def gguf_shape(headers: Sequence[GgufHeader], quantization: str | None) -> Model
     """
     header = headers[0]
     name = header.text("general.architecture") or ""
-    layers, hidden = header.integer(f"{name}.block_count"), header.integer(f"{name}.embedding_length")
+    layers, hidden = (
+        header.integer(f"{name}.block_count"),
+        header.integer(f"{name}.embedding_length"),
+    )
     tensors = [tensor for one in headers for tensor in one.tensors]
     vocab = _vocabulary(header, name, tensors)
     if not layers or layers > MOST_LAYERS or not hidden or not vocab:
@@ -107,16 +110,20 @@ def _caches(
     for n in range(layers):
         recurrent = state is not None and (kv_heads[n] == 0 or (every and (n + 1) % every))
         beside = state is not None and name == "falcon-h1"
-        own: list[Cache] = [] if recurrent or not kv_heads[n] else [
-            Attention(kv_heads[n], items, values, sliding[n])
-        ]
+        own: list[Cache] = (
+            []
+            if recurrent or not kv_heads[n]
+            else [Attention(kv_heads[n], items, values, sliding[n])]
+        )
         made.append(own + ([state] if state is not None and (recurrent or beside) else []))
     return made
 
 
 def _state(header: GgufHeader, name: str) -> State | None:
     """The state of recurrent layers; None where the model has none."""
-    kernel = header.integer(f"{name}.ssm.conv_kernel") or header.integer(f"{name}.shortconv.l_cache")
+    kernel = header.integer(f"{name}.ssm.conv_kernel") or header.integer(
+        f"{name}.shortconv.l_cache"
+    )
     inner, size = header.integer(f"{name}.ssm.inner_size"), header.integer(f"{name}.ssm.state_size")
     if not kernel:
         return None
@@ -124,17 +131,16 @@ def _state(header: GgufHeader, name: str) -> State | None:
         width = header.integer(f"{name}.embedding_length") or 0
         return State("conv", width, kernel - 1, 0)
     groups = header.integer(f"{name}.ssm.group_count") or 0
-    kind = "mamba2" if groups else "mamba1"
-    return State(kind, inner + 2 * groups * size, kernel - 1, inner * size)
+    width = inner + 2 * groups * size
+    return State("mamba2" if groups else "mamba1", width, kernel - 1, inner * size)
 
 
-def _sliding(
-    header: GgufHeader, name: str, layers: int, unknown: list[str]
-) -> list[int | None]:
+def _sliding(header: GgufHeader, name: str, layers: int, unknown: list[str]) -> list[int | None]:
     """The window of each layer; None for those that keep every token."""
     key = f"{name}.attention.sliding_window"
     window = header.integer(key)
-    if not window:
+    trained = header.integer(f"{name}.context_length")
+    if not window or (trained and window >= trained):
         return [None] * layers
     flags = header.items(f"{key}_pattern")
     if flags is not None and len(flags) >= layers:

@@ -154,7 +154,9 @@ def _latent(read: Reader, rank: int) -> tuple[Cache, int, int] | None:
     if not heads or nope is None or rope is None or value is None:
         return None
     width = heads * (nope + rope)
-    low = read.config.get("q_lora_rank") if "q_lora_rank" in read.config else read.get("q_lora_rank")
+    low = (
+        read.config.get("q_lora_rank") if "q_lora_rank" in read.config else read.get("q_lora_rank")
+    )
     query_down = read.hidden * low if isinstance(low, int) else 0
     query = low * width if isinstance(low, int) else read.hidden * width
     up = rank * heads * (nope + value)
@@ -191,9 +193,7 @@ def _delta(read: Reader) -> tuple[State, int, int] | None:
     keys, values = k_heads * k_items, v_heads * v_items
     width = 2 * keys + values
     precise = read.get("mamba_ssm_dtype") == "float32"
-    state = State(
-        "delta", width, kernel - 1, v_heads * v_items * k_items, v_heads, precise=precise
-    )
+    state = State("delta", width, kernel - 1, v_heads * v_items * k_items, v_heads, precise=precise)
     linear = read.hidden * (width + values) + read.hidden * 2 * v_heads + values * read.hidden
     return state, linear, width * kernel
 
@@ -212,9 +212,7 @@ def _mamba2(read: Reader, heads: int) -> tuple[State, int, int] | None:
     width = inner + 2 * groups * size
     named = read.get("mamba_ssm_cache_dtype")
     precise = named == "float32" if named else bool(read.fact and read.fact.precise_state)
-    state = State(
-        "mamba2", width, kernel - 1, heads * items * size, heads, groups, size, precise
-    )
+    state = State("mamba2", width, kernel - 1, heads * items * size, heads, groups, size, precise)
     linear = read.hidden * (inner + width + heads) + inner * read.hidden
     return state, linear, width * (kernel + 1) + inner + 3 * heads
 
@@ -238,7 +236,7 @@ def _dense_size(read: Reader) -> int | None:
     if read.get("block_auto_adjust_ff_dim") and size:
         many = read.number("block_multiple_of") or 256
         return -(-(2 * size // 3) // many) * many
-    return size if size else 4 * read.hidden
+    return size or 4 * read.hidden
 
 
 def _feed_forward(read: Reader, kind: str, number: int) -> tuple[int, int, int]:
@@ -278,7 +276,7 @@ def _has_feed_forward(read: Reader, kind: str) -> bool:
     return not alone
 
 
-def _is_mixture(read: Reader, kind: str, number: int) -> bool:  # noqa: PLR0911 - a rule a line
+def _is_mixture(read: Reader, kind: str, number: int) -> bool:
     if not read.experts:
         return False
     if read.get("hybrid_override_pattern") is not None:

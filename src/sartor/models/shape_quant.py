@@ -50,7 +50,7 @@ def _matches(pattern: str, name: str) -> bool:
     return fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name, f"{pattern}.*")
 
 
-def bits_of(method: str, table: Mapping[str, object]) -> float | None:
+def bits_of(method: str, table: Mapping[str, object]) -> float | None:  # noqa: PLR0911 - a layout a line
     """Bits for each weight, scales included; None for a method that is not known."""
     match method:
         case "fp8" | "fbgemm_fp8":
@@ -81,7 +81,7 @@ def _number(table: Mapping[str, object], *keys: str) -> int | None:
 
 def _scale_of_block(block: object) -> float:
     if isinstance(block, list) and len(block) == 2 and all(isinstance(n, int) for n in block):
-        return 32 / max(1, block[0] * block[1])
+        return 32 / max(1, int(block[0]) * int(block[1]))
     return 0.0
 
 

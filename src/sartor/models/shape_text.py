@@ -43,8 +43,11 @@ def text_shape(text: str) -> ModelShape:
 def _made(number: dict[str, int], bits: float) -> ModelShape:
     hidden, vocab = number.get("hidden", 0), number.get("vocab", 0)
     layers, items = number["layers"], number["head dim"]
-    unknown = [f"{name}: not stated; what it decides is left out" for name in ("hidden", "vocab")
-               if not number.get(name)]
+    unknown = [
+        f"{name}: not stated; what it decides is left out"
+        for name in ("hidden", "vocab")
+        if not number.get(name)
+    ]
     body = max(0, number["params"] - 2 * hidden * vocab)
     shared = 2 * number["kv heads"] * items * hidden
     each = max(0, body // layers - shared)

@@ -1,23 +1,33 @@
-"""Where the model goes: on which devices, or in main memory, and whether that is enough."""
+"""Where the model goes: on which devices, or in main memory, and whether that is enough.
+
+The sizes are those of the `fit` room; here they become a decision about one candidate.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from sartor.fit.model import Asked
+from sartor.fit.report import Question, report
+from sartor.host.model import Host, Memory
 from sartor.models.demo_weights import DEMO_SHAPE
-from sartor.models.model import estimate_memory
+from sartor.models.shape import sized
 from sartor.paths import human_bytes
 from sartor.plan.gpu_rules import usable_devices
-from sartor.plan.model import Accepted, Decision, Device, Fit, Rejected, Unchecked
+from sartor.plan.model import Accepted, Decision, Fit, Rejected, Unchecked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sartor.engines.facts import EngineFacts
+    from sartor.fit.model import FitReport, Placement
     from sartor.models.model import Model
     from sartor.plan.case import Case
+    from sartor.plan.model import Device
 
-EVIDENCE = "weights and KV cache, from the model's own header; a lower bound"
+EVIDENCE = "the model's own headers; the engine's rules for its cache and its largest step"
+WEIGHTS_ALONE = "the size of the weights alone: no more is known of the model"
+SMALLER = "take a smaller model or a smaller quantisation (Q4_K_M), or lower `--context`"
 
 
 def choose_context(case: Case) -> int:
@@ -36,81 +46,100 @@ def within_training(context: int, trained: int | None) -> int:
     return min(context, trained) if trained else context
 
 
-def needed_bytes(model: Model, context: int, engine: EngineFacts, accelerator: str) -> int:
-    """What the weights take, and the KV cache of all sequences the engine keeps room for."""
-    return estimate_memory(model, context * engine.sequences[accelerator])
+def question(
+    model: Model, engine: EngineFacts, asked: Asked, host: Host, devices: list[Device] | None
+) -> Question:
+    """What `fit` is asked about ``model`` on ``devices`` (None: on the CPU)."""
+    shape = model.shape or sized(model.size_bytes, model.block_count, model.format)
+    memory = host.memory.available_bytes or host.memory.total_bytes
+    return Question(
+        model.reference,
+        shape,
+        engine.name,
+        engine.split,
+        "",
+        devices or [],
+        asked,
+        memory,
+        on_cpu=devices is None,
+    )
 
 
 def fit(case: Case) -> tuple[Fit, Decision | None]:
     """The place for the model and the decision whether it fits there.
 
-    The decision is None where there is no model yet (a demo model of a few MB fits anywhere).
+    The decision is None where there is no model yet (a demo model of a few MB fits anywhere), or
+    nothing is known of its size.
     """
-    context = choose_context(case)
-    where = case.build.accelerator
-    needed = needed_bytes(case.model, context, case.engine, where) if case.model else None
-    if where == "cpu":
-        return _in_main_memory(case, context, needed)
-    return _on_devices(case, context, needed)
+    context, engine = choose_context(case), case.engine
+    on_gpus = case.build.accelerator != "cpu"
+    devices = usable_devices(case) if on_gpus else None
+    if case.model is None or (on_gpus and not devices):
+        return Fit(context=context, devices=(devices or [])[:1]), None
+    asked = Asked(
+        context,
+        engine.sequences[case.build.accelerator],
+        engine.default_gpu_memory_fraction if on_gpus else 1.0,
+    )
+    asking = question(case.model, engine, asked, case.host, devices)
+    found = report(msgspec.structs.replace(asking, startable=True))
+    return _decided(case.model, found, devices, context)
 
 
-def _in_main_memory(case: Case, context: int, needed: int | None) -> tuple[Fit, Decision | None]:
-    available = case.host.memory.available_bytes or case.host.memory.total_bytes
-    place = Fit(context=context, needed_bytes=needed, available_bytes=available)
-    if needed is None:
+def _decided(
+    model: Model, found: FitReport, devices: list[Device] | None, context: int
+) -> tuple[Fit, Decision | None]:
+    place = Fit(context, (devices or [])[:1], found.weights.likely or None)
+    if found.weights.likely == 0:
         return place, None
-    wanted = f"{human_bytes(needed)} of memory"
-    if available is None:
-        return place, Unchecked("memory", wanted, "the host's memory is not known")
-    found = f"{human_bytes(available)} available"
-    if needed <= available:
-        return place, Accepted("memory", wanted, found, EVIDENCE)
-    return place, Rejected("memory", wanted, found, EVIDENCE, SMALLER)
+    what = "memory" if devices is None else "GPU memory"
+    if found.chosen is None or found.verdict == "not checked":
+        wanted = f"{human_bytes(found.weights.likely)} of {what} for the weights"
+        return place, Unchecked("memory", wanted, f"how much {what} there is, is not known")
+    place = placed(found.chosen, context)
+    wanted = f"{human_bytes(place.needed_bytes or 0)} of {what}"
+    names = ", ".join(device.name for device in place.devices)
+    there = f"{human_bytes(place.available_bytes or 0)} {f'on {names}' if names else 'available'}"
+    evidence = EVIDENCE if model.shape else WEIGHTS_ALONE
+    if found.verdict == "does not fit":
+        return place, Rejected("memory", wanted, there, evidence, way_out(found))
+    return place, Accepted("memory", wanted, there, evidence)
 
 
-SMALLER = "take a smaller model or a smaller quantisation (Q4_K_M), or lower `--context`"
+def placed(placement: Placement, context: int) -> Fit:
+    """The `Fit` of a placement: its devices, and the least that it needs of what there is."""
+    return Fit(
+        context,
+        [share.device for share in placement.shares if share.device is not None],
+        sum(share.needed.least for share in placement.shares),
+        sum(share.room.likely for share in placement.shares),
+        sum(p.bytes.least for s in placement.shares for p in s.parts if p.name == "kv cache"),
+    )
 
 
-def _on_devices(case: Case, context: int, needed: int | None) -> tuple[Fit, Decision | None]:
-    usable = usable_devices(case)
-    fraction = case.engine.default_gpu_memory_fraction
-    if needed is None or not usable:
-        return Fit(context=context, devices=usable[:1], needed_bytes=needed), None
-    wanted = f"{human_bytes(needed)} of GPU memory"
-    if any(d.memory_bytes is None for d in usable):
-        where = Fit(context=context, devices=usable[:1], needed_bytes=needed)
-        return where, Unchecked("memory", wanted, "the GPU's memory is not known")
-    groups = list(_groups(case, usable))
-    for group in groups:
-        room = int(_total(group) * fraction)
-        if needed <= room:
-            place = Fit(context, group, needed, room)
-            names = ", ".join(d.name for d in group)
-            return place, Accepted("memory", wanted, f"{human_bytes(room)} on {names}", EVIDENCE)
-    largest = max(groups, key=_total)
-    room = int(_total(largest) * fraction)
-    found = f"at most {human_bytes(room)} on {len(largest)} of the GPUs together"
-    place = Fit(context, largest, needed, room)
-    return place, Rejected("memory", wanted, found, EVIDENCE, SMALLER)
+def refitted(place: Fit, model: Model, engine: EngineFacts, accelerator: str) -> Fit:
+    """``place`` for the very ``model`` at hand, of which more is known than when it was chosen."""
+    context = within_training(place.context, model.context_length)
+    asked = Asked(context, engine.sequences[accelerator], engine.default_gpu_memory_fraction)
+    devices = place.devices or None
+    asking = question(model, engine, asked, Host(memory=Memory(available_bytes=1)), devices)
+    chosen = report(msgspec.structs.replace(asking, startable=True)).chosen
+    if chosen is None:
+        return msgspec.structs.replace(place, context=context)
+    found = placed(chosen, context)
+    return msgspec.structs.replace(
+        place,
+        context=context,
+        needed_bytes=found.needed_bytes,
+        cache_bytes=found.cache_bytes,
+    )
 
 
-def _groups(case: Case, usable: list[Device]) -> Iterable[list[Device]]:
-    """Sets of devices to try, the fewest first: one, then as many as the engine can split over.
-
-    Layers are spread over any mixture; tensor parallelism wants equal parts, as many as a power of
-    two.
-    """
-    yield usable[:1]
-    if case.engine.split == "layers":
-        for count in range(2, len(usable) + 1):
-            yield usable[:count]
-        return
-    alike = [d for d in usable if d.name == usable[0].name]
-    count = 2
-    while count <= len(alike):
-        yield alike[:count]
-        count *= 2
-
-
-def _total(group: list[Device]) -> int:
-    return sum(d.memory_bytes or 0 for d in group)
+def way_out(found: FitReport) -> str:
+    """What to change first, with its effect; the usual advice where nothing small helps."""
+    if not found.changes:
+        return SMALLER
+    first = found.changes[0]
+    others = [change.what for change in found.changes[1:3]]
+    more = f"; else {' or '.join(others)}" if others else ""
+    return f"it would fit with {first.what}{more} (`sartor fit` shows the sums)"

@@ -120,12 +120,16 @@ def environment_key(stack: Stack) -> str:
 
 
 class Fit(msgspec.Struct, frozen=True):
-    """Where the model goes: the devices (none: main memory), the context, the memory."""
+    """Where the model goes: the devices (none: main memory), the context, the memory.
+
+    ``needed_bytes`` is the least that it takes, ``cache_bytes`` the KV cache in that.
+    """
 
     context: int
     devices: list[Device] = []
     needed_bytes: int | None = None
     available_bytes: int | None = None
+    cache_bytes: int | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True):

@@ -279,9 +279,7 @@ def _settings(
         threads=usable_cores(),
         gpus=[d.id for d in fit.devices if d.id],
         gpu_memory_fraction=engine.default_gpu_memory_fraction,
-        kv_cache_bytes=(model.kv_bytes_per_token or 0)
-        * fit.context
-        * engine.sequences[stack.accelerator],
+        kv_cache_bytes=fit.cache_bytes,
         api_key_file=str(key) if key else None,
     )
 

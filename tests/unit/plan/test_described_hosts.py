@@ -19,6 +19,7 @@ from sartor.host.model import Disk, Host, Tool
 from sartor.line import fitted
 from sartor.models.demo_weights import DEMO_SHAPE
 from sartor.models.model import Model
+from sartor.models.shape import Attention, Layer, ModelShape
 from sartor.plan.devices import coverage
 from sartor.plan.model import (
     Accepted,
@@ -330,12 +331,14 @@ class TestModel:
         assert not any("trained" in warning for warning in unasked.warnings)
 
     def test_all_sequences_that_room_is_kept_for_count(self) -> None:
-        model = msgspec.structs.replace(self.model(0, "safetensors"), kv_bytes_per_token=1 << 20)
+        layers = [Layer([Attention(8, 128, 128)])] * 256  # 1 MiB a token
+        shape = ModelShape("", layers, hidden=1, vocab=1, weights_bytes=1)
+        model = msgspec.structs.replace(self.model(1, "safetensors"), shape=shape)
         on_cpu = plan(parse_host("cpu-only, cpu=zen5, ram=64G"), Request(context=1024), model)
         on_gpu = plan(parse_host("h200, driver=580.95"), Request(context=1024), model)
         assert on_cpu.stack.engine == on_gpu.stack.engine == "vllm"
-        assert on_cpu.fit.needed_bytes == 4 << 30
-        assert on_gpu.fit.needed_bytes == 1 << 30
+        assert on_cpu.fit.cache_bytes == 4 << 30
+        assert on_gpu.fit.cache_bytes == 1 << 30
         with pytest.raises(ModelTooLargeError):
             plan(parse_host("cpu-only, cpu=zen5, ram=3G"), Request(context=1024), model)
 

@@ -22,6 +22,7 @@ from sartor.host.model import (
     UndrivenGpu,
 )
 from sartor.models.model import Model
+from sartor.models.shape import Attention, Latent, Layer, ModelShape
 from sartor.plan.model import IndexUse, Request
 from sartor.plan.planner import indexes_to_ask, plan
 from sartor.report.plan import explain_lines, plan_lines
@@ -77,7 +78,28 @@ models = st.none() | st.builds(
     st.just("m"),
     size_bytes=sizes,
     context_length=st.none() | st.integers(1, 1 << 20),
-    kv_bytes_per_token=st.none() | st.integers(1, 1 << 20),
+    shape=st.none()
+    | st.builds(
+        ModelShape,
+        st.just("f"),
+        st.lists(
+            st.builds(
+                Layer,
+                st.lists(
+                    st.builds(Attention, st.integers(1, 64), st.integers(1, 512), st.just(64))
+                    | st.builds(Latent, st.integers(1, 512), st.integers(0, 64)),
+                    max_size=2,
+                ),
+                dense=st.integers(0, 1 << 34),
+            ),
+            min_size=1,
+            max_size=5,
+        ),
+        st.integers(1, 1 << 14),
+        st.integers(1, 1 << 18),
+        heads=st.integers(1, 128),
+        weights_bytes=st.none() | st.integers(1, 1 << 42),
+    ),
 )
 
 
