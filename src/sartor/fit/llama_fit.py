@@ -6,12 +6,13 @@ output head is (``src/llama-model.cpp``, ``src/llama-context.cpp``).
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sartor.fit.engine_facts import overhead, usable
-from sartor.fit.llama_cache import MICRO_BATCH, LlamaCache, layer_bytes
+from sartor.fit.llama_cache import MICRO_BATCH, PAD, LlamaCache, cache_bytes, layer_bytes
 from sartor.fit.model import Bound, Part, Placement, Share, total
 from sartor.fit.vllm_fit import UNKNOWN_STEP, verdict_of
 from sartor.fit.weights import Slice, on_gpu, whole
@@ -19,7 +20,7 @@ from sartor.plan.model import Device
 
 if TYPE_CHECKING:
     from sartor.fit.model import Asked
-    from sartor.models.shape import ModelShape
+    from sartor.models.shape import Cache, ModelShape
 
 ENGINE = "llama.cpp"
 MOST_TOKENS = 1 << 22
@@ -39,17 +40,14 @@ def cache_of(asked: Asked) -> LlamaCache:
 
 def place(shape: ModelShape, asked: Asked, split: Split, memory: Bound | None) -> Placement:
     """The placement that ``split`` gives; ``memory`` is the main memory (None: not known)."""
-    parts = _ranges(shape, asked, split)
-    shares = [
-        _share(shape, asked, device, layers, last=layers.stop == len(shape.layers))
-        for device, layers in zip(split.devices, parts, strict=True)
-    ]
+    shares = _gpu_shares(shape, asked, split)
     host = _host_share(shape, asked, split, memory)
     every = [*shares, host] if host is not None else shares
     verdict = verdict_of(every)
     if host is not None and memory is None:
         verdict = "not checked" if verdict != "does not fit" else verdict
-    tokens = _capacity(shape, asked, split, memory)
+    known = [share for share in every if share.device is not None or memory is not None]
+    tokens = _capacity(shape, asked, known) if known else Bound.exact(0)
     return Placement(
         _label(shape, split),
         verdict,
@@ -60,6 +58,14 @@ def place(shape: ModelShape, asked: Asked, split: Split, memory: Bound | None) -
         concurrency=tokens.each(lambda count: count // asked.context),
         longest=_at_most(tokens, shape.max_context),
     )
+
+
+def _gpu_shares(shape: ModelShape, asked: Asked, split: Split) -> list[Share]:
+    ranges = _ranges(shape, split)
+    return [
+        _share(shape, asked, device, layers, last=layers.stop == len(shape.layers))
+        for device, layers in zip(split.devices, ranges, strict=True)
+    ]
 
 
 def _at_most(tokens: Bound, most: int | None) -> Bound:
@@ -80,9 +86,8 @@ def _label(shape: ModelShape, split: Split) -> str:
     return f"{where}: {split.on_gpu} of {len(shape.layers)} layers, the rest in main memory"
 
 
-def _ranges(shape: ModelShape, asked: Asked, split: Split) -> list[range]:
+def _ranges(shape: ModelShape, split: Split) -> list[range]:
     """The layers of each device, in proportion to its memory."""
-    del asked
     memory = [device.memory_bytes or 0 for device in split.devices]
     first, ranges, before = len(shape.layers) - split.on_gpu, [], 0
     for size in memory:
@@ -139,44 +144,56 @@ def _host_share(
         Part("engine", overhead(ENGINE, "non_torch").times(1), "the process"),
         _cache_part(shape, asked, layers),
     ]
-    return Share(None, memory or Bound.exact(0, "assumed"), parts, (0, len(layers) - 1))
+    held = layers or range(len(shape.layers))
+    return Share(None, memory or Bound.exact(0, "assumed"), parts, (held.start, held.stop - 1))
 
 
-def _fits(shape: ModelShape, asked: Asked, split: Split, memory: Bound | None, which: int) -> bool:
-    """Whether every device has room, by the least, the likely or the most of everything."""
-    ranges = _ranges(shape, asked, split)
-    shares = [
-        _share(shape, asked, d, r, last=r.stop == len(shape.layers))
-        for d, r in zip(split.devices, ranges, strict=True)
-    ]
-    host = _host_share(shape, asked, split, memory)
-    if host is not None and memory is not None:
-        shares.append(host)
+def _spare(shares: list[Share]) -> list[tuple[int, int, int]]:
+    """What each share leaves for a cache: by the worst, the likely and the best of all else."""
+    found = []
     for share in shares:
-        need = total(part.bytes for part in share.parts)
-        wanted = (need.most, need.likely, need.least)[which]
-        if wanted > (share.room.least, share.room.likely, share.room.most)[which]:
-            return False
-    return True
+        rest = total(part.bytes for part in share.parts if part.name != "kv cache")
+        room = share.room
+        found.append((room.least - rest.most, room.likely - rest.likely, room.most - rest.least))
+    return found
 
 
-def _capacity(shape: ModelShape, asked: Asked, split: Split, memory: Bound | None) -> Bound:
-    """How many tokens there is room for, in sequences of the asked context."""
+def _capacity(shape: ModelShape, asked: Asked, shares: list[Share]) -> Bound:
+    """The longest sequence, in steps of 256 tokens, that every share has room for."""
+    spare = _spare(shares)
+    held = [_caches(shape, share) for share in shares]
     found = []
     for which in range(3):
-        low, high = 0, MOST_TOKENS // 256
+        low, high = 0, MOST_TOKENS // PAD
         while low < high:
             middle = (low + high + 1) // 2
-            wanted = msgspec.structs.replace(asked, context=middle * 256, concurrency=1)
-            fits = _fits(shape, wanted, split, memory, which)
+            cache = LlamaCache(middle * PAD, 1, asked.cache_type)
+            fits = all(
+                sum(cache_bytes(one, cache) * many for one, many in caches.items()) <= left[which]
+                for caches, left in zip(held, spare, strict=True)
+            )
             low, high = (middle, high) if fits else (low, middle - 1)
-        found.append(low * 256)
+        found.append(low * PAD)
     return Bound.of(found, "assumed")
+
+
+def _caches(shape: ModelShape, share: Share) -> Counter[Cache]:
+    """How many of each cache the share's layers keep."""
+    if share.layers is None:
+        return Counter()
+    first, last = share.layers
+    return Counter(c for layer in shape.layers[first : last + 1] for c in layer.caches)
 
 
 def most_layers(shape: ModelShape, asked: Asked, devices: list[Device]) -> int:
     """As many layers as probably fit on ``devices`` together."""
-    for count in range(len(shape.layers), 0, -1):
-        if _fits(shape, asked, Split(devices, count), None, 1):
-            return count
-    return 0
+
+    def fits(count: int) -> bool:
+        shares = _gpu_shares(shape, asked, Split(devices, count))
+        return all(share.needed.likely <= share.room.likely for share in shares)
+
+    low, high = 0, len(shape.layers)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

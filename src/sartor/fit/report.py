@@ -168,6 +168,8 @@ def layouts(
     no more than of the smallest; a stage of a pipeline may lie on another kind.
     """
     for count in range(1, min(len(devices), MOST_GPUS) + 1):
+        if startable and count & (count - 1):
+            continue
         for tensor in range(count, 0, -1):
             if count % tensor or not _splits(shape, tensor):
                 continue

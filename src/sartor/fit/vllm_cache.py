@@ -71,23 +71,30 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class CachePlan(msgspec.Struct, frozen=True):
-    """What a pool gives: bytes of one block over a worker's layers, blocks of one sequence."""
+    """What a pool gives: bytes of one block over a worker's layers, and its tables' specs."""
 
     block_bytes: int
-    blocks_per_sequence: int
+    tables: list[Spec]
+    settings: CacheSettings
 
     def blocks(self, available: int) -> int:
         """Whole blocks in so many bytes."""
         return max(available, 0) // self.block_bytes if self.block_bytes else 0
 
+    def blocks_of(self, context: int) -> int:
+        """Blocks of one sequence of ``context`` tokens, over all tables."""
+        settings = msgspec.structs.replace(self.settings, context=context)
+        return sum(spec.pages(settings) for spec in self.tables)
+
     @property
     def sequence_bytes(self) -> int:
         """What one sequence of the whole context takes."""
-        return self.block_bytes * self.blocks_per_sequence
+        return self.block_bytes * self.blocks_of(self.settings.context)
 
-    def tokens(self, blocks: int, context: int) -> int:
+    def tokens(self, blocks: int) -> int:
         """The capacity as vLLM states it (``GPU KV cache size``)."""
-        return int(blocks / self.blocks_per_sequence * context) if self.blocks_per_sequence else 0
+        each = self.blocks_of(self.settings.context)
+        return int(blocks / each * self.settings.context) if each else 0
 
 
 def page_bytes(cache: Cache, shape: ModelShape, settings: CacheSettings, block: int) -> int:
@@ -201,11 +208,11 @@ def groups(shape: ModelShape, settings: CacheSettings) -> list[Group]:
 def plan(shape: ModelShape, settings: CacheSettings, layers: range | None = None) -> CachePlan:
     """The plan for a worker that holds ``layers`` (a stage of a pipeline; None: all of them)."""
     found = specs(shape, settings)
-    if not found:
-        return CachePlan(0, 0)
     held = [(n, spec) for n, spec in found if layers is None or n in layers]
+    if not held:
+        return CachePlan(0, [], settings)
     if is_of_one_kind(found):
-        return CachePlan(sum(spec.page for _, spec in held), found[0][1].pages(settings))
+        return CachePlan(sum(spec.page for _, spec in held), [found[0][1]], settings)
     made = groups(shape, settings)
     most = max(len([n for n in group.layers if layers is None or n in layers]) for group in made)
-    return CachePlan(most * made[0].spec.page, sum(group.spec.pages(settings) for group in made))
+    return CachePlan(most * made[0].spec.page, [group.spec for group in made], settings)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sartor.models.shape import ModelShape
 
 ENGINE = "vllm"
+MOST_TOKENS = 1 << 22
 UNKNOWN_STEP = Bound(0, GIB // 2, 3 * GIB, "assumed")
 """The largest step of a model whose widths are not known."""
 NARROW = {"fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1, "int8": 1}
@@ -95,31 +96,30 @@ def place(shape: ModelShape, asked: Asked, layout: Layout) -> Placement:
     """The placement that ``layout`` gives."""
     shares, plans = [], []
     for number, layers in enumerate(stages(len(shape.layers), layout.pipeline)):
-        for rank in range(layout.tensor):
-            device = layout.devices[number * layout.tensor + rank]
+        first, last = number == 0, number == layout.pipeline - 1
+        part = Slice(layers, layout.tensor, layout.expert, first, last)
+        devices = layout.devices[number * layout.tensor : (number + 1) * layout.tensor]
+        for device, many in _alike(devices):
             step = step_of(asked, device)
-            part = Slice(
-                layers,
-                layout.tensor,
-                layout.expert,
-                first=number == 0,
-                last=number == layout.pipeline - 1,
-            )
             cache = vllm_cache.plan(shape, settings(shape, asked, step, layout.tensor), layers)
-            plans.append(cache)
-            shares.append(_share(shape, asked, device, part, step, cache))
-    tokens = _capacity(shares, plans, asked.context)
-    return Placement(
-        layout.label,
-        verdict_of(shares),
-        shares,
-        layout.tensor,
-        layout.pipeline,
-        layout.expert,
-        tokens=tokens,
-        concurrency=_each(tokens, asked.context),
-        longest=_longest(shape, asked, layout, shares),
+            share = _share(shape, asked, device, part, step, cache)
+            plans += [cache] * many
+            named = [d for d in devices if _kind(d) == _kind(device)]
+            shares += [msgspec.structs.replace(share, device=own) for own in named]
+    placement = Placement(
+        layout.label, verdict_of(shares), shares, layout.tensor, layout.pipeline, layout.expert
     )
+    return with_room(placement, shape, asked, plans)
+
+
+def _kind(device: Device) -> tuple[str, int | None]:
+    return device.name, device.memory_bytes
+
+
+def _alike(devices: list[Device]) -> list[tuple[Device, int]]:
+    """One device of each kind, and how many of it there are."""
+    kinds = {_kind(device): device for device in reversed(devices)}
+    return [(one, sum(_kind(d) == kind for d in devices)) for kind, one in kinds.items()]
 
 
 def place_in_memory(shape: ModelShape, asked: Asked, memory: Bound | None) -> Placement:
@@ -146,15 +146,8 @@ def place_in_memory(shape: ModelShape, asked: Asked, memory: Bound | None) -> Pl
         ),
     ]
     share = Share(None, memory or Bound.exact(0, "assumed"), parts, (0, len(shape.layers) - 1))
-    tokens = _capacity([share], [cache], asked.context) if memory else Bound.exact(0)
-    return Placement(
-        "main memory",
-        share.verdict if memory else "not checked",
-        [share],
-        tokens=tokens,
-        concurrency=_each(tokens, asked.context),
-        longest=tokens,
-    )
+    placement = Placement("main memory", share.verdict if memory else "not checked", [share])
+    return with_room(placement, shape, asked, [cache]) if memory else placement
 
 
 def verdict_of(shares: list[Share]) -> Verdict:
@@ -259,49 +252,49 @@ def _left(share: Share) -> tuple[int, int, int]:
     return room.least - rest.most, room.likely - rest.likely, room.most - rest.least
 
 
-def _capacity(shares: list[Share], plans: list[CachePlan], context: int) -> Bound:
-    """Tokens of the whole placement: every GPU has as many blocks as the poorest."""
-    if not any(plan.blocks_per_sequence for plan in plans):
-        return Bound.exact(0)
-    numbers = []
-    for which in range(3):
-        blocks = min(
-            plan.blocks(_left(share)[which])
-            for share, plan in zip(shares, plans, strict=True)
-            if plan.block_bytes
-        )
-        numbers.append(next(p for p in plans if p.block_bytes).tokens(blocks, context))
-    return Bound.of(numbers, "assumed")
+class Pool(msgspec.Struct, frozen=True):
+    """The blocks that every GPU of a placement has: as many as the poorest, by each estimate."""
+
+    plans: list[CachePlan]
+    blocks: list[int]
+
+    def tokens(self) -> Bound:
+        """The capacity in tokens."""
+        return Bound.of((self.plans[0].tokens(n) for n in self.blocks), "assumed")
+
+    def longest(self, most: int) -> Bound:
+        """The longest single sequence, at most ``most`` tokens."""
+        return Bound.of((self._longest(n, most) for n in self.blocks), "assumed")
+
+    def _longest(self, blocks: int, most: int) -> int:
+        low, high = 0, most
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = all(plan.blocks_of(middle) <= blocks for plan in self.plans)
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return low
 
 
-def _each(tokens: Bound, context: int) -> Bound:
-    return tokens.each(lambda count: count // context)
+def pool_of(shares: list[Share], plans: list[CachePlan]) -> Pool | None:
+    """The pool of a placement; None where nothing is cached."""
+    held = [pair for pair in zip(shares, plans, strict=True) if pair[1].block_bytes]
+    if not held:
+        return None
+    blocks = [min(plan.blocks(_left(share)[n]) for share, plan in held) for n in range(3)]
+    return Pool(list({msgspec.json.encode(p.tables): p for _, p in held}.values()), blocks)
 
 
-def _longest(shape: ModelShape, asked: Asked, layout: Layout, shares: list[Share]) -> Bound:
-    """The longest single sequence that there is room for, never past training."""
-    most = shape.max_context or max(asked.context, 1 << 20)
-    found = [_longest_in(shape, asked, layout, shares, which, most) for which in range(3)]
-    return Bound.of(found, "assumed")
-
-
-def _longest_in(
-    shape: ModelShape, asked: Asked, layout: Layout, shares: list[Share], which: int, most: int
-) -> int:
-    def fits(context: int) -> bool:
-        wanted = msgspec.structs.replace(asked, context=context)
-        for number, layers in enumerate(stages(len(shape.layers), layout.pipeline)):
-            share = shares[number * layout.tensor]
-            device = layout.devices[number * layout.tensor]
-            cache = vllm_cache.plan(
-                shape, settings(shape, wanted, step_of(wanted, device), layout.tensor), layers
-            )
-            if cache.sequence_bytes > _left(share)[which]:
-                return False
-        return True
-
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
+def with_room(
+    placement: Placement, shape: ModelShape, asked: Asked, plans: list[CachePlan]
+) -> Placement:
+    """``placement`` with what its KV cache holds."""
+    pool = pool_of(placement.shares, plans)
+    if pool is None:
+        return placement
+    tokens = pool.tokens()
+    return msgspec.structs.replace(
+        placement,
+        tokens=tokens,
+        concurrency=tokens.each(lambda count: count // asked.context),
+        longest=pool.longest(shape.max_context or max(asked.context, MOST_TOKENS)),
+    )

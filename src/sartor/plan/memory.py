@@ -65,8 +65,8 @@ def question(
     )
 
 
-def fit(case: Case) -> tuple[Fit, Decision | None]:
-    """The place for the model and the decision whether it fits there.
+def fit(case: Case, *, explain: bool = False) -> tuple[Fit, Decision | None]:
+    """The place for the model and the decision whether it fits there; ``explain``: else what would.
 
     The decision is None where there is no model yet (a demo model of a few MB fits anywhere), or
     nothing is known of its size.
@@ -82,7 +82,10 @@ def fit(case: Case) -> tuple[Fit, Decision | None]:
         engine.default_gpu_memory_fraction if on_gpus else 1.0,
     )
     asking = question(case.model, engine, asked, case.host, devices)
-    found = report(msgspec.structs.replace(asking, startable=True))
+    asking = msgspec.structs.replace(asking, startable=True, judge_only=True)
+    found = report(asking)
+    if explain and found.verdict == "does not fit":
+        found = report(msgspec.structs.replace(asking, judge_only=False))
     return _decided(case.model, found, devices, context)
 
 
@@ -123,7 +126,7 @@ def refitted(place: Fit, model: Model, engine: EngineFacts, accelerator: str) ->
     asked = Asked(context, engine.sequences[accelerator], engine.default_gpu_memory_fraction)
     devices = place.devices or None
     asking = question(model, engine, asked, Host(memory=Memory(available_bytes=1)), devices)
-    chosen = report(msgspec.structs.replace(asking, startable=True)).chosen
+    chosen = report(msgspec.structs.replace(asking, startable=True, judge_only=True)).chosen
     if chosen is None:
         return msgspec.structs.replace(place, context=context)
     found = placed(chosen, context)

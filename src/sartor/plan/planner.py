@@ -30,6 +30,7 @@ from sartor.plan.model import (
     Fit,
     IndexUse,
     Plan,
+    Rejected,
     Request,
     Unchecked,
     environment_key,
@@ -112,7 +113,8 @@ def unsaid(model: Model | None) -> list[str]:
 def judge(case: Case) -> Judged:
     """Put one candidate before every rule, and the model into its memory."""
     decisions: list[Decision] = [d for d in (rule(case) for rule in RULES) if d is not None]
-    place, memory = fit(case)
+    rejected = any(isinstance(decision, Rejected) for decision in decisions)
+    place, memory = fit(case, explain=not rejected)
     if memory is not None:
         decisions.append(memory)
     candidate = Candidate(case.engine.name, case.build.id, case.build.label, decisions)
