@@ -105,7 +105,9 @@ def test_llama_cpp_allocates_what_is_said(
     write_random_gguf(words, DEMO_SHAPE)
     run(llama, "make_gguf.py", str(words), kind, str(model))
     log = run(llama, "llama_cache.py", str(model), str(context), cache_type).stderr
-    sizes = re.findall(r"(?:KV|RS) buffer size =\s+([0-9.]+) MiB", log[log.rindex("load_tensors") :])
+    sizes = re.findall(
+        r"(?:KV|RS) buffer size =\s+([0-9.]+) MiB", log[log.rindex("load_tensors") :]
+    )
     shape = local_gguf(model, kind).shape
     assert shape is not None
     assert not shape.unknown

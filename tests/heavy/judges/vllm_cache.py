@@ -66,6 +66,7 @@ def main(path: Path, context: int, available: int, tensor: int, cache_type: str)
         parallel_state.initialize_model_parallel(1, 1)
         if tensor > 1:
             parallel_state._TP = first_of(tensor, parallel_state._TP)
+            config.parallel_config.tensor_parallel_size = tensor
         torch.set_default_dtype(config.model_config.dtype)
         with torch.device("meta"):
             model = initialize_model(vllm_config=config)
@@ -77,7 +78,12 @@ def main(path: Path, context: int, available: int, tensor: int, cache_type: str)
             if hasattr(layer, "get_kv_cache_spec")
             and (spec := layer.get_kv_cache_spec(config)) is not None
         }
-        layouts = utils.get_supported_kv_cache_layouts(utils.get_current_attn_backends(config))
+        backends = {
+            layer.get_attn_backend()
+            for layer in layers.values()
+            if hasattr(layer, "get_attn_backend")
+        }
+        layouts = utils.get_supported_kv_cache_layouts(backends)
         utils.resolve_kv_cache_layout(config, [[x.name for x in layouts]], list(specs.values()))
         plan = kv_cache_utils.get_kv_cache_configs(config, [specs], [available])[0]
         tokens, _ = kv_cache_utils.get_kv_cache_capacity(config, plan)
