@@ -65,7 +65,14 @@ class Hub:
     log: list[Served] = field(default_factory=list)
 
     def bodies(self) -> list[Served]:
-        """The requests for contents of large files, in order."""
+        """The requests for contents of large files, in order; those for a part are no such."""
+        return [e for e in self._contents() if not re.fullmatch(r"bytes=\d+-\d+", e.range or "")]
+
+    def parts(self) -> list[Served]:
+        """The requests for a part of a large file, from here to there."""
+        return [entry for entry in self._contents() if entry not in self.bodies()]
+
+    def _contents(self) -> list[Served]:
         return [entry for entry in self.log if entry.path.startswith("/cdn/")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,13 @@ import msgspec
 import pytest
 
 from hubserver import TOKEN, Hub, Repository, hub_server
+from sartor.errors import ErrorDocument
 from sartor.fit.model import Asked
 from sartor.fit.report import token_bytes
 from sartor.models.demo import demo_gguf, folder_files
+from sartor.models.ggml import F32
+from sartor.models.gguf import ValueType
+from sartor.models.gguf_writer import Tensor, gguf_bytes, scalar
 from sartor.models.model import Model
 from sartor.paths import Places
 from sartor.reporter import Silent
@@ -126,8 +131,8 @@ def test_a_gguf_is_looked_up_without_its_weights(hub: Hub, client: Client, gguf:
     assert model.shape is not None
     assert model.shape.weights is not None
     assert 0 <= len(gguf) - model.shape.weights.total < 0.05 * len(gguf)
-    assert all(entry.range for entry in hub.bodies())
-    assert sum(entry.sent for entry in hub.bodies()) < len(gguf) // 2
+    assert not hub.bodies()
+    assert 0 < sum(entry.sent for entry in hub.parts()) < len(gguf) // 2
 
 
 def test_a_gguf_is_fetched_whole_and_once(hub: Hub, client: Client, gguf: bytes) -> None:
@@ -140,6 +145,43 @@ def test_a_gguf_is_fetched_whole_and_once(hub: Hub, client: Client, gguf: bytes)
     asked = len(hub.bodies())
     assert client("org/tiny-GGUF:Q8_0").found() == model
     assert len(hub.bodies()) == asked
+
+
+def test_a_model_too_large_is_refused_before_it_is_fetched(hub: Hub, tmp_path: Path) -> None:
+    metadata = {
+        "general.architecture": scalar(ValueType.STRING, "llama"),
+        "llama.block_count": scalar(ValueType.UINT32, 1),
+        "llama.embedding_length": scalar(ValueType.UINT32, 1 << 14),
+        "llama.attention.head_count": scalar(ValueType.UINT32, 128),
+        "llama.vocab_size": scalar(ValueType.UINT32, 1000),
+    }
+    # a header that demands 16 TiB, in a file of a few bytes
+    tensors = [Tensor("blk.0.ffn_up.weight", (1 << 14, 1), F32, bytes(4 << 14))]
+    small, large = (struct.pack("<QQ", 1 << 14, rows) for rows in (1, 1 << 28))
+    data = gguf_bytes(metadata, tensors).replace(small, large)
+    hub.repositories["org/huge-GGUF"] = Repository({"huge-Q8_0.gguf": data})
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
+    places = {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "hf"),
+        "SARTOR_HOME": str(tmp_path / "home"),
+        "NO_PROXY": "*",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "sartor", "up", "--json", "--model", "org/huge-GGUF"],
+        env={**kept, **places},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    error = msgspec.json.decode(done.stdout, type=ErrorDocument)
+    assert (done.returncode, error.code) == (32, "model-too-large")
+    assert error.hint
+    assert hub.parts()
+    assert not hub.bodies()
+    assert not list((tmp_path / "hf").rglob("*.gguf"))
+    assert not list((tmp_path / "home").rglob("environments/*"))
 
 
 def test_a_file_is_fetched_by_its_name(client: Client) -> None:

@@ -231,7 +231,8 @@ def _described(listing: Listing, selection: Selection, reference: str, reporter:
         repository=listing.repository,
         revision=listing.revision,
     )
-    headers = hub_gguf_headers(listing.repository, listing.revision, selection.files)
+    cache = hub_cache(listing.repository)
+    headers = hub_gguf_headers(cache, listing.revision, selection.files)
     if headers is None:
         return model
     read = gguf_model(

@@ -70,6 +70,17 @@ def test_the_cache_is_the_engine_s_own_to_the_token(case: dict[str, Any]) -> Non
     assert (blocks, found.tokens(blocks)) == (case["blocks"], case["tokens"])
 
 
+@pytest.mark.parametrize(
+    "case",
+    [case for case in JUDGED["cache"] if "weights" in case],
+    ids=lambda c: f"{c['shape']}-{c['tensor']}",
+)
+def test_one_gpu_s_weights_are_what_the_engine_makes_there(case: dict[str, Any]) -> None:
+    shape = msgspec.structs.replace(shape_of(case["shape"]), quantization=None)
+    one = on_gpu(shape, Slice(range(len(shape.layers)), case["tensor"]))
+    assert abs(one.likely / case["weights"] - 1) < 0.01
+
+
 @pytest.mark.parametrize("name", sorted(JUDGED["parameters"]))
 @pytest.mark.parametrize("tensor", [2, 4])
 def test_slices_are_never_less_than_the_whole(name: str, tensor: int) -> None:
