@@ -76,7 +76,9 @@ def test_the_cache_is_the_engine_s_own_to_the_token(case: dict[str, Any]) -> Non
     ids=lambda c: f"{c['shape']}-{c['tensor']}",
 )
 def test_one_gpu_s_weights_are_what_the_engine_makes_there(case: dict[str, Any]) -> None:
-    shape = msgspec.structs.replace(shape_of(case["shape"]), quantization=None)
+    shape = shape_of(case["shape"])
+    if not case["shape"].endswith("-awq"):  # the others are judged unquantised
+        shape = msgspec.structs.replace(shape, quantization=None)
     one = on_gpu(shape, Slice(range(len(shape.layers)), case["tensor"]))
     assert abs(one.likely / case["weights"] - 1) < 0.01
 
