@@ -9,7 +9,6 @@ from __future__ import annotations
 import configparser
 import os
 import re
-import ssl
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -163,6 +162,8 @@ def _uv_files(environ: Mapping[str, str]) -> list[Path]:
 
 def certificate_bundle(environ: Mapping[str, str] | None = None) -> str | None:
     """The file of authorities that the machine trusts; None where only Python's own is there."""
+    import ssl
+
     environ = os.environ if environ is None else environ
     configured = environ.get("SSL_CERT_FILE") or pip_settings(environ).get("cert")
     default = ssl.get_default_verify_paths().cafile

@@ -9,15 +9,20 @@ a library's own message is shown: these hold the whole address.
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from sartor.errors import IndexRefusedError, IndexUnreachableError, NoSuchTargetError
+from sartor.errors import (
+    IndexRefusedError,
+    IndexUnreachableError,
+    NoSuchTargetError,
+    UntrustedBytesError,
+)
+from sartor.remote.address import moment, number, safe_url
 from sartor.remote.pipe import NothingCame, Pipe
 
 if TYPE_CHECKING:
@@ -35,6 +40,7 @@ WAIT_STATUS = frozenset({429, 503})
 TRY_AGAIN_STATUS = frozenset({408, 500, 502, 504})
 DENIED_STATUS = frozenset({401, 403, 407})
 GONE_STATUS = frozenset({404, 410})
+VALIDATORS = frozenset({"If-None-Match", "If-Modified-Since"})
 NO_ADDRESS = "the answer leads to an address that is none"
 MOST_BACKOFF = 16.0
 MOST_ASKED = 60
@@ -81,24 +87,6 @@ class Answer(msgspec.Struct, frozen=True):
     def length(self) -> int | None:
         """What ``Content-Length`` says, where it says a number."""
         return number(self.headers.get("content-length"))
-
-
-def number(text: str | None) -> int | None:
-    """A number of at most 18 digits; None for anything else."""
-    text = (text or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
-
-
-def safe_url(url: str) -> str:
-    """The address as it may be shown: no user, no password, no query (signatures), no fragment."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    except ValueError:
-        return "an address that is none"
-    text = urlunsplit((parts.scheme, host + port, parts.path, "", ""))
-    return "".join(c for c in text if c.isprintable())[:400]
 
 
 class Asking(NamedTuple):
@@ -259,9 +247,9 @@ class Http:
     def get(self, url: str, headers: Mapping[str, str]) -> tuple[Answer, Stream]:
         """The answer, and its stream, which the caller gives back with `done`.
 
-        Its status is a success, or 416. Redirects are followed, servers that are busy are waited
-        for, and broken connections are made again. Raises `IndexUnreachableError`,
-        `IndexRefusedError` and `NoSuchTargetError`.
+        Its status is a success, 416, or 304 where ``headers`` ask for that. Redirects are
+        followed, servers that are busy are waited for, and broken connections are made again.
+        Raises `IndexUnreachableError`, `IndexRefusedError` and `NoSuchTargetError`.
         """
         failed = 0
         for attempt in range(MOST_ASKED):
@@ -278,7 +266,9 @@ class Http:
                     raise unreachable(url, str(fault)) from fault
                 self.pause(url, self.backoff(failed), str(fault))
                 continue
-            if answer.status in {200, 206, 416}:
+            if answer.status in {200, 206, 416} or (
+                answer.status == 304 and VALIDATORS & {*headers}
+            ):
                 return answer, stream
             self.done(stream)
             failed += answer.status in TRY_AGAIN_STATUS
@@ -362,11 +352,8 @@ def retry_after(text: str | None, now: float) -> float | None:
     seconds = number(text)
     if seconds is not None:
         return float(seconds)
-    try:
-        then: float = email.utils.parsedate_to_datetime(text or "").timestamp()
-        return max(then - now, 0.0)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
+    then = moment(text)
+    return None if then is None else max(then - now, 0.0)
 
 
 def unreachable(url: str, why: str) -> IndexUnreachableError:
@@ -375,6 +362,15 @@ def unreachable(url: str, why: str) -> IndexUnreachableError:
         f"`{safe_url(url)}` could not be read: {why}",
         hint="check the network, the proxy (HTTPS_PROXY) and the index in your pip or uv "
         "configuration; nothing was kept, so the command can simply be run again",
+    )
+
+
+def untrusted(url: str, why: str) -> UntrustedBytesError:
+    """A server that contradicts itself, or the index."""
+    return UntrustedBytesError(
+        f"`{safe_url(url)}` is refused: {why}",
+        hint="the server, or a proxy on the way, serves other bytes than it says; try again, "
+        "or name another index in your pip or uv configuration",
     )
 
 
