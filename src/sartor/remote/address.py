@@ -43,13 +43,3 @@ def safe_url(url: str) -> str:
 def address_digest(url: str) -> str:
     """16 hexadecimal digits that stand for an address in the evidence store."""
     return hashlib.sha256((bare_url(url) or url).encode()).hexdigest()[:16]
-
-
-def without_credentials(url: str) -> str:
-    """The same address without user and password; as it is where it has none, or is none."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url
-    place = parts.netloc.rpartition("@")[2]
-    return url if place == parts.netloc else urlunsplit(parts._replace(netloc=place))

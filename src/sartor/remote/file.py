@@ -12,8 +12,8 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from sartor.remote.address import safe_url
+from sartor.remote.faults import Dropped, Stalled, unreachable, untrusted
 from sartor.remote.hasher import Hasher
-from sartor.remote.http import Dropped, Stalled, unreachable, untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from sartor.artifact.members import MOST_TEXT
 from sartor.errors import NoSuchTargetError
-from sartor.remote.http import Dropped, refused, unreachable, untrusted
+from sartor.remote.faults import Dropped, refused, unreachable, untrusted
 
 if TYPE_CHECKING:
     from sartor.remote.http import Http
