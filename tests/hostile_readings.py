@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hostileserver import hostile
-from sartor.artifact import stream
+from sartor.artifact import inflate, stream
 from sartor.artifact.reading import Progress
 from sartor.errors import SartorError
 from sartor.index.sources import Access
 from sartor.remote import file as remote_file
-from sartor.remote import hasher, view
+from sartor.remote import hasher, http, view
 from sartor.remote import wheel as remote_wheel
 from sartor.remote.file import RemoteFile
 from sartor.remote.http import Http, Limits
@@ -58,8 +58,11 @@ def small_limits() -> None:
     remote_file.KEPT = 40 << 10
     remote_file.WHOLE = 60 << 10
     remote_wheel.GAP, remote_wheel.JOB = 1 << 10, 30 << 10
-    hasher.PIECE = view.PIECE = 4 << 10
-    stream.WHOLE, stream.HEAD, stream.TAIL, stream.RECENT = 40 << 10, 8 << 10, 8 << 10, 8 << 10
+    http.BLOCK = inflate.FAR_STEP = inflate.STEP = 8 << 10
+    for module in (hasher, view):
+        vars(module)["PIECE"] = 4 << 10
+    stream.WHOLE, stream.RECENT = 40 << 10, 8 << 10
+    stream.HEAD = stream.TAIL = 2 << 10
 
 
 def a_wheel(*, mostly: bool) -> tuple[bytes, bytes]:
@@ -75,17 +78,19 @@ def a_wheel(*, mostly: bool) -> tuple[bytes, bytes]:
 
 def reading(server: HostileServer, names: Names) -> tuple[RemoteFile, Callable[[], Evidence]]:
     """The wheel of a server, and how to read it; the client is left when it was read."""
-    http = Http(Access(), LIMITS)
+    client = Http(Access(), LIMITS)
     url = f"http://127.0.0.1:{server.port}/made-1.0-py3-none-any.whl"
     stated = hashlib.sha256(server.metadata).hexdigest()
-    file = RemoteFile(http, url, "made", None, hashlib.sha256(server.data).hexdigest())
-    wanted = Wanted(lambda _: names, Progress(), stated, lambda: served_metadata(http, url, stated))
+    file = RemoteFile(client, url, "made", None, hashlib.sha256(server.data).hexdigest())
+    wanted = Wanted(
+        lambda _: names, Progress(), stated, lambda: served_metadata(client, url, stated)
+    )
 
     def read() -> Evidence:
         try:
             return read_wheel(file, wanted)
         finally:
-            http.close()
+            client.close()
 
     return file, read
 

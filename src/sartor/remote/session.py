@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -22,27 +22,51 @@ CONNECTIONS = 16
 
 
 def make_session(access: Access) -> requests.Session:
-    """A session without cookies, that trusts whom ``access`` says. Raises `UsageError`."""
+    """A session without cookies, that trusts whom ``access`` says."""
     session = requests.Session()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["Accept-Encoding"] = "identity"
     session.cert = access.trust.client_certificate
-    adapter = Adapter(tls_context(access.trust))
+    adapter = Adapter(access.trust)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the user's `trusted-host`
     return session
 
 
-class Adapter(HTTPAdapter):
-    """Connections under one TLS context; what is asked without verifying goes another way.
+class Adapter(BaseAdapter):
+    """Sends by TLS under one context, which is made once it is needed.
 
     Left to itself `requests` trusts one file: one variable's, else its own.
     """
 
+    def __init__(self, trust: Trust) -> None:
+        super().__init__()
+        self._trust = trust
+        self._plain = HTTPAdapter(pool_maxsize=CONNECTIONS, max_retries=0)
+        self._verified: TlsAdapter | None = None
+
+    def send(self, request: Any, *arguments: Any, **settings: Any) -> requests.Response:
+        """Send it, verified but for the user's `trusted-host`. Raises `UsageError`."""
+        hops = [request.url, *(settings.get("proxies") or {}).values()]
+        if settings.get("verify") is False or not any(map(is_https, hops)):
+            return self._plain.send(request, *arguments, **settings)
+        if self._verified is None:
+            self._verified = TlsAdapter(tls_context(self._trust))
+        return self._verified.send(request, *arguments, **{**settings, "verify": True})
+
+    def close(self) -> None:
+        """Leave all connections."""
+        self._plain.close()
+        if self._verified is not None:
+            self._verified.close()
+
+
+class TlsAdapter(HTTPAdapter):
+    """Connections under one TLS context."""
+
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
-        self._unverified = HTTPAdapter(pool_maxsize=CONNECTIONS, max_retries=0)
         super().__init__(pool_maxsize=CONNECTIONS, max_retries=0)
 
     def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:
@@ -58,16 +82,10 @@ class Adapter(HTTPAdapter):
         """Leave it to the context."""
         conn.cert_reqs, conn.ca_certs, conn.ca_cert_dir = "CERT_REQUIRED", None, None
 
-    def send(self, request: Any, *arguments: Any, **settings: Any) -> requests.Response:
-        """Send it, with or without verifying."""
-        if settings.get("verify") is False:
-            return self._unverified.send(request, *arguments, **settings)
-        return super().send(request, *arguments, **{**settings, "verify": True})
 
-    def close(self) -> None:
-        """Leave all connections."""
-        self._unverified.close()
-        super().close()
+def is_https(url: str) -> bool:
+    """Whether TLS is spoken there."""
+    return url[:6].lower() == "https:"
 
 
 def tls_context(trust: Trust) -> ssl.SSLContext:
