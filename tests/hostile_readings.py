@@ -5,7 +5,9 @@ Each seed is one server's behaviour: faults in some or all of its answers, of ev
 fetched again. Asked for each: an `Evidence` or a `SartorError` within seconds; where the
 hash was checked, the evidence of the honest file; no thread that stays, no memory that grows.
 
-usage: python tests/hostile_readings.py [BEHAVIOURS] [FIRST_SEED]
+usage: python tests/hostile_readings.py [BEHAVIOURS] [FIRST_SEED] [--keep]
+
+`--keep` writes the log and the outcome below benchmarks/results/heavy.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 LIMITS = Limits(connect=0.5, answer=0.15, block=0.15, waiting=0.3, backoff=0.004, tries=3, drops=8)
 SECONDS = 8.0
 MORE_MEMORY = 160 << 20
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+PROVES = ["src/sartor/remote", "tests/hostile_readings.py", "tests/hostileserver.py"]
 NAMES: tuple[Names, ...] = ("none", "all")
 LIBRARY = (Path(__file__).parent / "data/fatbin/library.so").read_bytes()
 
@@ -150,6 +154,7 @@ def fuzz(count: int, first: int = 0) -> dict[str, object]:
             if number == count // 10:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
             if number % 1000 == 999:
+                sys.stderr.flush()
                 sys.stderr.write(f"{number + 1} {dict(outcomes)} slowest {slowest:.2f} s" + "\n")
         if not settled():
             raise AssertionError("threads are left")
@@ -165,6 +170,24 @@ def fuzz(count: int, first: int = 0) -> dict[str, object]:
     }
 
 
+def keep(behaviours: int, first: int = 0) -> None:
+    """Run, with the log and the result where those of the other heavy tests are."""
+    sys.path.insert(0, str(BENCHMARKS))
+    from timing import write_result
+
+    name = "heavy/hostile_servers"
+    began = time.monotonic()
+    with (BENCHMARKS / f"results/{name}.log").open("w", encoding="utf-8") as log:
+        sys.stderr = log
+        found = fuzz(behaviours, first)
+    command = f"tests/hostile_readings.py {behaviours} {first} --keep"
+    extra = {"script": command, "log": "hostile_servers.log"}
+    write_result(name, PROVES, {**extra, **found, "seconds": round(time.monotonic() - began)})
+
+
 if __name__ == "__main__":
-    arguments = [int(word) for word in sys.argv[1:]] or [50_000]
-    sys.stdout.write(json.dumps(fuzz(*arguments), indent=2) + "\n")
+    numbers = [int(word) for word in sys.argv[1:] if word != "--keep"] or [50_000]
+    if "--keep" in sys.argv:
+        keep(*numbers)
+    else:
+        sys.stdout.write(json.dumps(fuzz(*numbers), indent=2) + "\n")
