@@ -115,6 +115,10 @@ class Shelf:
                 return
             self.put = self._tried(lambda: own.put(row, again=again))
 
+    def forget_last(self) -> None:
+        """Begin with another file: nothing was put."""
+        self.put = self.refusal = None
+
     def may_know(self, size: int) -> bool:
         """Whether it knows of a file of that size, so that a digest is worth its time."""
         return any(self._tried(partial(store.has_size, size)) for store in self._stores())
