@@ -200,6 +200,7 @@ def test_what_was_read_in_parts_answers_at_its_address_alone(
 
     with serving_wheels(dict(files())) as other:
         monkeypatch.setenv("UV_DEFAULT_INDEX", f"{other.address}/simple")
+        monkeypatch.setattr("sartor.evidence.row.now", lambda: "2099-01-01T00:00:00Z")
         assert (ask(places, "parts==1.0").fetched_bytes or 0) > 0
         elsewhere = rows(places)[PARTS]
         assert elsewhere.stated_by not in {None, kept.stated_by}
@@ -417,7 +418,7 @@ def test_metadata_that_is_served_beside_a_wheel_is_used(server: WheelServer) -> 
     """One request for it, and none for the member; without it, a range is read for that."""
     by_range = ask(None, "far==1.0")
     assert (asked_beside(server), len(ranges_of(server))) == (0, 3)
-    assert ranges_of(server)[1].startswith("bytes=0-")  # type: ignore[union-attr]
+    assert any(r and r.startswith("bytes=0-") for r in ranges_of(server))
     server.seen.clear()
     server.metadata = {FAR: TEXT}
     server.stated = {FAR: {"core-metadata": {"sha256": metadata_digest()}}}

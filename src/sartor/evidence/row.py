@@ -160,10 +160,11 @@ def has_names(library: Library) -> bool:
     return any(unit.kernels is not None for unit in library.units)
 
 
-def rank(row: Row) -> tuple[int | bool, ...]:
+def rank(row: Row) -> tuple[int, bool, bool, bool, int, int, bool, bool, str, str]:
     """Rows of one file in order: the greater says more, or says it of its own, and replaces.
 
-    More names may come with faults that were not met without them: names count first.
+    More names may come with faults that were not met without them: names count first. Of rows that
+    answer at one address alone the later counts: there it is asked for now.
     """
     return (
         row.reader,
@@ -174,6 +175,8 @@ def rank(row: Row) -> tuple[int | bool, ...]:
         row.named,
         row.extent == "complete",
         row.origin == "read",
+        row.read_at if row.stated_by else "",
+        row.stated_by or "",
     )
 
 
