@@ -193,7 +193,9 @@ def test_what_was_read_in_parts_answers_at_its_address_alone(
     assert kept.stated_by is not None
     assert kept.sha256 == hashlib.sha256(files()[PARTS]).hexdigest()
     assert server.address.encode() not in places.evidence.read_bytes()
-    assert ask(places, "parts==1.0").fetched_bytes == 0
+    second = ask(places, "parts==1.0")
+    assert second.fetched_bytes == 0
+    assert ["was not checked" in note.why for note in second.not_checked] == [True]
     url = f"{server.url(PARTS)}#sha256={kept.sha256}"
     assert ask(places, url).fetched_bytes == 0
     assert (ask(places, server.url(PARTS)).fetched_bytes or 0) > 0  # nobody states its hash
