@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 UNSEEN = (
-    "parts of it were read earlier, so its sha256 was not checked; each file that was read was held "
-    "against its checksums in the wheel"
+    "parts of it were read earlier, so its sha256 was not checked; each file that was read was "
+    "held against its checksums in the wheel"
 )
 
 
