@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion
-
 from sartor.artifact.digest import file_sha256
 from sartor.errors import NoSuchEvidenceError, closest
+from sartor.facts.packages import normalized
 from sartor.remote.reference import remote_target
 
 if TYPE_CHECKING:
@@ -68,7 +66,9 @@ def means(selection: str | None) -> Callable[[Row], bool]:
 
 def _is_of(row: Row, wanted: Requirement) -> bool:
     """Whether a row is of a project, in a version that is meant."""
-    if row.project != canonicalize_name(wanted.name):
+    from packaging.version import InvalidVersion
+
+    if row.project != normalized(wanted.name):
         return False
     try:
         return wanted.specifier.contains(row.version or "", prereleases=True)

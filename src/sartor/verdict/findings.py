@@ -6,7 +6,6 @@ one more rule is one more function in `RULES`.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 Rule = Callable[[Case], Iterable[Outcome]]
 
 RULES: tuple[Rule, ...] = (
+    gpu_findings.gpu_not_known,
     gpu_findings.driver_range,
     gpu_findings.driver_cuda,
     gpu_findings.other_machine,
@@ -66,4 +66,6 @@ def code_of(rule: Rule) -> str:
 
 def summary_of(rule: Rule) -> str:
     """What a rule's findings say, in one sentence or two."""
+    import inspect
+
     return " ".join((inspect.getdoc(rule) or "").split())
