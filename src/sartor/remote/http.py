@@ -31,7 +31,7 @@ from sartor.remote.faults import (
 from sartor.remote.pipe import NothingCame, Pipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import requests
 
@@ -49,6 +49,8 @@ VALIDATORS = frozenset({"If-None-Match", "If-Modified-Since"})
 MOST_BACKOFF = 16.0
 MOST_ASKED = 60
 """One request is made so often, to a server that asks to wait a little."""
+MOST_CHALLENGES = 2
+"""One request is made again so often because it was to say who asks."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -193,14 +195,21 @@ def _follow(
 class Http:
     """Asks servers as the user's configuration says. Close it: what is under way is left then.
 
+    ``on_challenge`` is told of a 401, and says whether ``access`` has something else to say now.
     It may be used by several threads.
     """
 
-    def __init__(self, access: Access, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        access: Access,
+        limits: Limits | None = None,
+        on_challenge: Callable[[Answer], bool] | None = None,
+    ) -> None:
         from sartor.remote.session import make_session
 
         self.limits = limits or Limits()
         self._access = access
+        self._on_challenge = on_challenge
         self._session = make_session(access)
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -223,7 +232,7 @@ class Http:
         followed, servers that are busy are waited for, and broken connections are made again.
         Raises `IndexUnreachableError`, `IndexRefusedError` and `NoSuchTargetError`.
         """
-        failed, keyring = 0, False
+        failed = challenged = 0
         for attempt in range(MOST_ASKED):
             self._hold()
             stream = Stream(self._session, url, self._access, Asking(headers, self.limits))
@@ -245,9 +254,9 @@ class Http:
             ):
                 return answer, stream
             self.done(stream)
-            if answer.status == 401 and not keyring:
-                keyring = True
-                if self._access.ask_keyring(answer.url):
+            if answer.status == 401 and self._on_challenge and challenged < MOST_CHALLENGES:
+                challenged += 1
+                if self._on_challenge(answer):
                     continue
             failed += answer.status in TRY_AGAIN_STATUS
             self._refused(url, answer, attempt, failed)

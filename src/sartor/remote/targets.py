@@ -136,7 +136,8 @@ class Remotes:
     @property
     def _http(self) -> Http:
         if self._opened is None:
-            self._opened = Http(self._access, self._limits)
+            keyring = self._access.ask_keyring
+            self._opened = Http(self._access, self._limits, lambda answer: keyring(answer.url))
         return self._opened
 
     def _choose(self, target: Requirement, fits: Fits) -> Chosen:
