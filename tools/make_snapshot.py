@@ -124,14 +124,13 @@ def read(release: Release, work: Path) -> list[str]:
         asked = Asked(names)
         requirement = Requirement(f"{release.project}==={release.version}")
         for reading in remotes.read(requirement, asked, release.fits):
-            evidence = of_the_bytes(reading.evidence)
-            if evidence.sha256 in taken_over:
-                lines.append(f"known   {evidence.target}")
+            row = row_of(of_the_bytes(reading.evidence), asked.level)
+            if row.sha256 in taken_over:
+                lines.append(f"known   {row.name}")
                 continue
-            row = smallest(row_of(evidence, asked.level))
-            own.put(row)
+            own.put(smallest(row))
             fetched = human_bytes(reading.fetched_bytes or 0)
-            lines.append(f"read    {evidence.target}, {fetched} of {human_bytes(row.size)}")
+            lines.append(f"read    {row.name}, {fetched} of {human_bytes(row.size)}")
     return lines
 
 
