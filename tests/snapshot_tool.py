@@ -10,7 +10,7 @@ from typing import Any
 TOOL = Path(__file__).parents[1] / "tools/make_snapshot.py"
 
 
-def load() -> Any:  # noqa: ANN401 - a module of which mypy knows nothing
+def load() -> Any:
     """The module; it stands in `sys.modules`, where msgspec looks for the types of its fields."""
     spec = importlib.util.spec_from_file_location("make_snapshot", TOOL)
     assert spec is not None

@@ -40,7 +40,7 @@ from sartor.reporter import Silent
 from sartor.verdict.dispatch import wants_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sartor.artifact.model import Evidence
     from sartor.artifact.reading import Names, NamesWanted
@@ -198,10 +198,9 @@ def write(out: Path, work: Path, asked: list[Release]) -> list[Row]:
     return kept
 
 
-def lacking(asked: Iterable[Release], rows: Iterable[Row]) -> list[str]:
-    """The releases of which there is no row that is good."""
-    there = [row.name for row in rows if is_good(row)]
-    return [str(release) for release in asked if not any(release.has(name) for name in there)]
+def lacking(asked: Iterable[Release], rows: Sequence[Row]) -> list[str]:
+    """The releases of which there is no row."""
+    return [str(release) for release in asked if not any(release.has(row.name) for row in rows)]
 
 
 def make(asked: list[Release], out: Path = SNAPSHOT, jobs: int = JOBS) -> Iterator[str]:

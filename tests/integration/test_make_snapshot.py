@@ -149,7 +149,10 @@ def test_a_run_that_was_ended_goes_on_where_it_was(index: Index, tmp_path: Path)
 
 
 def test_what_fails_is_named_and_the_rest_is_written(
-    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    index: Index,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = LIST + '[[wheel]]\nproject = "three"\nversions = ["1.0"]\nmachines = ["x86_64"]\n'
     (tmp_path / "list.toml").write_text(text)

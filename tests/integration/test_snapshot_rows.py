@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from sartor.artifact.reading import NamesWanted
     from sartor.evidence.row import Row
 
-SEED = os.environ.get("SARTOR_SNAPSHOT_SEED") or datetime.datetime.now(datetime.UTC).date().isoformat()
+SEED = (
+    os.environ.get("SARTOR_SNAPSHOT_SEED") or datetime.datetime.now(datetime.UTC).date().isoformat()
+)
 MANY = 5
 SMALL = 150_000_000
 LARGE_WEIGHT = 0.1
