@@ -18,6 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
@@ -25,9 +26,10 @@ from packaging.version import Version
 from sartor import facts
 from sartor.artifact.model import Evidence
 from sartor.evidence.snapshot import open_snapshot
-from sartor.verdict.case import Case, parse_requirement, requirements
+from sartor.verdict.case import Case
 from sartor.verdict.findings import findings
 from sartor.verdict.inspection import judge
+from sartor.verdict.requirements import requirements
 from sartor.verdict.targets import Asked, resolve
 
 if TYPE_CHECKING:
@@ -107,8 +109,10 @@ def held(of: Evidence | Library) -> set[str]:
 
 def required(of: Evidence, name: str) -> list[str]:
     """What a wheel requires of a distribution, whatever the markers."""
-    parsed = (parse_requirement(line) for line in of.packages[0].requires)
-    return sorted({str(r.specifier) for r in parsed if r is not None and r.name == name})
+    parsed = map(Requirement, of.packages[0].requires)
+    return sorted(
+        {str(requirement.specifier) for requirement in parsed if requirement.name == name}
+    )
 
 
 def together(*wheels: Evidence) -> Evidence:
