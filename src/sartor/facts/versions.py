@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 
+@lru_cache(1 << 12)
 def known_version(text: str | None) -> Version | None:
     """``text`` as a version that can be compared; None where it is none, or not known."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -112,7 +112,19 @@ def feature_cell(feature: Feature | None, target: Target, notes: Notes) -> list[
     return [f"{grade} {mark}".strip(), *wanted(feature.needs_driver_cuda, target)]
 
 
-def reason_texts(feature: Feature, target: Target) -> list[str]:
+class Reasoned(Protocol):
+    """A verdict with its reasons: a feature, or a part of the map."""
+
+    @property
+    def verdict(self) -> FeatureGrade:
+        """The grade."""
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """All of them, those of native units too."""
+
+
+def reason_texts(feature: Reasoned, target: Target) -> list[str]:
     """Why a feature is not native; counts of all units left out.
 
     Units that it does without on the GPU are no reason, unless it has no other.
