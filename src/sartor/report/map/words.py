@@ -28,9 +28,9 @@ WORDS: dict[MapGrade, Word] = {
         "✕", "missing", "no code that this GPU and driver run, for the core or for all"
     ),
     "not-applicable": Word(
-        "–", "not for it", "made for another processor, or its engine calls none of it there"
+        "·", "not for it", "made for another processor, or its engine calls none of it there"
     ),
-    "no-device-code": Word("·", "no device code", "nothing in it runs on a GPU as it stands"),
+    "no-device-code": Word("∅", "no device code", "nothing in it runs on a GPU as it stands"),
 }
 ORDER: tuple[MapGrade, ...] = GRADES
 CANNOT_LOAD: tuple[MapGrade, ...] = ("missing", "not-applicable", "no-device-code", "unknown")
