@@ -131,6 +131,12 @@ class Page:
                 button="left",
                 clickCount=1,
             )
+        self.settle()
+
+    def settle(self) -> None:
+        """Until what was done is drawn."""
+        frame = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        self.call("Runtime.evaluate", expression=frame, awaitPromise=True)
 
     def key(self, key: str, code: int) -> None:
         """One key."""

@@ -61,16 +61,23 @@
     el("label", { class: "chip" },
       el("input", { type: "radio", name, value }), label, small ? el("small", {}, small) : "");
   function ask() {
-    const gpus = $("gpus").querySelector(".chips");
-    let group = "";
-    for (const gpu of data.gpus) {
-      if (gpu.group !== group) gpus.append(el("span", { class: "group" }, (group = gpu.group)));
-      gpus.append(chip("gpu", gpu.id, gpu.label));
-    }
-    const drivers = $("drivers").querySelector(".chips");
-    drivers.append(chip("driver", "", "any, or not known"));
-    for (const [branch, cuda] of [...data.drivers].reverse())
-      drivers.append(chip("driver", String(branch), String(branch), `CUDA ${cuda}`));
+    const add = (place, rows) => {
+      const lines = new Map();
+      for (const [group, made] of rows) {
+        if (!lines.has(group)) {
+          const line = el("div", { class: "line" });
+          lines.set(group, line);
+          $(place).querySelector(".chips").append(el("span", { class: "group" }, group), line);
+        }
+        lines.get(group).append(made);
+      }
+    };
+    add("gpus", data.gpus.map((gpu) => [gpu.group, chip("gpu", gpu.id, gpu.label)]));
+    add("drivers", [
+      ...[...data.drivers].reverse().map(([branch, cuda]) =>
+        [`CUDA ${cuda.split(".")[0]}`, chip("driver", String(branch), String(branch), cuda)]),
+      ["Not known", chip("driver", "", "any driver")],
+    ]);
     for (const project of new Set(data.wheels.map((wheel) => wheel.project)))
       $("engine").append(el("option", { value: project }, title(project)));
     for (const machine of new Set(["x86_64", ...data.wheels.map((w) => w.machine).filter(Boolean)]))
@@ -107,7 +114,7 @@
       field.querySelector(".change").hidden = !chosen;
       const legend = field.querySelector("legend");
       legend.replaceChildren(name === "gpu" ? "Your GPU" : "Your driver",
-        chosen ? el("span", {}, `: ${chosen.parentElement.innerText.replace(/\s+/g, " ").trim()}`) : "");
+        chosen ? el("span", {}, `: ${labelOf(name)}`) : "");
     }
     const own = gpuPlace() < 0 ? null : data.gpus[gpuPlace()].machine;
     $("machine").value = machine();
@@ -115,6 +122,10 @@
     $("engine").value = state.engine;
     $("newest").checked = state.newest;
   }
+  const labelOf = (name) => {
+    if (name === "gpu") return data.gpus[gpuPlace()].label;
+    return state.driver ? `${state.driver}, CUDA ${data.drivers[driverPlace() - 1][1]}` : "any";
+  };
   const machine = () => {
     const place = gpuPlace();
     return (place >= 0 && data.gpus[place].machine) || state.machine || "x86_64";
@@ -154,7 +165,8 @@
       found.get(wheel.project).push({ wheel, head: headOf(wheel, gpu, driver) });
     }
     for (const rows of found.values()) rows.sort((a, b) => b.head.score - a.head.score);
-    return found;
+    const runs = ([, [first]]) => Number(has(first.head));
+    return new Map([...found].sort((a, b) => runs(b) - runs(a)));
   }
   function show() {
     mark();
