@@ -264,6 +264,7 @@ def map_choice() -> MapChoice:
     return msgspec.convert(content, MapChoice)
 
 
+@cache
 def branch_for_cuda(version: str) -> int | None:
     """The oldest driver branch that supports a CUDA version; None where none is known to."""
     wanted = Version(version)

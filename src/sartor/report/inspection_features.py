@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -144,6 +145,7 @@ def word(grade: FeatureGrade) -> str:
     return "n/a" if grade == "not-applicable" else grade
 
 
+@lru_cache(1 << 12)
 def of_any_gpu(text: str, target: Target) -> str:
     """A reason without the GPU's own architecture, so that GPUs can share it."""
     return re.sub(rf"\b{re.escape(target.gpu)}\b", "this GPU", text)

@@ -42,12 +42,28 @@ def features(
         for fact in about.feature if about else ():
             if within_versions(fact.versions, package.version):
                 serving = [lib for lib in libraries if owns(package, lib, fact.libraries)]
-                units = [(lib, feature_units(fact, lib)) for lib in serving]
+                units = [(lib, alike(lib, feature_units(fact, lib), dispatch)) for lib in serving]
                 for index, target in enumerate(targets):
                     feature = judge_feature(fact, units, target, dispatch)
                     if feature is not None:
                         found.append(replace(feature, package=package.name, target=index))
     return found
+
+
+def alike(library: Library, units: list[Unit] | None, dispatch: Dispatcher) -> list[Unit] | None:
+    """The units with those that no GPU and no driver tells apart as one, which counts for all."""
+    if units is None:
+        return None
+    counts: Counter[object] = Counter()
+    first: dict[object, Unit] = {}
+    for unit in units:
+        facts = tuple(id(fact) for fact in dispatch.about(library, unit))
+        named = unit.kernels if unit.kernels is None else bool(unit.kernels)
+        form = (unit.relocatable, unit.scattered, named, tuple(unit.kernels_read))
+        key = (tuple(unit.images), form, facts)
+        counts[key] += unit.count
+        first.setdefault(key, unit)
+    return [replace(unit, count=counts[key]) for key, unit in first.items()]
 
 
 def judge_feature(
