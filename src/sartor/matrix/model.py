@@ -22,6 +22,8 @@ GRADES: tuple[MapGrade, ...] = (
     "no-device-code",
 )
 """What is best first."""
+HAS_CODE: tuple[MapGrade, ...] = ("native", "jit", "partial")
+"""Those of a wheel that has code for a GPU and a driver, for its core at least."""
 
 
 class MapTarget(Target, frozen=True):

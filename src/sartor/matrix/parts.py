@@ -10,7 +10,7 @@ from packaging.version import Version
 from sartor import facts
 from sartor.facts.packages import facts_about
 from sartor.facts.versions import within_versions
-from sartor.matrix.model import MapGrade, Part
+from sartor.matrix.model import HAS_CODE, MapGrade, Part
 from sartor.verdict.dispatch import Dispatcher
 from sartor.verdict.feature import combine, features
 from sartor.verdict.model import Reason
@@ -23,13 +23,7 @@ if TYPE_CHECKING:
     from sartor.verdict.model import Feature, FeatureGrade, Grade, Target, Verdict
 
 USED: tuple[FeatureGrade, ...] = ("native", "jit", "partial", "missing", "unknown")
-WORDS = {
-    "native": "native",
-    "jit": "compiled at first use",
-    "partial": "in part",
-    "missing": "missing",
-    "unknown": "not checked",
-}
+COUNTED = {"jit": "compiled at first use", "partial": "in part", "unknown": "not checked"}
 
 
 def parts_of(evidence: Evidence, targets: Sequence[Target]) -> tuple[bool, list[list[Part]]]:
@@ -118,7 +112,9 @@ def together(parts: Sequence[Part]) -> MapGrade:
 def counted(parts: Sequence[Part]) -> str:
     """``24 native, 3 compiled at first use, 1 missing``, of the parts that the GPU uses."""
     counts = Counter(part.verdict for part in parts)
-    return ", ".join(f"{counts[grade]} {WORDS[grade]}" for grade in USED if counts[grade])
+    return ", ".join(
+        f"{counts[grade]} {COUNTED.get(grade, grade)}" for grade in USED if counts[grade]
+    )
 
 
 def because(grade: MapGrade, parts: Sequence[Part]) -> str:
@@ -137,7 +133,7 @@ def score(grade: MapGrade, parts: Sequence[Part]) -> int:
     """A number to order versions of one project by: first whether the core has code, then how many
     parts have, less those that lack it; of equals the one with more native parts."""
     counts = Counter(part.verdict for part in parts)
-    usable = 2 if grade in {"native", "jit", "partial"} else 1 if grade == "unknown" else 0
+    usable = 2 if grade in HAS_CODE else 1 if grade == "unknown" else 0
     served = counts["native"] + counts["jit"] - counts["missing"] - counts["partial"]
     return (usable * 1000 + served) * 1000 + counts["native"] if usable else 0
 

@@ -7,8 +7,8 @@ from collections.abc import Hashable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from sartor.matrix.model import GRADES
 from sartor.report.inspection_features import of_any_gpu, reason_texts
-from sartor.report.map.words import ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -95,12 +95,12 @@ class Packer:
 
     def _head(self, verdict: MapVerdict) -> tuple[Any, ...]:
         why = of_any_gpu(verdict.because, self._targets[verdict.target])
-        grade = ORDER.index(verdict.verdict)
+        grade = GRADES.index(verdict.verdict)
         return grade, self._text(why), verdict.score, verdict.needs_driver or 0
 
     def _cell(self, part: Part, target: MapTarget) -> int:
         reasons = tuple(self._text(text) for text in reason_texts(part, target))
-        grade = ORDER.index(part.verdict)
+        grade = GRADES.index(part.verdict)
         return self._cells((grade, part.needs_driver or 0, self._text(part.note), *reasons))
 
     def _text(self, text: str | None) -> int:

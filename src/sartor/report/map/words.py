@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from sartor.matrix.model import GRADES, MapGrade
+from sartor import facts
+from sartor.matrix.model import MapGrade
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -32,10 +38,23 @@ WORDS: dict[MapGrade, Word] = {
     ),
     "no-device-code": Word("∅", "no device code", "nothing in it runs on a GPU as it stands"),
 }
-ORDER: tuple[MapGrade, ...] = GRADES
-CANNOT_LOAD: tuple[MapGrade, ...] = ("missing", "not-applicable", "no-device-code", "unknown")
 EVIDENCE = (
     "Every verdict is read from the machine code in the package. Nothing was loaded, launched or "
     "measured for this map: it says what has code for a GPU and a driver, and what cannot run. "
     "What is not listed was not checked."
 )
+
+
+def titles() -> dict[str, str]:
+    """What distributions are called."""
+    return {shown.name: shown.title for shown in facts.map_choice().project}
+
+
+def read_line(read: Sequence[tuple[str, int]]) -> str:
+    """When the wheels were read, and by which version of the readers; a day and that for each."""
+    if not read:
+        return "no wheel was read"
+    days = sorted({day for day, _ in read})
+    when = f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
+    readers = ", ".join(str(number) for number in sorted({reader for _, reader in read}))
+    return f"{len(read)} wheels, read {when} by Sartor's readers, version {readers}"
