@@ -185,9 +185,9 @@ def wanted_globs(project: str) -> list[str]:
     return sorted({glob for row in (about.compiler if about else ()) for glob in row.files})
 
 
-def packed(data: bytes) -> bytes:
+def packed(data: bytes, level: int = LEVEL) -> bytes:
     """One zstd frame with its size and a checksum."""
-    return zstandard.ZstdCompressor(LEVEL, write_checksum=True).compress(data)
+    return zstandard.ZstdCompressor(level, write_checksum=True).compress(data)
 
 
 def plain(document: bytes, name: str) -> bytes:
