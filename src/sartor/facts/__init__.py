@@ -158,6 +158,7 @@ class MapChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the published map shows, in its order."""
 
     first_driver_branch: int
+    usual_machine: str
     gpu: list[ShownGpu]
     project: list[ShownProject]
 

@@ -22,6 +22,10 @@ class Shown(NamedTuple):
     branches: list[DriverBranchFact]
     targets: list[MapTarget]
 
+    def machine(self, gpu: int) -> str:
+        """The processors beside a GPU: its own, else the usual ones."""
+        return self.target(gpu).machine or facts.map_choice().usual_machine
+
     @property
     def step(self) -> int:
         """How many targets each GPU has."""

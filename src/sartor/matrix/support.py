@@ -88,7 +88,8 @@ def machine_of(package: Package) -> str | None:
 def in_order(wheels: Iterable[MapWheel]) -> list[MapWheel]:
     """Projects as the map shows them, and of each the newest version first."""
     order = [shown.name for shown in facts.map_choice().project]
-    found = sorted(wheels, key=lambda wheel: wheel.file)
+    usual = facts.map_choice().usual_machine
+    found = sorted(wheels, key=lambda wheel: (wheel.machine not in {None, usual}, wheel.file))
     found.sort(key=version_of, reverse=True)
     place = {name: number for number, name in enumerate(order)}
     return sorted(found, key=lambda one: (place.get(one.project, len(order)), one.project))

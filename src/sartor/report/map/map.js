@@ -3,6 +3,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
   const grades = data.grades.map(([id, sign, name]) => ({ id, sign, name }));
+  const atFirst = 6;
   const code = ["native", "jit", "partial"];
   const bySha = new Map(data.wheels.map((wheel) => [wheel.sha256, wheel]));
   const narrow = matchMedia("(max-width: 640px)");
@@ -21,12 +22,12 @@
   const driverPlace = () => 1 + data.drivers.findIndex(([branch]) => String(branch) === state.driver);
   const grid = (wheel, gpu) => data.grids[wheel.on[gpu]];
   const headOf = (wheel, gpu, driver) => {
-    const [grade, why, score, needs] = data.heads[at(grid(wheel, gpu)[0], driver)];
+    const [grade, why, score, needs] = data.heads[at(data.runs[grid(wheel, gpu)[0]], driver)];
     return { ...grades[grade], why: text(why), score, needs };
   };
   const partsOf = (wheel, gpu, driver) =>
-    grid(wheel, gpu).slice(1).map((runs, number) => {
-      const [grade, needs, note, ...reasons] = data.cells[at(runs, driver)];
+    grid(wheel, gpu).slice(1).map((run, number) => {
+      const [grade, needs, note, ...reasons] = data.cells[at(data.runs[run], driver)];
       return {
         ...grades[grade], part: wheel.parts[number], core: wheel.core.includes(number),
         needs, note: text(note), reasons: reasons.map(text),
@@ -80,7 +81,7 @@
     ]);
     for (const project of new Set(data.wheels.map((wheel) => wheel.project)))
       $("engine").append(el("option", { value: project }, title(project)));
-    for (const machine of new Set(["x86_64", ...data.wheels.map((w) => w.machine).filter(Boolean)]))
+    for (const machine of new Set([data.machine, ...data.wheels.map((w) => w.machine).filter(Boolean)]))
       $("machine").append(el("option", { value: machine }, machine));
     $("ask").addEventListener("change", (event) => {
       const { name, id, value, checked } = event.target;
@@ -128,7 +129,7 @@
   };
   const machine = () => {
     const place = gpuPlace();
-    return (place >= 0 && data.gpus[place].machine) || state.machine || "x86_64";
+    return (place >= 0 && data.gpus[place].machine) || state.machine || data.machine;
   };
 
   /* --- the link --- */
@@ -219,8 +220,17 @@
     const able = rows.filter((row) => has(row.head)).length;
     const head = el("h3", {}, title(project),
       el("small", {}, `${able} of ${plural(rows.length, "version")} ${driver ? "with this driver" : "with a new enough driver"}`));
-    const list = el("div", { class: "wheels" },
-      ...rows.map((row, number) => wheelRow(row, gpu, driver, number === 0 && has(row.head) && rows.length > 1)));
+    const made = rows.map((row, number) =>
+      wheelRow(row, gpu, driver, number === 0 && has(row.head) && rows.length > 1));
+    const list = el("div", { class: "wheels" }, ...made.slice(0, atFirst));
+    if (made.length > atFirst) {
+      const more = el("button", { type: "button", class: "more" }, `show all ${made.length} versions`);
+      more.addEventListener("click", () => {
+        more.replaceWith(...made.slice(atFirst));
+        made[atFirst].firstChild.focus();
+      });
+      list.append(more);
+    }
     return el("div", { class: "engine", "data-project": project }, head, list);
   }
   function wheelRow({ wheel, head }, gpu, driver, best) {

@@ -1,4 +1,4 @@
-"""The map as Markdown: everything at a glance, each GPU by driver, the newest versions by feature."""
+"""The map as Markdown: at a glance, each GPU by driver, the newest versions part by part."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sartor.matrix.model import HAS_CODE
-from sartor.report.map.words import EVIDENCE, WORDS, read_line, titles
+from sartor.report.map.glance import Version
+from sartor.report.map.words import EVIDENCE, GLANCE, WORDS, read_line, titles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,10 +47,9 @@ class Markdown:
             *table(["", "called", "when"], legend),
             "## Everything at a glance",
             "",
-            "With a driver that is new enough: the number is the oldest driver branch for all that",
-            "the wheel has for that GPU.",
+            GLANCE,
             "",
-            *table(["wheel", *(gpu.label for gpu in self._what.gpus)], self._glance()),
+            *table(["version", *(gpu.label for gpu in self._what.gpus)], self._glance()),
             "## Each GPU, by driver",
             "",
             *(line for number in range(len(self._what.gpus)) for line in self._of_gpu(number)),
@@ -60,23 +60,25 @@ class Markdown:
         return "\n".join(lines).rstrip() + "\n"
 
     def _glance(self) -> list[str]:
-        return [
-            row([named(wheel), *(sign(verdict) for verdict in self._what.undriven(wheel))])
-            for wheel in self._wheels
-        ]
+        versions: dict[str, Version] = {}
+        for wheel in self._wheels:
+            name = named(replace(wheel, machine=None))
+            versions.setdefault(name, Version(self._what)).add(wheel)
+        return [row([name, *map(sign, one.verdicts)]) for name, one in versions.items()]
 
     def _of_gpu(self, gpu: int) -> list[str]:
         """A GPU with each driver; wheels of which it runs nothing, whatever the driver, by name."""
         what = self._what
-        for_it = [wheel for wheel in self._wheels if any_code(what.driven(wheel, gpu))]
-        others = [wheel for wheel in self._wheels if wheel not in for_it]
+        beside = [w for w in self._wheels if w.machine in {None, what.machine(gpu)}]
+        for_it = [wheel for wheel in beside if any_code(what.driven(wheel, gpu))]
+        others = [wheel for wheel in beside if not any_code(what.driven(wheel, gpu))]
         drivers = [f"{b.branch}<br>{b.cuda_max}" for b in what.branches]
         rows = [
             row([named(wheel), *(WORDS[v.verdict].sign for v in what.driven(wheel, gpu)[1:])])
             for wheel in for_it
         ]
         target = what.target(gpu)
-        lines = [f"### {what.gpus[gpu].label} ({target.gpu})", ""]
+        lines = [f"### {what.gpus[gpu].label} ({target.gpu}, {what.machine(gpu)})", ""]
         lines += table(["wheel", *drivers], rows) if rows else []
         return lines + ([f"No driver: {listed(others)}.", ""] if others else [])
 
@@ -121,13 +123,15 @@ def listed(wheels: Iterable[MapWheel]) -> str:
     """Projects, each with its versions."""
     found = []
     for project, group in groupby(wheels, key=lambda wheel: wheel.project):
-        versions = dict.fromkeys(f"{w.version} ({w.machine or 'any'})" for w in group)
+        versions = dict.fromkeys(wheel.version for wheel in group)
         found.append(f"{titles().get(project, project)} {', '.join(versions)}")
     return "; ".join(found)
 
 
-def sign(verdict: MapVerdict) -> str:
+def sign(verdict: MapVerdict | None) -> str:
     """A verdict's sign, with the driver that it takes."""
+    if verdict is None:
+        return WORDS["not-applicable"].sign
     needed = verdict.needs_driver if verdict.verdict in HAS_CODE else None
     return f"{WORDS[verdict.verdict].sign}{driver(needed)}"
 

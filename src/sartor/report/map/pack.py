@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sartor.matrix.model import GRADES
-from sartor.report.inspection_features import of_any_gpu, reason_texts
+from sartor.report.inspection_features import of_any_gpu, reason_texts, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,19 +47,22 @@ class Packer:
         self._texts: Once[str] = Once()
         self._cells: Once[tuple[Any, ...]] = Once()
         self._heads: Once[tuple[Any, ...]] = Once()
-        self._grids: Once[tuple[Runs, ...]] = Once()
+        self._runs: Once[Runs] = Once()
+        self._grids: Once[tuple[int, ...]] = Once()
 
     def tables(self) -> dict[str, list[Any]]:
         """What the numbers stand for.
 
         ``heads``: grade, reason, score, driver. ``cells``: grade, driver, note, reasons. A number
-        of a text is one more than its place, and 0 for none. ``grids``: the head's runs, then
-        those of each part.
+        of a text is one more than its place, and 0 for none. ``runs``: a head or a cell for each
+        driver, as value, how often, value, how often. ``grids``: the runs of the head, then those
+        of each part.
         """
         return {
             "texts": self._texts.values(),
             "heads": self._heads.values(),
             "cells": self._cells.values(),
+            "runs": self._runs.values(),
             "grids": self._grids.values(),
         }
 
@@ -87,11 +90,14 @@ class Packer:
             "on": [self._grids(self._grid(group)) for group in groups],
         }
 
-    def _grid(self, group: Sequence[MapVerdict]) -> tuple[Runs, ...]:
-        heads = runs(self._heads(self._head(verdict)) for verdict in group)
+    def _grid(self, group: Sequence[MapVerdict]) -> tuple[int, ...]:
+        heads = self._run(self._heads(self._head(verdict)) for verdict in group)
         rows = zip(*(verdict.parts for verdict in group), strict=True)
         targets = [self._targets[verdict.target] for verdict in group]
-        return (heads, *(runs(map(self._cell, row, targets)) for row in rows))
+        return (heads, *(self._run(map(self._cell, row, targets)) for row in rows))
+
+    def _run(self, values: Iterable[int]) -> int:
+        return self._runs(runs(values))
 
     def _head(self, verdict: MapVerdict) -> tuple[Any, ...]:
         why = of_any_gpu(verdict.because, self._targets[verdict.target])
@@ -99,7 +105,8 @@ class Packer:
         return grade, self._text(why), verdict.score, verdict.needs_driver or 0
 
     def _cell(self, part: Part, target: MapTarget) -> int:
-        reasons = tuple(self._text(text) for text in reason_texts(part, target))
+        said = f"{word(part.verdict)}: "  # of all its units; the cell has the grade already
+        reasons = (self._text(text.removeprefix(said)) for text in reason_texts(part, target))
         grade = GRADES.index(part.verdict)
         return self._cells((grade, part.needs_driver or 0, self._text(part.note), *reasons))
 

@@ -11,13 +11,13 @@ from importlib import resources
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from sartor import facts
 from sartor.matrix.model import GRADES, HAS_CODE
+from sartor.report.map.glance import Version
 from sartor.report.map.pack import Packer, script_json
-from sartor.report.map.words import EVIDENCE, WORDS, read_line, titles
+from sartor.report.map.words import EVIDENCE, GLANCE, WORDS, read_line, titles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sartor.matrix.model import MapVerdict, MapWheel
     from sartor.matrix.shown import Shown
 
@@ -32,13 +32,14 @@ class Page:
         self._what = what
         self._packer = Packer(what.targets, what.step)
         self._packed: list[dict[str, Any]] = []
-        self._rows: list[tuple[str, str]] = []
+        self._versions: dict[tuple[str, str], Version] = {}
         self._read: list[tuple[str, int]] = []
 
     def add(self, wheel: MapWheel) -> None:
         """The next wheel."""
         self._packed.append(self._packer.wheel(wheel))
-        self._rows.append((wheel.project, overview_row(wheel, self._what)))
+        key = wheel.project, wheel.version
+        self._versions.setdefault(key, Version(self._what)).add(wheel)
         self._read.append((wheel.read_at[:10], wheel.reader))
 
     def text(self) -> str:
@@ -50,7 +51,7 @@ class Page:
             "script": script,
             "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             "evidence": escape(EVIDENCE),
-            "overview": overview(self._rows, self._what),
+            "overview": overview(self._versions, self._what),
             "legend": legend(),
             "read": escape(read_line(self._read)),
             "data": script_json(self._data()),
@@ -64,6 +65,7 @@ class Page:
             "gpus": [gpu_data(what, number) for number in range(len(what.gpus))],
             "drivers": [[row.branch, row.cuda_max] for row in what.branches],
             "titles": titles(),
+            "machine": facts.map_choice().usual_machine,
             "wheels": self._packed,
             **self._packer.tables(),
         }
@@ -86,53 +88,42 @@ def gpu_data(what: Shown, number: int) -> dict[str, Any]:
     }
 
 
-def overview(rows: Sequence[tuple[str, str]], what: Shown) -> str:
-    """The table that is there without a script: wheels against GPUs, with any driver.
-
-    ``rows`` are projects, each with the row of one wheel.
-    """
+def overview(versions: dict[tuple[str, str], Version], what: Shown) -> str:
+    """The table that is there without a script: versions against GPUs, with any driver."""
     heads = "".join(
-        f'<th scope="col" data-gpu="{escape(gpu.gpu)}"><span>{escape(gpu.label)}</span>'
+        f'<th scope="col"><span>{escape(gpu.label)}</span>'
         f"<small>{escape(what.target(number).gpu)}</small></th>"
         for number, gpu in enumerate(what.gpus)
     )
     bodies = []
-    for project, group in groupby(rows, key=lambda row: row[0]):
+    for project, group in groupby(versions, key=lambda key: key[0]):
         title = escape(titles().get(project, project))
+        rows = "".join(overview_row(key[1], versions[key]) for key in group)
         bodies.append(
             f'<tbody data-project="{escape(project)}"><tr class="project">'
             f'<th scope="rowgroup" colspan="{len(what.gpus) + 1}"><span>{title}</span></th></tr>'
-            f"{''.join(text for _, text in group)}</tbody>"
+            f"{rows}</tbody>"
         )
     return (
-        '<table class="overview"><caption>Every wheel of the map on every GPU, with a driver that '
-        "is new enough. The number is the oldest driver branch for all that the wheel has for that "
-        "GPU.</caption>"
-        f'<thead><tr><th scope="col">Wheel</th>{heads}</tr></thead>{"".join(bodies)}</table>'
+        f'<table class="overview"><caption>{escape(GLANCE)}</caption>'
+        f'<thead><tr><th scope="col">Version</th>{heads}</tr></thead>{"".join(bodies)}</table>'
     )
 
 
-def overview_row(wheel: MapWheel, what: Shown) -> str:
-    """One wheel of the overview."""
-    machine = f" <small>{escape(wheel.machine)}</small>" if wheel.machine else ""
-    cells = "".join(map(overview_cell, what.undriven(wheel)))
-    newest = ' class="newest"' if wheel.is_newest else ""
-    return (
-        f'<tr{newest} data-machine="{wheel.machine or "any"}">'
-        f'<th scope="row">{escape(wheel.version)}{machine}</th>{cells}</tr>'
-    )
+def overview_row(version: str, row: Version) -> str:
+    """One version in the overview."""
+    newest = ' class="newest"' if row.is_newest else ""
+    cells = "".join(map(overview_cell, row.verdicts))
+    return f'<tr{newest}><th scope="row">{escape(version)}</th>{cells}</tr>'
 
 
-def overview_cell(verdict: MapVerdict) -> str:
+def overview_cell(verdict: MapVerdict | None) -> str:
     """A sign with its name for who does not see it, and the driver."""
-    word = WORDS[verdict.verdict]
-    driver = verdict.needs_driver if verdict.verdict in HAS_CODE else None
-    small = f"<small>{driver}</small>" if driver else ""
-    why = escape(f"{word.name}: {verdict.because}", quote=True)
-    return (
-        f'<td class="g {verdict.verdict}" title="{why}"><span aria-hidden="true">{word.sign}</span>'
-        f'<span class="sr">{escape(word.name)}{", driver" if driver else ""}</span>{small}</td>'
-    )
+    word = WORDS[verdict.verdict if verdict else "not-applicable"]
+    sign = f'<span role="img" aria-label="{escape(word.name)}">{word.sign}</span>'
+    needed = verdict.needs_driver if verdict and verdict.verdict in HAS_CODE else None
+    small = f"<small>{needed}</small>" if needed else ""
+    return f'<td class="{verdict.verdict if verdict else ""}">{sign}{small}</td>'
 
 
 def legend() -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor import facts
-from sartor.matrix.model import MapGrade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sartor.matrix.model import MapGrade
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -38,6 +39,10 @@ WORDS: dict[MapGrade, Word] = {
     ),
     "no-device-code": Word("∅", "no device code", "nothing in it runs on a GPU as it stands"),
 }
+GLANCE = (
+    "Every version on every GPU, with a driver that is new enough: of each version the wheel for "
+    "the processors beside that GPU. The number is the oldest driver branch for all that it has."
+)
 EVIDENCE = (
     "Every verdict is read from the machine code in the package. Nothing was loaded, launched or "
     "measured for this map: it says what has code for a GPU and a driver, and what cannot run. "
