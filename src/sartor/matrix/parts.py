@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from packaging.version import Version
 
 from sartor import facts
@@ -12,7 +13,7 @@ from sartor.facts.packages import facts_about
 from sartor.facts.versions import within_versions
 from sartor.matrix.model import HAS_CODE, MapGrade, Part
 from sartor.verdict.dispatch import Dispatcher
-from sartor.verdict.feature import combine, features
+from sartor.verdict.feature import alike, combine, features
 from sartor.verdict.model import Reason
 from sartor.verdict.unit import judge_library
 
@@ -38,7 +39,11 @@ def parts_of(evidence: Evidence, targets: Sequence[Target]) -> tuple[bool, list[
         found[feature.target].append(of_feature(feature, is_core=feature.name in core))
     if any(found):
         return True, found
-    coded = [library for library in evidence.libraries if library.units]
+    coded = [
+        replace(library, units=alike(library, library.units, dispatch) or [])
+        for library in evidence.libraries
+        if library.units
+    ]
     return False, [
         [of_library(lib.path, judge_library(lib, target, dispatch)) for lib in coded]
         for target in targets

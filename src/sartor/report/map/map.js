@@ -234,7 +234,7 @@
     return el("div", { class: "engine", "data-project": project }, head, list);
   }
   function wheelRow({ wheel, head }, gpu, driver, best) {
-    const version = el("span", { class: "version" }, wheel.version,
+    const version = el("span", { class: "version" }, wheel.version, wheel.platform ? el("small", {}, wheel.platform) : "",
       best ? el("span", { class: "tag" }, "best here") : wheel.newest ? el("span", { class: "tag" }, "newest") : "");
     const row = el("details", {
       class: best ? "wheel best" : "wheel", "data-sha256": wheel.sha256, "data-grade": head.id, "data-version": wheel.version,
