@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sartor.matrix.model import MapTarget, MapVerdict, MapWheel, SupportMap
 
 NOTHING = "no wheel is kept: `sartor evidence scan FILE` reads one into the store"
-WHY = 44
-"""Letters of a reason beside a verdict; `--json` has all of it."""
+BESIDE_WHY = 48
+"""Letters of a line that a reason leaves to the rest; `--json` has all of it."""
 
 
 def map_lines(found: SupportMap, width: int) -> list[str]:
@@ -44,20 +44,20 @@ def one_gpu(found: SupportMap, width: int) -> list[str]:
         f"{able} of {len(beside)} wheels have code that it runs"
         + (f"; {others} for other processors left out" if others else ""),
         "",
-        *by_project(beside, target),
+        *by_project(beside, target, max(width - BESIDE_WHY, BESIDE_WHY)),
     ]
     if len(beside) == 1:
         lines += ["", *part_lines(beside[0], target, width)]
     return lines
 
 
-def by_project(wheels: list[MapWheel], target: MapTarget) -> list[str]:
-    """A line for each wheel below its project, the best first."""
+def by_project(wheels: list[MapWheel], target: MapTarget, most: int) -> list[str]:
+    """A line for each wheel below its project, the best first; of a reason ``most`` letters."""
     rows, titled = [["", "", "", "takes driver"]], {}
     for project, group in groupby(wheels, key=lambda wheel: wheel.project):
         titled[len(rows)] = titles().get(project, clean(project))
         best = sorted(group, key=lambda wheel: wheel.verdicts[0].score, reverse=True)
-        rows += [line_of(wheel, wheel.verdicts[0], target) for wheel in best]
+        rows += [line_of(wheel, target, most) for wheel in best]
     lines = []
     for number, line in enumerate(table(rows)):
         lines += [titled[number]] if number in titled else []
@@ -65,9 +65,10 @@ def by_project(wheels: list[MapWheel], target: MapTarget) -> list[str]:
     return lines
 
 
-def line_of(wheel: MapWheel, verdict: MapVerdict, target: MapTarget) -> list[str]:
+def line_of(wheel: MapWheel, target: MapTarget, most: int) -> list[str]:
     """Version, verdict, why, driver."""
-    why = cut(clean(of_any_gpu(verdict.because, target)), WHY)
+    verdict = wheel.verdicts[0]
+    why = cut(clean(of_any_gpu(verdict.because, target)), most)
     name, needed = WORDS[verdict.verdict].name, verdict.needs_driver
     return [f"  {clean(wheel.version)}", name, why, str(needed) if needed else "-"]
 

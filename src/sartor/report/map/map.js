@@ -6,6 +6,11 @@
   const atFirst = 6;
   const code = ["native", "jit", "partial"];
   const bySha = new Map(data.wheels.map((wheel) => [wheel.sha256, wheel]));
+  /* Of one version there may be wheels for several platforms of one kind of processor. */
+  const line = (wheel) => `${wheel.project} ${wheel.version} ${wheel.machine}`;
+  const platform = (wheel) => wheel.file.replace(/\.whl$/, "").split("-").pop();
+  const twins = new Map();
+  for (const wheel of data.wheels) twins.set(line(wheel), (twins.get(line(wheel)) || 0) + 1);
   const narrow = matchMedia("(max-width: 640px)");
   const state = { gpu: "", driver: "", engine: "", machine: "", newest: false };
 
@@ -219,12 +224,12 @@
   function engine(project, rows, gpu, driver) {
     const able = rows.filter((row) => has(row.head)).length;
     const head = el("h3", {}, title(project),
-      el("small", {}, `${able} of ${plural(rows.length, "version")} ${driver ? "with this driver" : "with a new enough driver"}`));
+      el("small", {}, `${able} of ${plural(rows.length, "wheel")} ${driver ? "with this driver" : "with a new enough driver"}`));
     const made = rows.map((row, number) =>
       wheelRow(row, gpu, driver, number === 0 && has(row.head) && rows.length > 1));
     const list = el("div", { class: "wheels" }, ...made.slice(0, atFirst));
     if (made.length > atFirst) {
-      const more = el("button", { type: "button", class: "more" }, `show all ${made.length} versions`);
+      const more = el("button", { type: "button", class: "more" }, `show all ${made.length} wheels`);
       more.addEventListener("click", () => {
         more.replaceWith(...made.slice(atFirst));
         made[atFirst].firstChild.focus();
@@ -234,7 +239,7 @@
     return el("div", { class: "engine", "data-project": project }, head, list);
   }
   function wheelRow({ wheel, head }, gpu, driver, best) {
-    const version = el("span", { class: "version" }, wheel.version, wheel.platform ? el("small", {}, wheel.platform) : "",
+    const version = el("span", { class: "version" }, wheel.version, twins.get(line(wheel)) > 1 ? el("small", {}, platform(wheel)) : "",
       best ? el("span", { class: "tag" }, "best here") : wheel.newest ? el("span", { class: "tag" }, "newest") : "");
     const row = el("details", {
       class: best ? "wheel best" : "wheel", "data-sha256": wheel.sha256, "data-grade": head.id, "data-version": wheel.version,
