@@ -47,7 +47,7 @@ def map_wheels(rows: Iterable[Row], targets: Sequence[MapTarget]) -> Iterator[Ma
     What is no wheel of one project is left out. Raises `Invalid` for a row that is damaged.
     """
     kept = {row.sha256: row for row in rows if row.kind == "wheel" and row.project}
-    wheels = in_order([listed(row, row.evidence().packages[0]) for row in kept.values()])
+    wheels = in_order([listed(row, row.packages()[0]) for row in kept.values()])
     newest = newest_of(wheels)
     for wheel in wheels:
         evidence = kept[wheel.sha256].evidence()
