@@ -40,7 +40,7 @@ from sartor.reporter import Silent
 from sartor.verdict.dispatch import wants_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sartor.artifact.model import Evidence
     from sartor.artifact.reading import Names, NamesWanted
@@ -124,14 +124,13 @@ def read(release: Release, work: Path) -> list[str]:
         asked = Asked(names)
         requirement = Requirement(f"{release.project}==={release.version}")
         for reading in remotes.read(requirement, asked, release.fits):
-            evidence = of_the_bytes(reading.evidence)
-            if evidence.sha256 in taken_over:
-                lines.append(f"known   {evidence.target}")
+            row = row_of(of_the_bytes(reading.evidence), asked.level)
+            if row.sha256 in taken_over:
+                lines.append(f"known   {row.name}")
                 continue
-            row = smallest(row_of(evidence, asked.level))
-            own.put(row)
+            own.put(smallest(row))
             fetched = human_bytes(reading.fetched_bytes or 0)
-            lines.append(f"read    {evidence.target}, {fetched} of {human_bytes(row.size)}")
+            lines.append(f"read    {row.name}, {fetched} of {human_bytes(row.size)}")
     return lines
 
 
@@ -199,10 +198,9 @@ def write(out: Path, work: Path, asked: list[Release]) -> list[Row]:
     return kept
 
 
-def lacking(asked: Iterable[Release], rows: Iterable[Row]) -> list[str]:
-    """The releases of which there is no row that is good."""
-    there = [row.name for row in rows if is_good(row)]
-    return [str(release) for release in asked if not any(release.has(name) for name in there)]
+def lacking(asked: Iterable[Release], rows: Sequence[Row]) -> list[str]:
+    """The releases of which there is no row."""
+    return [str(release) for release in asked if not any(release.has(row.name) for row in rows)]
 
 
 def make(asked: list[Release], out: Path = SNAPSHOT, jobs: int = JOBS) -> Iterator[str]:

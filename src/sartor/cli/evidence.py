@@ -54,7 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own["export"].add_argument("selection", nargs="?", help=f"{SELECTION} (default: all)")
     own["import"].add_argument("file", metavar="FILE", help="what `sartor evidence export` wrote")
     add = own["verify"].add_argument
-    add("targets", nargs="*", metavar="TARGET", help=f"{SELECTION}, or a folder (default: all)")
+    add(
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help=f"{SELECTION}, or a folder (default: your own)",
+    )
     add("--files", metavar="FOLDER", help="where the files of selected rows are")
 
 

@@ -32,6 +32,8 @@ from sartor.evidence.store import open_store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from packaging.version import Version
+
     from sartor.artifact.model import Evidence
     from sartor.artifact.reading import Names
     from sartor.evidence.model import Where
@@ -60,7 +62,17 @@ def show(places: Places, selection: str | None) -> EvidenceList:
     """What is kept; of a selection with its evidence. Raises `NoSuchEvidenceError`."""
     with opened(places) as stores:
         rows = [_shown(row, where, selection) for where, row in selected(stores, selection)]
-    return EvidenceList(sorted(rows, key=lambda r: (r.project or "", r.version or "", r.name)))
+    return EvidenceList(sorted(rows, key=_in_order))
+
+
+def _in_order(row: KeptEvidence) -> tuple[str, bool, Version | str, str]:
+    """By project, version as versions count (those that are none first), and name."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return row.project or "", True, Version(row.version or ""), row.name
+    except InvalidVersion:
+        return row.project or "", False, row.version or "", row.name
 
 
 def _shown(row: Row, where: Where, selection: str | None) -> KeptEvidence:
@@ -226,7 +238,8 @@ def verify(
     """Read files again and compare with what is kept of them.
 
     ``targets`` are files, folders of wheels, or selections of rows, whose files are looked for by
-    name in ``folder``. No target: every row. Rows whose file is not there are not checked.
+    name in ``folder``. No target: every row of the user's, and those of the snapshot whose file is
+    in ``folder``. Other rows whose file is not there are not checked.
     """
     found: list[Verified] = []
     with opened(places) as stores:
@@ -235,18 +248,27 @@ def verify(
         found += [_verified(file, stores, reporter) for file in named]
         selections: list[str | None] = [t for t in targets if t not in files]
         for selection in selections or ([] if targets else [None]):
-            rows = [row for _, row in selected(stores, selection)]
+            rows = [
+                row
+                for where, row in selected(stores, selection)
+                if selection or where == "store" or _is_there(row, folder)
+            ]
             found += [_verified_row(row, stores, reporter, folder) for row in rows]
     return VerifyDocument(found)
+
+
+def _is_there(row: Row, folder: Path | None) -> bool:
+    """Whether a file of that name is in the folder."""
+    return folder is not None and (folder / row.name).is_file()
 
 
 def _verified_row(
     row: Row, stores: Sequence[tuple[Where, Store]], reporter: Reporter, folder: Path | None
 ) -> Verified:
-    file = None if folder is None else folder / row.name
-    if file is None or not file.is_file():
+    if folder is None or not _is_there(row, folder):
         why = f"no file `{row.name}` was given to compare with"
         return Verified(name=row.name, sha256=row.sha256, outcome="not-checked", why=[why])
+    file = folder / row.name
     if file_sha256(file) != row.sha256:
         why = f"`{file}` is another file of that name"
         return Verified(name=row.name, sha256=row.sha256, outcome="not-checked", why=[why])

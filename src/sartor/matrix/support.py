@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict, replace
 from packaging.tags import parse_tag
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from sartor import facts
@@ -16,7 +15,7 @@ from sartor.host.names import gpu_fact
 from sartor.index.wheels import Fits, platform_fits
 from sartor.matrix.model import Companion, MapTarget, MapVerdict, MapWheel, SupportMap
 from sartor.matrix.parts import because, branch, newest_need, parts_of, score, together
-from sartor.verdict.case import requirements, satisfied
+from sartor.verdict.requirements import requirements, satisfied
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -114,8 +113,9 @@ def companions(package: Package, wheel: MapWheel, every: Sequence[MapWheel]) -> 
     projects = {one.project for one in every}
     found = []
     for requirement in requirements(package):
-        project = canonicalize_name(requirement.name)
-        if project not in projects or "==" not in {s.operator for s in requirement.specifier}:
+        project, bounds = requirement.name, requirement.bounds.split(",")
+        exact = any(bound.strip().startswith("==") for bound in bounds)
+        if project not in projects or not exact:
             continue
         fitting = (
             one.sha256
@@ -124,7 +124,7 @@ def companions(package: Package, wheel: MapWheel, every: Sequence[MapWheel]) -> 
             and satisfied(requirement, one.version)
             and one.machine in {None, wheel.machine}
         )
-        text = f"{project}{requirement.specifier}"
+        text = f"{project}{requirement.bounds}"
         found.append(Companion(requirement=text, sha256=next(fitting, None)))
     return found
 

@@ -67,7 +67,15 @@ def list_lines(rows: list[KeptEvidence]) -> list[str]:
         ]
         for row in rows
     ]
-    return [*table(cells), *(line for row in rows for line in detail_lines(row))]
+    details = [line for row in rows for line in detail_lines(row)]
+    return [*table(cells), *(details or ["", counts(rows)])]
+
+
+def counts(rows: list[KeptEvidence]) -> str:
+    """How many files are kept, and where: ``3 files: 1 in the snapshot, 2 in the store``."""
+    places = Counter(str(row.where) for row in rows)
+    where = ", ".join(f"{count} in the {place}" for place, count in sorted(places.items()))
+    return f"{len(rows)} file{'s' if len(rows) > 1 else ''}: {where}"
 
 
 def remarks(row: KeptEvidence) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 import zstandard
 
 from sartor.cli import all_options, run
+from sartor.evidence import actions
 from sartor.facts import map_choice
 from sartor.schemas import schemas
 
@@ -47,7 +48,8 @@ def outcomes(document: Any) -> list[str]:
 
 def test_a_round(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "e.jsonl.zst"
-    assert told("show") == (0, {"schema": "sartor.evidence-list/1", "rows": []})
+    status, document = told("show")
+    assert (status, {row["where"] for row in document["rows"]}) == (0, {"snapshot"})
     status, document = told("scan", LIBRARY)
     assert (status, outcomes(document)) == (0, ["added"])
     status, document = told("show", LIBRARY)
@@ -59,7 +61,7 @@ def test_a_round(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (status, outcomes(document)) == (0, ["added"])
     status, document = told("verify", LIBRARY)
     assert (status, outcomes(document)) == (0, ["same"])
-    assert told("show")[1]["rows"][0]["origin"] == "imported"
+    assert [r["origin"] for r in told("show")[1]["rows"] if r["where"] == "store"] == ["imported"]
 
 
 def test_what_goes_wrong(told: Told, tmp_path: Path) -> None:
@@ -103,9 +105,10 @@ def test_in_words(
 ) -> None:
     monkeypatch.setenv("SARTOR_HOME", str(tmp_path / "home"))
     for words, expected in (
-        (["show"], "nothing is kept yet"),
+        (["show"], " in the snapshot\n"),
         (["scan", str(LIBRARY)], "1 added"),
-        (["show"], "zstd.fatbin"),
+        (["show"], " in the snapshot, 1 in the store\n"),
+        (["show", "torch==2.8.0"], "torch-2.8.0-cp312-cp312-manylinux_2_28_x86_64.whl"),
         (["show", "zstd.fatbin"], "sha256 "),
         (["export", str(tmp_path / "e")], "1 files' evidence"),
         (["import", str(tmp_path / "e")], "1 same"),
@@ -113,6 +116,15 @@ def test_in_words(
     ):
         assert run(["evidence", *words]) == 0
         assert expected in capsys.readouterr().out
+
+
+def test_where_nothing_is_kept_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SARTOR_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(actions, "open_snapshot", lambda: None)
+    assert run(["evidence", "show"]) == 0
+    assert "nothing is kept yet" in capsys.readouterr().out
 
 
 def test_inspect_keeps_and_finds(
