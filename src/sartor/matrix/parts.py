@@ -20,7 +20,7 @@ from sartor.verdict.unit import judge_library
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sartor.artifact.model import Evidence
+    from sartor.artifact.model import Evidence, Library
     from sartor.verdict.model import Feature, FeatureGrade, Grade, Target, Verdict
 
 USED: tuple[FeatureGrade, ...] = ("native", "jit", "partial", "missing", "unknown")
@@ -39,15 +39,17 @@ def parts_of(evidence: Evidence, targets: Sequence[Target]) -> tuple[bool, list[
         found[feature.target].append(of_feature(feature, is_core=feature.name in core))
     if any(found):
         return True, found
-    coded = [
-        replace(library, units=alike(library, library.units, dispatch) or [])
-        for library in evidence.libraries
-        if library.units
-    ]
+    coded = [_with_few_units(library, dispatch) for library in evidence.libraries if library.units]
     return False, [
         [of_library(lib.path, judge_library(lib, target, dispatch)) for lib in coded]
         for target in targets
     ]
+
+
+def _with_few_units(library: Library, dispatch: Dispatcher) -> Library:
+    """The library with alike units as one."""
+    merged = alike([(library, library.units)], dispatch)
+    return replace(library, units=[unit for _, units in merged for unit in units or ()])
 
 
 def core_features(evidence: Evidence) -> set[str]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sartor.facts.packages import DispatchFact
     from sartor.verdict.load_rule import DeviceImage
 
+    Seen = tuple[ImageKind, str, str | None, str | None]
     Dispatch = Callable[[Library, Unit, Target], DispatchFact | None]
 
 
@@ -100,26 +101,30 @@ class Look(msgspec.Struct, frozen=True):
     compression: str | None
 
 
+def looks(library: Library, indices: list[int]) -> tuple[Seen, ...]:
+    """All that decides which image of a container the driver takes: the fields of `Look`."""
+    images = [library.images[i] for i in indices]
+    return tuple([(i.kind, i.arch, i.ptx_isa, i.compression) for i in images])
+
+
 def _loaded(library: Library, indices: list[int], target: Target) -> UnitGrade:
     """What becomes of a container of these images."""
-    images = [library.images[i] for i in indices]
-    looks = tuple([(i.kind, i.arch, i.ptx_isa, i.compression) for i in images])
     made_by = max(library.toolkits, key=Version, default=None) if library.kind != "elf" else None
     on = (target.gpu, target.compute_capability, target.driver, target.driver_cuda)
-    grade = _alike_loaded(looks, on, made_by)
+    grade = _alike_loaded(looks(library, indices), on, made_by)
     return grade if grade.image is None else replace(grade, image=indices[grade.image])
 
 
 @lru_cache(1 << 16)
 def _alike_loaded(
-    looks: tuple[tuple[ImageKind, str, str | None, str | None], ...],
+    seen: tuple[Seen, ...],
     on: tuple[str, str, str | None, str | None],
     made_by: str | None,
 ) -> UnitGrade:
     """What becomes of any container of such images on such a GPU; ``image`` is a place in it."""
     gpu, capability, driver, driver_cuda = on
     target = Target(gpu, capability, driver=driver, driver_cuda=driver_cuda)
-    images = [Look(*look) for look in looks]
+    images = [Look(*look) for look in seen]
     match choose(images, target):
         case Chosen(index=index):
             return _taken(index, images[index], target, made_by)
