@@ -21,7 +21,9 @@ def main() -> int:
     _import_msgspec()
     from sartor.cli import run
 
-    return run(arguments)
+    status = run(arguments)
+    gc.freeze()  # What is left goes with the process, and is not looked through for cycles.
+    return status
 
 
 def _import_msgspec() -> None:

@@ -335,3 +335,18 @@ def test_xformers_lets_gpus_in_for_which_it_has_no_kernel() -> None:
         feature(evidence("xformers", "0.0.34"), "FlashAttention 3 (0.0.34)", "rtx-5090").verdict
         == "not-applicable"
     )
+
+
+def test_code_for_12_0_is_none_for_12_1() -> None:
+    """LMDeploy has `sm_100a` and `sm_120a` and no PTX: nothing for a B300, or a GB10."""
+    wheel = evidence("lmdeploy", "0.18.0")
+    attention = {
+        gpu: feature(wheel, "attention (TurboMind)", gpu).verdict
+        for gpu in ("b200", "b300", "rtx-5090", "gb10")
+    }
+    assert attention == {
+        "b200": "native",
+        "b300": "missing",
+        "rtx-5090": "native",
+        "gb10": "missing",
+    }
