@@ -18,11 +18,17 @@ from packaging.requirements import Requirement
 from sartor.errors import IndexUnreachableError
 from sartor.evidence.compare import differences
 from sartor.evidence.snapshot import open_snapshot
+from sartor.evidence.store import open_store
+from sartor.paths import Places
 from sartor.remote.targets import Remotes
 from sartor.reporter import Silent
+from sartor_cli import Sartor, isolated_variables
 from snapshot_tool import tool
+from wheels import wheel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sartor.artifact.model import Evidence
     from sartor.artifact.reading import NamesWanted
     from sartor.evidence.row import Row
@@ -86,3 +92,16 @@ def read_again(row: Row) -> Evidence:
     (read,) = [tool.of_the_bytes(e) for e in found if e.sha256 == row.sha256]
     assert isinstance(read, type(row.evidence()))
     return read
+
+
+@pytest.mark.parametrize("requirement", ["bitsandbytes==0.50.2", "vllm==0.32.0"])
+def test_a_wheel_that_is_here_is_answered_from_its_row(
+    requirement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that never read it, as reading it would."""
+    path, words = wheel(requirement), ["--gpu", "rtx-5090", "--driver", "580.65.06", "--json"]
+    sartor = Sartor(tmp_path / "home", tmp_path, isolated_variables(tmp_path))
+    known = sartor.run("inspect", str(path), *words).succeeded().stdout
+    with closing(open_store(Places(sartor.home).evidence) or pytest.fail("no store")) as own:
+        assert list(own.rows()) == [], "nothing of it was read"
+    assert sartor.run("inspect", str(path), *words, "--no-store").succeeded().stdout == known
