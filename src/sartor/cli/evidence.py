@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SELECTION = "a sha256 or its beginning, PROJECT[==VERSION], a file, or a wheel's URL"
 WORDS = {
     "show": "show what is kept, or all of what is kept of one file",
+    "map": "show what all that is kept is on GPUs, with a driver",
     "scan": "read files into the store",
     "export": "write what is kept to one file, for another machine",
     "import": "take what another machine exported into the store",
@@ -35,6 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="print one JSON document on stdout",
         )
     own["show"].add_argument("selection", nargs="?", help=f"{SELECTION} (default: list all)")
+    add = own["map"].add_argument
+    add("selection", nargs="?", help=f"{SELECTION} (default: all)")
+    add(
+        "--gpu",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="for this GPU: `rtx-5090`; may be repeated (default: those of the published map)",
+    )
+    add("--driver", metavar="VERSION", help="the driver of these GPUs: `575.57`")
     add = own["scan"].add_argument
     target = "a wheel, a library, a folder of wheels; `vllm==0.32.0`, or a wheel's URL"
     add("targets", nargs="+", metavar="TARGET", help=target)
@@ -79,6 +90,8 @@ def _act(options: argparse.Namespace, places: Places, reporter: Reporter) -> msg
     match options.word:
         case "show":
             return actions.show(places, options.selection)
+        case "map":
+            return actions.map_of(places, options.selection, options.gpu, options.driver)
         case "scan":
             return actions.scan(
                 places,

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from sartor.evidence.row import Row
     from sartor.evidence.store import Store
     from sartor.index.wheels import IndexFile
+    from sartor.matrix.model import SupportMap
     from sartor.paths import Places
     from sartor.reporter import Reporter
 
@@ -102,6 +103,27 @@ def _shown(row: Row, where: Where, selection: str | None) -> KeptEvidence:
         return kept(row, where, None if selection is None else row.evidence())
     except Invalid as fault:
         raise damaged_row(fault) from fault
+
+
+def map_of(
+    places: Places, selection: str | None, gpus: Sequence[str], driver: str | None
+) -> SupportMap:
+    """What all wheels that are meant are on GPUs, without any those of the published map.
+
+    Raises `NoSuchEvidenceError`, and what `sartor.verdict.targets.resolve` raises.
+    """
+    from sartor.facts import map_choice
+    from sartor.matrix.shown import no_machine
+    from sartor.matrix.support import support_map
+    from sartor.verdict.targets import Asked, resolve
+
+    names = list(gpus) or [shown.gpu for shown in map_choice().gpu]
+    targets = resolve(Asked(gpus=names, driver=driver), no_machine).gpus
+    with opened(places) as stores:
+        try:
+            return support_map((row for _, row in selected(stores, selection)), targets)
+        except Invalid as fault:
+            raise damaged_row(fault) from fault
 
 
 def damaged_row(fault: Invalid) -> EvidenceFileError:

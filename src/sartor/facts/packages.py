@@ -24,11 +24,12 @@ class FeatureFact(Fact, frozen=True):
     matches serve the feature. ``versions`` is a specifier of the distribution's versions.
     ``serves`` are the compute capabilities (``9.0``) or majors (``10.*``) that the host code lets
     it run on (empty: wherever its units run): elsewhere it is not applicable, whatever its units
-    hold.
+    hold. ``core``: nothing of the distribution is of use on a GPU without it.
     """
 
     name: str
     libraries: list[str]
+    core: bool = False
     kernels: str | None = None
     versions: str = ""
     serves: list[str] = []

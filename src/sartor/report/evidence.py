@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sartor.evidence.model import EvidenceList, ExportDocument, ScanDocument, VerifyDocument
+from sartor.matrix.model import SupportMap
 from sartor.paths import human_bytes
 from sartor.report.table import table
 from sartor.report.words import clean
@@ -41,6 +42,11 @@ def evidence_lines(document: msgspec.Struct) -> list[str]:
                 f"{document.rows} files' evidence, {size}, in {clean(document.file)}",
                 f"sha256 {document.sha256}",
             ]
+        case SupportMap():
+            from sartor.report.inspection import layout_for
+            from sartor.report.map.lines import map_lines
+
+            return map_lines(document, layout_for(sys.stdout, detail=False, kernels=False).width)
         case _:
             raise TypeError(type(document).__name__)
 

@@ -32,12 +32,12 @@ class Dispatcher:
 
     def __call__(self, library: Library, unit: Unit, target: Target) -> DispatchFact | None:
         """The fact that says the engine does not call ``unit`` on ``target``; None without one."""
-        for fact in self._about(library, unit):
+        for fact in self.about(library, unit):
             if not serves(fact.serves, target.compute_capability):
                 return fact
         return None
 
-    def _about(self, library: Library, unit: Unit) -> list[DispatchFact]:
+    def about(self, library: Library, unit: Unit) -> list[DispatchFact]:
         """The facts about a unit, found once for all GPUs; it is kept, so that its id stays its."""
         known = self._known.get(id(unit))
         if known is None:
