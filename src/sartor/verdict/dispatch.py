@@ -28,6 +28,7 @@ class Dispatcher:
             for fact in about.dispatch if about else ():
                 if within_versions(fact.versions, package.version):
                     self._facts.append((package, fact))
+        self._of_library: dict[str, list[DispatchFact]] = {}
         self._known: dict[int, tuple[Unit, list[DispatchFact]]] = {}
 
     def __call__(self, library: Library, unit: Unit, target: Target) -> DispatchFact | None:
@@ -41,13 +42,17 @@ class Dispatcher:
         """The facts about a unit, found once for all GPUs; it is kept, so that its id stays its."""
         known = self._known.get(id(unit))
         if known is None:
-            matching = [
-                fact
-                for package, fact in self._facts
-                if owns(package, library, fact.libraries) and unit_matches(fact, library, unit)
-            ]
+            about = self._of(library)
+            matching = [fact for fact in about if unit_matches(fact, library, unit)]
             known = self._known[id(unit)] = (unit, matching)
         return known[1]
+
+    def _of(self, library: Library) -> list[DispatchFact]:
+        found = self._of_library.get(library.path)
+        if found is None:
+            found = [fact for own, fact in self._facts if owns(own, library, fact.libraries)]
+            self._of_library[library.path] = found
+        return found
 
 
 def owns(package: Package, library: Library, globs: Iterable[str]) -> bool:
