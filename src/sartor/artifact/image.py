@@ -8,10 +8,11 @@ version 1.1.
 from __future__ import annotations
 
 import hashlib
+from itertools import chain
 from posixpath import basename, dirname
 from typing import TYPE_CHECKING
 
-from sartor.artifact.inflate import gunzip, pieces, unzstd
+from sartor.artifact.inflate import gunzip, unzstd
 from sartor.artifact.members import (
     GZIP_MAGIC,
     MOST_PLAIN,
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sartor.artifact.oci import Layer
+    from sartor.artifact.oci import Identity, Layer
     from sartor.artifact.source import Source
     from sartor.artifact.tar import TarMember
 
 SKIPPED_FRAME_MAGIC = b"\x2a\x4d\x18"
 """From the second byte on: zstd:chunked layers may begin with a frame that is skipped."""
+MAGIC = 4
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 MOST_PATHS = 1 << 21
 """Of all layers; their hashes take some 150 MB then, and 30 MB for the largest images known."""
@@ -47,23 +49,28 @@ class ImageMembers:
     """The files of the image that is made of ``layers``, the lowest first."""
 
     def __init__(
-        self, layers: list[Layer], not_read: list[NotRead], close: Callable[[], None]
+        self,
+        layers: list[Layer],
+        not_read: list[NotRead],
+        close: Callable[[], None],
+        identity: Identity | None = None,
     ) -> None:
         self.not_read = not_read
         self.close = close
+        self.identity = identity
         self._layers = layers
 
     def walk(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Source]]:
         """Each wanted regular file that is visible in the image; of hard links the first."""
-        above = _Hidden()
+        above = Hidden()
         for layer in reversed(self._layers):
-            walk = _LayerWalk(layer, above, wanted, self.not_read)
+            walk = LayerWalk(layer, above, wanted, self.not_read)
             yield from walk.files()
             yield from walk.behind_links()
             walk.pass_on()
 
 
-class _Hidden:
+class Hidden:
     """What the layers that were read hide in those below."""
 
     def __init__(self) -> None:
@@ -71,7 +78,7 @@ class _Hidden:
         self.folders: set[int] = set()
         self.emptied: set[int] = set()
 
-    def add(self, other: _Hidden) -> None:
+    def add(self, other: Hidden) -> None:
         """Hide what ``other`` hides, too."""
         self.gone |= other.gone
         self.folders |= other.folders
@@ -88,13 +95,17 @@ class _Hidden:
         return False
 
 
-class _LayerWalk:
-    """One layer, in one pass; a second one where only a link to a file is wanted."""
+class LayerWalk:
+    """One layer, in one pass; a second one where only a link to a file is wanted.
+
+    ``above`` is what the layers above it hide. ``here`` is then what this one hides, ``same`` the
+    other names (hard links) of files that were given, each with the name that was.
+    """
 
     def __init__(
         self,
         layer: Layer,
-        above: _Hidden,
+        above: Hidden,
         wanted: Callable[[str], bool],
         not_read: list[NotRead],
     ) -> None:
@@ -102,7 +113,8 @@ class _LayerWalk:
         self._above = above
         self._wanted = wanted
         self._not_read = not_read
-        self._here = _Hidden()
+        self.here = Hidden()
+        self.same: dict[str, str] = {}
         self._given: set[str] = set()
         self._behind: dict[str, str] = {}
         self._names_left = MOST_NAMES
@@ -149,32 +161,33 @@ class _LayerWalk:
 
     def pass_on(self) -> None:
         """What this layer hides, it hides from the next one on."""
-        self._above.add(self._here)
+        self._above.add(self.here)
 
     def _whiteout(self, path: str, name: str) -> None:
         folder = dirname(path)
         if name == OPAQUE:
-            self._here.emptied.add(hash(folder))
+            self.here.emptied.add(hash(folder))
         else:
             hidden = name.removeprefix(WHITEOUT)
-            self._here.gone.add(hash(f"{folder}/{hidden}" if folder else hidden))
+            self.here.gone.add(hash(f"{folder}/{hidden}" if folder else hidden))
 
     def _note(self, path: str, member: TarMember, visible: bool) -> None:
         if member.kind != "folder":
-            self._here.gone.add(hash(path))
+            self.here.gone.add(hash(path))
         elif visible:
-            self._here.folders.add(hash(path))
-        if len(self._here.gone) + len(self._above.gone) > MOST_PATHS:
+            self.here.folders.add(hash(path))
+        if len(self.here.gone) + len(self._above.gone) > MOST_PATHS:
             raise Invalid(self._layer.name, member.offset, f"more than {MOST_PATHS} files")
 
     def _link(self, path: str, member: TarMember) -> None:
         target = _in_image(member.link)
-        if target in self._given or target in self._behind:
-            return
         if why := path_fault(path):
             self._not_read.append(NotRead(shown(path), why, member.offset))
             return
         self._count(path)
+        if target in self._given or target in self._behind:
+            self.same[path] = self._behind.get(target, target)
+            return
         self._count(target)
         self._behind[target] = path
 
@@ -220,7 +233,7 @@ class _LayerStream:
         self._layer = layer
         algorithm, _, self._digest = (layer.digest or "sha256:").partition(":")
         self._hash = hashlib.new(algorithm)
-        self._stored = self._tapped(pieces(layer.source), not layer.of_plain)
+        self._stored = self._tapped(layer.pieces(), not layer.of_plain)
         self._plain = self._tapped(self._decompressed(), layer.of_plain)
 
     def plain(self) -> Iterator[bytes]:
@@ -248,13 +261,15 @@ class _LayerStream:
             yield piece
 
     def _decompressed(self) -> Iterator[bytes]:
-        source = self._layer.source
-        magic = source.read(0, min(4, source.size))
+        begun = b""
+        while len(begun) < MAGIC and (piece := next(self._stored, b"")):
+            begun += piece
+        magic, stored = begun[:MAGIC], chain([begun], self._stored)
         if magic.startswith(GZIP_MAGIC):
-            return gunzip(self._stored, self._layer.name)
+            return gunzip(stored, self._layer.name)
         if magic == ZSTD_MAGIC or magic[1:] == SKIPPED_FRAME_MAGIC:
-            return unzstd(self._stored, self._layer.name)
-        return self._stored
+            return unzstd(stored, self._layer.name)
+        return stored
 
 
 def folder_image(root: Path, platform: str | None) -> ImageMembers:
@@ -280,10 +295,11 @@ def folder_image(root: Path, platform: str | None) -> ImageMembers:
     except BaseException:
         close()
         raise
-    return ImageMembers(layers, images.not_read, close)
+    return ImageMembers(layers, images.not_read, close, images.identity)
 
 
 def archive_image(source: Source, platform: str | None, close: Callable[[], None]) -> ImageMembers:
     """The image of a tar around a layout, or around what `docker save` writes. Raises likewise."""
     images = Images(tar_files(source).get, source.name)
-    return ImageMembers(images.choose(platform), images.not_read, close)
+    layers = images.choose(platform)
+    return ImageMembers(layers, images.not_read, close, images.identity)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sartor.artifact.members import Members
     from sartor.artifact.model import TargetKind
+    from sartor.artifact.oci import Identity
     from sartor.artifact.source import Source
 
     Names = Literal["none", "one", "all"]
@@ -59,15 +60,25 @@ def read_evidence(
         walk.over(members)
     if kind in LONE and not walk.libraries:
         walk.refuse()
+    image = identity_of(members) if kind == "image" else None
+    size, sha256 = (image.size, image.sha256) if image else (None, None)
     return Evidence(
         target=str(path),
         kind=kind,
-        size=None if digest is None else path.stat().st_size,
-        sha256=None if digest is None else digest.result(),
+        size=size if digest is None else path.stat().st_size,
+        sha256=sha256 if digest is None else digest.result(),
+        platform=image.platform if image else None,
         packages=walk.packages(),
         libraries=sorted(walk.libraries, key=lambda library: library.path),
         not_read=[*members.not_read, *walk.not_read],
     )
+
+
+def identity_of(members: Members) -> Identity | None:
+    """Which image it is whose members these are; None of anything else."""
+    from sartor.artifact.image import ImageMembers
+
+    return members.identity if isinstance(members, ImageMembers) else None
 
 
 class Walk:
