@@ -35,7 +35,8 @@ class InspectRequest(msgspec.Struct, frozen=True):
 
     ``host`` is the machine that the targets are for, where one is known as a whole. ``platform``
     chooses among the images of an index (``linux/arm64``). ``places`` say where the evidence store
-    is that is asked first and kept up; None: neither (``--no-store``). Of a project's wheels those
+    is that is asked first and kept up; None: neither (``--no-store``). ``all_layers``: of an image
+    in a registry none is left out for what its image declares of it. Of a project's wheels those
     alone are read that are for ``python`` (``3.12``), and, where ``fitting``, for ``host``.
     """
 
@@ -47,6 +48,7 @@ class InspectRequest(msgspec.Struct, frozen=True):
     places: Places | None = None
     python: str | None = None
     fitting: bool = False
+    all_layers: bool = False
 
 
 def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
@@ -105,6 +107,10 @@ class _Targets:
                 "a target is an empty word",
                 hint="a variable of the shell that is not set? This folder is `.`",
             )
+        image = self._image(text)
+        if image is not None:
+            yield image
+            return
         remote = remote_target(text, is_there=os.path.lexists(text))
         if remote is None:
             self._reporter.detail(f"reading {text}")
@@ -116,6 +122,28 @@ class _Targets:
 
             self._remotes = Remotes(self._reporter)
         yield from self._remotes.read(remote, self._names, self._fits())
+
+    def _image(self, text: str) -> Reading | None:
+        """What was read of an image in a registry; None for any other target."""
+        from sartor.remote.image_reference import SCHEME, may_be_image, named_image
+
+        if os.path.lexists(text):
+            return None
+        begins_there = os.path.lexists(text.partition("/")[0])
+        reference = named_image(text, begins_there=begins_there)
+        if reference is None:
+            if ("/" in text or ":" in text) and not begins_there and may_be_image(text):
+                raise NoSuchTargetError(
+                    f"there is no `{text}`", hint=f"an image in a registry is `{SCHEME}{text}`"
+                )
+            return None
+        from sartor.remote.registry_image import ImageWanted
+        from sartor.remote.registry_target import read_reference
+
+        request = self._request
+        machine = (request.host and request.host.architecture) or platform.machine()
+        wanted = ImageWanted(self._names, request.platform, machine, request.all_layers)
+        return read_reference(reference, wanted, self._reporter)
 
     def close(self) -> None:
         """Leave the network."""

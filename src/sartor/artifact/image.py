@@ -234,7 +234,7 @@ class _LayerStream:
         algorithm, _, self._digest = (layer.digest or "sha256:").partition(":")
         self._hash = hashlib.new(algorithm)
         self._stored = self._tapped(layer.pieces(), not layer.of_plain)
-        self._plain = self._tapped(self._decompressed(), layer.of_plain)
+        self._plain = self._tapped(plain_tar(self._stored, layer.name), layer.of_plain)
 
     def plain(self) -> Iterator[bytes]:
         """The tar; raises `Invalid` where it is no tar, or a too large one."""
@@ -260,16 +260,18 @@ class _LayerStream:
                 self._hash.update(piece)
             yield piece
 
-    def _decompressed(self) -> Iterator[bytes]:
-        begun = b""
-        while len(begun) < MAGIC and (piece := next(self._stored, b"")):
-            begun += piece
-        magic, stored = begun[:MAGIC], chain([begun], self._stored)
-        if magic.startswith(GZIP_MAGIC):
-            return gunzip(stored, self._layer.name)
-        if magic == ZSTD_MAGIC or magic[1:] == SKIPPED_FRAME_MAGIC:
-            return unzstd(stored, self._layer.name)
-        return stored
+
+def plain_tar(stored: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """The tar of a layer, by the magic of its compression; raises `Invalid` as it is read."""
+    begun = b""
+    while len(begun) < MAGIC and (piece := next(stored, b"")):
+        begun += piece
+    magic, stored = begun[:MAGIC], chain([begun], stored)
+    if magic.startswith(GZIP_MAGIC):
+        return gunzip(stored, name)
+    if magic == ZSTD_MAGIC or magic[1:] == SKIPPED_FRAME_MAGIC:
+        return unzstd(stored, name)
+    return stored
 
 
 def folder_image(root: Path, platform: str | None) -> ImageMembers:

@@ -409,9 +409,13 @@ def refused(url: str, why: str) -> IndexRefusedError:
     )
 
 
-def denied(url: str, status: int) -> IndexRefusedError:
-    """The server wants to know who asks."""
-    return IndexRefusedError(
+class DeniedError(IndexRefusedError):
+    """The server wants to know who asks, or does not let that one in."""
+
+
+def denied(url: str, status: int) -> DeniedError:
+    """An answer of 401, 403 or 407."""
+    return DeniedError(
         f"`{safe_url(url)}` may not be read: the server answered {status}",
         hint="credentials are taken from pip's and uv's configuration (in the index's address) "
         "and from `~/.netrc`; a proxy's from its address",

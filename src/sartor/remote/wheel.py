@@ -10,9 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from sartor.artifact.members import is_library, matters
@@ -20,14 +19,14 @@ from sartor.artifact.metadata import MOST_RECORD
 from sartor.artifact.model import Evidence, NotRead
 from sartor.artifact.reading import Progress, Walk
 from sartor.artifact.source import BytesSource, Invalid
-from sartor.artifact.stream import HEAD, TAIL
 from sartor.artifact.zip import ZipMembers
 from sartor.errors import ArtifactUnreadableError
 from sartor.remote import file as remote_file
+from sartor.remote.room import LARGE, ROOM, Room
 from sartor.remote.view import HashedView, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sartor.artifact.reading import NamesWanted
     from sartor.artifact.source import Source
@@ -37,10 +36,6 @@ if TYPE_CHECKING:
 MOST_OF_IT = 0.75
 """From this part of the file on, all of it is fetched: the rest is the price of its hash."""
 THREADS = 3
-ROOM = 160 << 20
-"""What all that is read at a time may keep; with Python and the evidence it stays under 300 MB."""
-LARGE = HEAD + TAIL + (24 << 20)
-"""What one large library keeps, its stream included; a hostile one some 40 MiB more."""
 GAP, JOB = 256 << 10, 8 << 20
 """Small members that lie together are one request."""
 ARCHIVE = (b"PK\3\4", b"PK\5\6")
@@ -124,7 +119,7 @@ def _read_parts(
     file: RemoteFile, archive: ZipMembers, chosen: Sequence[ZipMember], walk: Walk
 ) -> None:
     """The members alone, several jobs at a time; what they give comes in the wheel's order."""
-    room = _Room(ROOM)
+    room = Room(ROOM)
     jobs = _jobs(archive, chosen)
     digests: dict[str, bytes] = {}
 
@@ -233,25 +228,3 @@ def unreadable(file: RemoteFile, fault: Invalid) -> ArtifactUnreadableError:
         found=[str(fault)],
         hint="what is read from an address is a wheel; one that is damaged is so on its server",
     )
-
-
-class _Room:
-    """So much memory; who wants more than is left waits."""
-
-    def __init__(self, most: int) -> None:
-        self._most = self._left = most
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def taking(self, size: int) -> Iterator[None]:
-        """Have ``size`` bytes of it meanwhile."""
-        size = min(size, self._most)
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= size)
-            self._left -= size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._left += size
-                self._changed.notify_all()
