@@ -11,6 +11,7 @@ from sartor.artifact.members import MOST_TEXT, is_metadata, matters
 from sartor.artifact.metadata import read_package
 from sartor.artifact.model import Evidence, Library, NotRead, Package
 from sartor.artifact.source import Invalid
+from sartor.artifact.stream import StreamedSource
 from sartor.artifact.targets import open_members
 from sartor.errors import ArtifactUnreadableError
 
@@ -139,7 +140,10 @@ class Walk:
             self.not_read.append(NotRead(path, f"more than {MOST_LIBRARIES} libraries"))
         else:
             self._progress.reading(path, source.size)
-            library = read_library(source, path, self._names(path))
+            names = self._names(path)
+            if names == "one" and isinstance(source, StreamedSource):
+                source.expect_names()
+            library = read_library(source, path, names)
             if library is not None:
                 self.libraries.append(library)
 

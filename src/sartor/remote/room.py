@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 ROOM = 160 << 20
 """What all that is read at a time may keep; with Python and the evidence it stays under 300 MB."""
 LARGE = HEAD + TAIL + (24 << 20)
-"""What one large library keeps, its stream included; a hostile one some 40 MiB more."""
+"""What one large library keeps, its stream included, and the names of its kernels as a rule; a
+hostile one some 130 MiB more."""
 
 
 class Room:
