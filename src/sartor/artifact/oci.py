@@ -281,7 +281,9 @@ def choose(
         raise ArtifactUnreadableError(
             f"`{name}` has no image for {shown(asked)}",
             found=[f"{c.name}: {c.platform}" for c in found] or ["no image at all"],
-            hint="`--platform` takes one of those that it has" if found else None,
+            hint="`--platform` takes one of those that it has"
+            if found
+            else "an index is empty that nothing was pushed for, or that has attestations alone",
         )
     chosen = fitting[0]
     not_read += [

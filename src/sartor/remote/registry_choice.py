@@ -13,6 +13,7 @@ import msgspec
 from sartor.artifact.members import shown
 from sartor.artifact.model import NotRead
 from sartor.artifact.oci import (
+    DIGEST,
     Candidate,
     Config,
     Descriptor,
@@ -112,6 +113,8 @@ def _of_descriptor(registry: Registry, descriptor: Descriptor, depth: int) -> li
     platform = descriptor.platform
     if platform is not None and platform.os == "unknown":
         return []  # an attestation about an image
+    if not DIGEST.fullmatch(descriptor.digest):
+        raise Invalid("an index", 0, f"`{shown(descriptor.digest[:100])}` is no digest")
     is_index = "index" in descriptor.media_type or "list" in descriptor.media_type
     if platform is None or is_index:
         return _candidates(registry, registry.manifest(descriptor.digest), platform, depth + 1)
@@ -127,8 +130,8 @@ def _opened(registry: Registry, manifest: Manifest) -> tuple[list[Descriptor], C
     document = decoded(manifest.data, Document, manifest.digest)
     if document.config is None or document.layers is None:
         raise Invalid(manifest.digest, 0, "it is not the manifest of an image")
-    is_config = "config" in document.config.media_type or "image" in document.config.media_type
-    if not is_config:
+    kind = document.config.media_type
+    if kind and "config" not in kind and "image" not in kind:
         return document.layers, Config()
     config = registry.document(document.config)
     return document.layers, decoded(config, Config, document.config.digest)
