@@ -121,7 +121,7 @@ def test_a_token_for_a_login(registry: FakeRegistry, tmp_path: Path) -> None:
 
 
 def test_tokens_that_expire_are_asked_for_again(registry: FakeRegistry) -> None:
-    registry.ways = Ways(token="t0ken", expires_after=4, drop_every=40_000)
+    registry.ways = Ways(token="t0ken", expires_after=9, drop_every=40_000)
     assert is_whole(read(registry)[0])
     assert registry.tokens > 1
 
