@@ -8,7 +8,6 @@ test keeps the two equal.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
@@ -307,6 +306,8 @@ def closest(name: str, known: Iterable[str], most: int = 3, cutoff: float = 0.5)
 
     ``cutoff`` is how alike they must be, from 0 to 1; short names want more.
     """
+    import difflib
+
     return difflib.get_close_matches(name.lower(), list(known), n=most, cutoff=cutoff)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,11 +177,13 @@ def examine(
     with symbol_tables(root, symbols_wanted(evidence.libraries)) as symbols:
         here = host is None or not host.described
         case = Case(evidence, host, symbols=symbols, gpus=gpus)
-        return findings(replace(case, find_library=_on_this_machine) if here else case)
+        if here:
+            case = msgspec.structs.replace(case, find_library=_on_this_machine)
+        return findings(case)
 
 
 def _on_this_machine(soname: str) -> Lookup:
     """Whether the dynamic loader of this machine finds a library."""
     from sartor.host.loader import find_library
 
-    return "found" if find_library(soname, platform.machine()) else "missing"
+    return "found" if find_library(soname, os.uname().machine) else "missing"

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 import stat
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -168,6 +167,8 @@ def write_atomically(path: Path, content: bytes | str, mode: int = 0o644) -> Non
     """
     data = content.encode() if isinstance(content, str) else content
     make_folder(path.parent)
+    import tempfile
+
     with explain_os_errors(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

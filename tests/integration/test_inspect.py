@@ -7,6 +7,8 @@ what Sartor printed.
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -295,3 +297,20 @@ def test_cufft_keeps_its_code_among_other_data(quiet: Sartor) -> None:
     assert verdict["native"] == 393
     assert verdict["jit"] > 0
     assert verdict["missing"] <= 1  # the one unit outside
+
+
+def test_inspecting_a_folder_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    """Each of these takes about a hundredth of a second, and a folder is read in ten of them."""
+    script = (
+        "import sys; sys.argv = ['sartor', 'inspect', '.', '--json', '--no-store']\n"
+        "from sartor.__main__ import main; main(); print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}\n{script}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heavy = {"inspect", "logging", "shutil", "sqlite3", "subprocess", "packaging.tags", "requests"}
+    assert not heavy & set(done.stderr.split())

@@ -63,11 +63,11 @@ def torch_abi(undefined: Iterable[str], needed: Sequence[str]) -> tuple[TorchAbi
     finds its names in both kinds of PyTorch. ``(None, [])`` where it uses none.
     """
     names = list(undefined)
-    cpp = [name for name in names if OF_TORCH.match(name)]
-    shim = [name for name in names if C_SHIM.fullmatch(name)]
-    binding = [name for name in names if PYTHON_BINDING.fullmatch(name)]
-    if cpp or shim or any(TORCH_LIBRARY.fullmatch(soname) for soname in needed):
-        shim += [name for name in names if C_SHIM_OR_ANOTHER.fullmatch(name)]
+    cpp = list(filter(OF_TORCH.match, names))
+    shim = list(filter(C_SHIM.fullmatch, names))
+    binding = list(filter(PYTHON_BINDING.fullmatch, names))
+    if cpp or shim or any(map(TORCH_LIBRARY.fullmatch, needed)):
+        shim += filter(C_SHIM_OR_ANOTHER.fullmatch, names)
     symbols = sorted({*cpp, *shim, *binding})
     if cpp:
         return string_abi(cpp) or string_abi(names), symbols
@@ -130,8 +130,4 @@ def called_compilers(undefined: Iterable[str]) -> list[str]:
     Not by its needs: what is linked with PyTorch's CMake package needs libnvrtc.so, used or not.
     """
     names = list(undefined)
-    return [
-        compiler
-        for compiler, function in CALLS.items()
-        if any(function.fullmatch(name) for name in names)
-    ]
+    return [compiler for compiler, call in CALLS.items() if any(map(call.fullmatch, names))]

@@ -30,7 +30,7 @@ MOST_OTHER = 64
 
 STARTS_PROGRAMS = re.compile(r"system|popen|execv\w*|execl\w*|posix_spawnp?|fork|vfork")
 OPENS_LIBRARIES = frozenset({"dlopen", "dlmopen"})
-NVCC = re.compile(rb"(?<![\w-])nvcc(?:\0| -)")
+NVCC, NVCC_NAMED = b"nvcc", re.compile(rb"(?<![\w-])nvcc(?:\0| -)")
 """The end of a path or command. Shorter strings are put together in machine code, and missed."""
 NVRTC = b"libnvrtc.so"
 SEARCHED_WITHIN = 8 << 20
@@ -110,14 +110,22 @@ def _cuda_major(needed: list[str]) -> int | None:
 
 def _named_compilers(elf: Elf, undefined: list[str]) -> list[str]:
     """Compilers that the constants of a library name, if it has a use for the names."""
-    starts = any(STARTS_PROGRAMS.fullmatch(name) for name in undefined)
+    starts = any(map(STARTS_PROGRAMS.fullmatch, undefined))
     opens = not OPENS_LIBRARIES.isdisjoint(undefined)
     constants = elf.section(".rodata") if starts or opens else None
     if constants is None or constants.offset + constants.size > SEARCHED_WITHIN:
         return []
     data = elf.source.read(constants.offset, constants.size)
     found = ["nvrtc"] if opens and NVRTC in data else []
-    return [*found, "nvcc"] if starts and NVCC.search(data) else found
+    return [*found, "nvcc"] if starts and _names_nvcc(data) else found
+
+
+def _names_nvcc(data: bytes) -> bool:
+    """Finds the letters first: an expression that looks back takes milliseconds for a megabyte."""
+    at = data.find(NVCC)
+    while at >= 0 and not NVCC_NAMED.match(data, at):
+        at = data.find(NVCC, at + 1)
+    return at >= 0
 
 
 def _other_device_code(elf: Elf) -> list[str]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from sartor.artifact.elf import Elf
 
 SYMBOL = struct.Struct("<IBBHQQ")
+NAME_AND_KIND = struct.Struct("<IB")
+"""How a symbol begins."""
+VERSION_OF = struct.Struct("<H")
 VERNEED = struct.Struct("<HHIII")
 VERNAUX = struct.Struct("<IHHII")
 GNU_HASH = struct.Struct("<IIII")
@@ -117,16 +120,18 @@ class SymbolTable:
         Their versions are those of ``needs`` (`version_needs`); without it they have none.
         """
         versions = {need.index: need.version for need in needs}
-        strings = self._elf.strings
+        string = self._elf.strings.get
         found: list[Undefined] = []
         for start, symbols, of_version in self._blocks():
             for index in undefined_in(symbols):
-                name, info, *_ = SYMBOL.unpack_from(symbols, index * SYMBOL.size)
+                name, info = NAME_AND_KIND.unpack_from(symbols, index * SYMBOL.size)
                 if start + index == 0:
                     continue  # the first is no symbol
-                version = int.from_bytes(of_version[2 * index : 2 * index + 2], "little")
-                needed = versions.get(version & VERSION_INDEX)
-                found.append(Undefined(strings.get(name), info >> 4 == WEAK, needed))
+                needed = None
+                if of_version:
+                    (version,) = VERSION_OF.unpack_from(of_version, 2 * index)
+                    needed = versions.get(version & VERSION_INDEX)
+                found.append(Undefined(string(name), info >> 4 == WEAK, needed))
             if len(found) > MOST_UNDEFINED:
                 raise self._invalid(f"over {MOST_UNDEFINED} undefined symbols")
         return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from sartor.artifact.members import MOST_PATH, shown
@@ -55,27 +56,34 @@ class FolderMembers:
         waiting = list(reversed(site_packages(self._root) or [""]))
         while waiting:
             folders = []
-            for entry, path in self._entries(waiting.pop()):
+            for entry, path in self._entries(waiting.pop(), wanted):
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path)
                 elif entry.is_symlink():
                     self._link(path, wanted)
-                elif wanted(path):
+                else:
                     yield from self._regular(entry, path)
             waiting += reversed(folders)
 
-    def _entries(self, folder: str) -> list[tuple[os.DirEntry[str], str]]:
+    def _entries(
+        self, folder: str, wanted: Callable[[str], bool]
+    ) -> list[tuple[os.DirEntry[str], str]]:
+        """The folders, the links and the wanted files in a folder, by name."""
+        prefix = f"{folder}/" if folder else ""
+        found = []
         try:
-            with os.scandir(self._root / folder) as listing:
-                entries = sorted(listing, key=lambda e: e.name)
+            with os.scandir(os.path.join(self._root, folder)) as listing:  # noqa: PTH118
+                for entry in listing:
+                    self._seen += 1
+                    path = prefix + entry.name
+                    if wanted(path) or entry.is_dir(follow_symlinks=False) or entry.is_symlink():
+                        found.append((entry, path))
         except OSError as error:
             self._skipped(folder or ".", _why(error))
             return []
-        self._seen += len(entries)
         if self._seen > MOST_FILES:
             raise Invalid(str(self._root), 0, f"more than {MOST_FILES} files are under it")
-        prefix = f"{folder}/" if folder else ""
-        return [(entry, prefix + entry.name) for entry in entries]
+        return sorted(found, key=itemgetter(1))
 
     def _regular(self, entry: os.DirEntry[str], path: str) -> Iterator[str]:
         try:

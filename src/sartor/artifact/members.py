@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FileKind = Literal["elf", "cubin", "fatbin", "ptx"]
 
 LIBRARY = re.compile(r"[^/]\.so(\.[0-9][\w.]*)?$|[^/]\.(cubin|fatbin|ptx)$")
+LIBRARY_WORDS = (".so", ".cubin", ".fatbin", ".ptx")
 METADATA = re.compile(r"[^/]\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt)$")
 PROGRAM = re.compile(r"(^|/)s?bin/[^/.]+$")
 
@@ -57,12 +58,9 @@ class Members(Protocol):
 
 def is_library(path: str) -> bool:
     """Whether a file of that name is a shared library, or a file of device code."""
-    return may_be_library(path) and LIBRARY.search(path) is not None
-
-
-def may_be_library(text: str) -> bool:
-    """Whether a library's name can be in a text; quickly, for it is asked of every file."""
-    return ".so" in text or ".cubin" in text or ".fatbin" in text or ".ptx" in text
+    # What is quick first, for it is asked of every file.
+    likely = path.endswith(LIBRARY_WORDS) or ".so." in path
+    return likely and LIBRARY.search(path) is not None
 
 
 def is_metadata(path: str) -> bool:

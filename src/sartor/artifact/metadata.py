@@ -12,15 +12,18 @@ import io
 import posixpath
 import re
 from itertools import product
+from typing import TYPE_CHECKING
 
 import msgspec
-from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from sartor.artifact.members import is_library, may_be_library
+from sartor.artifact.members import LIBRARY_WORDS, is_library
 from sartor.artifact.model import NotRead, Package
-from sartor.facts.packages import facts_about
+from sartor.facts.packages import facts_about, normalized
 from sartor.facts.versions import within_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 MOST_METADATA = 16 << 20
 """Bytes of METADATA, PKG-INFO or WHEEL that are read; the largest known have under 1 MiB."""
@@ -121,7 +124,7 @@ def identity(path: str, fields: dict[str, list[str]], notes: list[NotRead]) -> t
         Version(version)
     except ValueError:  # `InvalidVersion`, or a number of more digits than Python reads
         notes.append(NotRead(path, f"`{version[:80]}` is no version"))
-    return canonicalize_name(name), version
+    return normalized(name), version
 
 
 def written_tags(wheel: bytes | None, path: str, notes: list[NotRead]) -> list[str]:
@@ -147,6 +150,8 @@ def file_tags(file_name: str, notes: list[NotRead]) -> list[str]:
     if len(file_name) > MOST_NAME:
         notes.append(NotRead(file_name[:80], f"a name of over {MOST_NAME} letters"))
         return []
+    from packaging.utils import parse_wheel_filename
+
     try:
         tags = parse_wheel_filename(file_name)[3]
     except ValueError as error:  # `InvalidWheelFilename`, mostly
@@ -162,8 +167,8 @@ def recorded_libraries(record: bytes | None, path: str, notes: list[NotRead]) ->
         return []
     root = posixpath.dirname(path)
     found: dict[str, None] = {}
-    for line in record_text(record).split("\n"):
-        if not may_be_library(line) or not is_library(listed := recorded_path(line)):
+    for line in lines_with(record_text(record), LIBRARY_WORDS):
+        if not is_library(listed := recorded_path(line)):
             continue
         if len(found) == MOST_LIBRARIES:
             notes.append(NotRead(path, f"its RECORD lists more than {MOST_LIBRARIES} libraries"))
@@ -171,6 +176,20 @@ def recorded_libraries(record: bytes | None, path: str, notes: list[NotRead]) ->
         if inside := within(root, listed):
             found[inside] = None
     return list(found)
+
+
+def lines_with(text: str, words: Iterable[str]) -> Iterator[str]:
+    """The lines that hold one of the words, in their order: few of many, so they are searched."""
+    starts = set[int]()
+    for word in words:
+        at = text.find(word)
+        while at >= 0:
+            starts.add(text.rfind("\n", 0, at) + 1)
+            end = text.find("\n", at)
+            at = text.find(word, end) if end >= 0 else end
+    for start in sorted(starts):
+        end = text.find("\n", start)
+        yield text[start : end if end >= 0 else None]
 
 
 def record_text(record: bytes) -> str:
@@ -184,10 +203,10 @@ def recorded_globs(record: bytes, distribution: str) -> list[str]:
     wanted = {glob for row in (about.compiler if about else ()) for glob in row.files}
     if not wanted:
         return []
-    text = record_text(record)
+    text = f"\n{record_text(record)}"
     whole = {glob for glob in wanted if not set(glob) & set("*?[")}
-    found = {glob for glob in whole if f"\n{glob}," in f"\n{text}"}
-    patterns = {glob: re.compile(fnmatch.translate(glob)) for glob in wanted - found}
+    found = {glob for glob in whole if f"\n{glob}," in text}
+    patterns = {glob: re.compile(fnmatch.translate(glob)) for glob in wanted - whole}
     for line in text.split("\n") if patterns else ():
         listed = recorded_path(line)
         found |= {g for g in patterns if g not in found and patterns[g].match(listed[:MOST_PATH])}

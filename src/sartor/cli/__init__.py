@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import os
 import signal
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sartor import __version__
@@ -28,11 +30,31 @@ COMMANDS = {
 }
 
 
+class _Formatter(argparse.HelpFormatter):
+    """argparse makes one for every option that is added, and asks `shutil` for the width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+@cache
+def _columns() -> int:
+    """The width of the terminal, as `shutil.get_terminal_size` finds it."""
+    with contextlib.suppress(KeyError, ValueError):
+        if (stated := int(os.environ["COLUMNS"])) > 0:
+            return stated
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with its complaints raised as `UsageError` and options written out in full."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**{**settings, "allow_abbrev": False})
+        fixed = {"allow_abbrev": False, "formatter_class": _Formatter}
+        super().__init__(**{**settings, **fixed})
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that ``--json`` holds for errors too."""
@@ -59,14 +81,22 @@ def nested(one: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     return next((dict(a.choices) for a in one._actions if isinstance(a.choices, dict)), {})
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line; each command's module adds its own arguments."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line; each command's module adds its own arguments.
+
+    ``only`` leaves the other commands out, for a call in which it is the one that was named.
+    """
     top = Parser(prog="sartor", description=(__doc__ or "").partition("\n")[0], add_help=True)
     top.description = "Gives a machine the inference stack that is proved to fit it."
     top.add_argument("--version", "-V", action="store_true", help="print the version")
     top.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for name, text in COMMANDS.items():
+    commands = top.add_subparsers(
+        prog=top.prog,  # which argparse would take out of a whole help text
+        dest="command",
+        metavar="COMMAND",
+        parser_class=Parser,
+    )
+    for name, text in COMMANDS.items() if only is None else [(only, COMMANDS[only])]:
         sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         sub.add_argument(
             "--json",
@@ -85,7 +115,8 @@ def run(arguments: Sequence[str]) -> int:
     removed = "; what was half done is removed" if command == "up" else ""
     with _signals_raise_once(removed):
         try:
-            return _dispatch(parser().parse_args(arguments))
+            only = command if command in COMMANDS else None
+            return _dispatch(parser(only).parse_args(arguments))
         except SartorError as error:
             return _show(error, as_json=as_json)
         except KeyboardInterrupt:

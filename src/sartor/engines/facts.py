@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from typing import Literal
 
 import msgspec
 
 from sartor.errors import UnknownEngineError, closest
-from sartor.facts import Fact, folder
+from sartor.facts import Fact, files_of_facts, read_facts
 
 
 class BuildFact(Fact, frozen=True):
@@ -83,12 +82,7 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def engines() -> tuple[EngineFacts, ...]:
     """Every engine that can be served, by file name."""
-    files = sorted((folder() / "engines").iterdir(), key=lambda f: f.name)
-    return tuple(
-        msgspec.convert(tomllib.loads(file.read_text("utf-8")), EngineFacts)
-        for file in files
-        if file.name.endswith(".toml")
-    )
+    return tuple(msgspec.convert(read_facts(f), EngineFacts) for f in files_of_facts("engines"))
 
 
 def engine(name: str) -> EngineFacts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import time
@@ -34,6 +33,8 @@ def fingerprint(path: Path) -> Fingerprint | None:
         return None
     if not stat.S_ISREG(found.st_mode):
         return None
+    import hashlib
+
     values = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     text = f"{os.path.realpath(path)}\0{values}".encode("utf-8", "surrogateescape")
     newest = max(found.st_mtime_ns, found.st_ctime_ns)

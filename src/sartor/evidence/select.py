@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
-
 from sartor.artifact.digest import file_sha256
 from sartor.errors import NoSuchEvidenceError, closest
+from sartor.facts.packages import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -53,7 +52,7 @@ def means(selection: str | None) -> Callable[[Row], bool]:
         digest = file_sha256(path)
         return lambda row: row.sha256 == digest
     name, _, version = selection.partition("==")
-    project = canonicalize_name(name.strip())
+    project = normalized(name.strip())
 
     def is_meant(row: Row) -> bool:
         if row.name == path.name:

@@ -11,10 +11,6 @@ from typing import TYPE_CHECKING
 from sartor.artifact.source import Invalid
 from sartor.errors import SartorError
 from sartor.evidence.fingerprint import fingerprint
-from sartor.evidence.fit import at_least, fitted
-from sartor.evidence.row import row_of
-from sartor.evidence.snapshot import open_snapshot
-from sartor.evidence.store import Store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +21,7 @@ if TYPE_CHECKING:
     from sartor.artifact.model import Evidence
     from sartor.artifact.reading import Names, NamesWanted
     from sartor.evidence.row import Row
-    from sartor.evidence.store import Put
+    from sartor.evidence.store import Put, Store
     from sartor.paths import Places
     from sartor.reporter import Reporter
 
@@ -54,6 +50,9 @@ class Shelf:
         """The user's; with ``places`` of None nothing is looked for or kept (``--no-store``)."""
         shelf = cls(None, None, reporter)
         if places is not None:
+            from sartor.evidence.snapshot import open_snapshot
+            from sartor.evidence.store import open_store
+
             shelf._own = shelf._tried(lambda: open_store(places.evidence))
             shelf._shipped = shelf._tried(open_snapshot)
         return shelf
@@ -75,6 +74,8 @@ class Shelf:
 
         None where nothing is, or too little: names of kernels, a partial reading, an old one.
         """
+        from sartor.evidence.fit import fitted
+
         for row, evidence in self._known(sha256):
             found = fitted(row, evidence, target, names)
             if found is not None:
@@ -83,6 +84,8 @@ class Shelf:
 
     def widened(self, sha256: str, names: NamesWanted) -> NamesWanted:
         """The names to read of a file that is read again: those wanted, and those once read."""
+        from sartor.evidence.fit import at_least
+
         for row, evidence in self._known(sha256):
             names = at_least(row, evidence, names)
         return names
@@ -96,6 +99,8 @@ class Shelf:
         """
         own = self._own
         if own is not None and own.writable:
+            from sartor.evidence.row import row_of
+
             try:
                 row = row_of(evidence, names, whole=whole)
             except Invalid as fault:

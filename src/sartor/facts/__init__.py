@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import tomllib
+import os
 from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import msgspec
+import tomli
 from packaging.version import Version
-
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
 
 Row = TypeVar("Row", bound="Fact")
 
@@ -138,22 +136,35 @@ class IndexFact(Fact, frozen=True):
     publisher: str
 
 
-def folder() -> Traversable:
-    """The folder that holds the TOML files."""
-    return resources.files("sartor.facts")
+FOLDER = Path(__file__).parent
+"""What holds the TOML files."""
+
+
+@cache
+def read_facts(file: str) -> dict[str, Any]:
+    """What a file of facts holds, its path below `FOLDER` given.
+
+    A row's ``source`` that is a key of the file's ``[sources]`` table stands for the text there.
+    """
+    content = tomli.loads((FOLDER / file).read_text("utf-8"))
+    sources: dict[str, str] = content.get("sources", {})
+    for rows in content.values():
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, dict) and "source" in row:
+                row["source"] = sources.get(row["source"], row["source"])
+    return content
+
+
+def files_of_facts(folder: str) -> list[str]:
+    """The files of facts in a folder below `FOLDER`, by name."""
+    names = sorted(os.listdir(FOLDER / folder))  # noqa: PTH208 - of names, for each command
+    return [f"{folder}/{name}" for name in names if name.endswith(".toml")]
 
 
 def read_table(file: str, key: str, row_type: type[Row]) -> tuple[Row, ...]:
-    """The rows ``[[key]]`` of ``file``; raises `msgspec.ValidationError` naming the file.
-
-    A ``source`` that is a key of the file's ``[sources]`` table stands for the text there.
-    """
-    content: dict[str, Any] = tomllib.loads((folder() / file).read_text("utf-8"))
-    sources: dict[str, str] = content.get("sources", {})
-    for row in content[key]:
-        row["source"] = sources.get(row["source"], row["source"])
+    """The rows ``[[key]]`` of ``file``; raises `msgspec.ValidationError` naming the file."""
     try:
-        return tuple(msgspec.convert(row, row_type) for row in content[key])
+        return tuple(msgspec.convert(row, row_type) for row in read_facts(file)[key])
     except msgspec.ValidationError as error:
         raise msgspec.ValidationError(f"{file}, [[{key}]]: {error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from sartor.facts import Fact, read_table
@@ -108,6 +108,7 @@ def optional_globs() -> frozenset[str]:
     return frozenset(glob for row in rows for glob in row.libraries)
 
 
+@lru_cache(1 << 14)
 def parse_soname(soname: str) -> tuple[str, int | None] | None:
     """Stem and number of a soname: ``("cudart", 13)``; without the hash that auditwheel adds."""
     match = SONAME.fullmatch(soname)

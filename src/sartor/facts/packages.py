@@ -8,15 +8,13 @@ is compiled when the distribution runs.
 
 from __future__ import annotations
 
-import tomllib
+import re
 from fnmatch import fnmatchcase
 from functools import cache
 
 import msgspec
 
-from sartor.facts import Fact, folder
-
-ROWS = ("feature", "dispatch", "compiler", "alternatives")
+from sartor.facts import Fact, files_of_facts, read_facts
 
 
 class FeatureFact(Fact, frozen=True):
@@ -92,21 +90,23 @@ class PackageFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alternatives: list[AlternativesFact] = []
 
 
+def normalized(distribution: str) -> str:
+    """The name as indexes compare it (PEP 503): ``Flash_Attn`` → ``flash-attn``.
+
+    `packaging.utils` has it too, and imports logging, subprocess and the tags of this platform.
+    """
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
 @cache
 def package_facts() -> tuple[PackageFacts, ...]:
     """Every file, by name; raises `msgspec.ValidationError` naming the file."""
     found = []
-    for file in sorted((folder() / "packages").iterdir(), key=lambda f: f.name):
-        if not file.name.endswith(".toml"):
-            continue
-        content = tomllib.loads(file.read_text("utf-8"))
-        sources = content.get("sources", {})
-        for row in (row for kind in ROWS for row in content.get(kind, [])):
-            row["source"] = sources.get(row["source"], row["source"])
+    for file in files_of_facts("packages"):
         try:
-            found.append(msgspec.convert(content, PackageFacts))
+            found.append(msgspec.convert(read_facts(file), PackageFacts))
         except msgspec.ValidationError as error:
-            raise msgspec.ValidationError(f"packages/{file.name}: {error}") from error
+            raise msgspec.ValidationError(f"{file}: {error}") from error
     return tuple(found)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
+
+RELEASE = r"\d{1,9}(?:\.\d{1,9}){0,5}"
+BOUND = re.compile(rf">=(?P<least>{RELEASE}(?:\.post\d{{1,9}})?)|<(?P<below>{RELEASE})")
 
 
 def known_version(text: str | None) -> Version | None:
@@ -25,12 +27,28 @@ def leaves_open(stated: Version, minimum: Version) -> bool:
     return len(parts) < len(needed) and needed[: len(parts)] == parts
 
 
-def within_versions(specifier: str, version: str) -> bool:
-    """Whether a version, pre-releases too, is one that a fact speaks of; never what is none."""
+def within_versions(bounds: str, version: str) -> bool:
+    """Whether a version is within the bounds of a fact (``>=0.9,<0.12``); never what is none.
+
+    Pre-releases count, those of an upper bound apart, as by `packaging.specifiers`, which would
+    take a tenth of an inspection to import. Raises `ValueError` for bounds of another form.
+    """
     try:
-        return SpecifierSet(specifier).contains(version, prereleases=True)
+        found = Version(version)
     except ValueError:  # `InvalidVersion`, or a number of more digits than Python reads
         return False
+    return all(_keeps(found, bound) for bound in bounds.split(",") if bound)
+
+
+def _keeps(version: Version, bound: str) -> bool:
+    match = BOUND.fullmatch(bound)
+    if match is None:
+        raise ValueError(f"`{bound}` is no bound of versions: `>=1.2` and `<1.3` are")
+    if match["least"]:
+        return version >= Version(match["least"])
+    limit = Version(match["below"])
+    early = version.is_prerelease and Version(version.base_version) == limit
+    return version < limit and not early
 
 
 def numbers(version: str) -> tuple[int, ...]:

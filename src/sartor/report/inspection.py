@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -47,6 +46,8 @@ class Layout(msgspec.Struct, frozen=True):
 
 def layout_for(stream: TextIO | None, *, detail: bool, kernels: bool) -> Layout:
     """The width of the terminal; where ``stream`` is none, 100 columns."""
+    import shutil
+
     is_terminal = stream is not None and stream.isatty()
     width = shutil.get_terminal_size((WIDTH, 24)).columns if is_terminal else WIDTH
     return Layout(max(width, NARROWEST), detail, kernels)

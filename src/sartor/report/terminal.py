@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import re
-import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, TextIO
@@ -95,6 +94,8 @@ class Terminal(Reporter):
             found = os.get_terminal_size(self._stream.fileno()).columns
         except (OSError, ValueError):
             found = 0
+        import shutil
+
         return found or shutil.get_terminal_size().columns
 
     def _say(self, text: str) -> None:

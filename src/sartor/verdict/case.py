@@ -6,23 +6,21 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+import msgspec
 
 from sartor.artifact.model import Evidence, Library, NotRead, Package
 from sartor.facts.linking import cuda_major, matches, provider_of
 from sartor.facts.packages import AlternativesFact, facts_about
 from sartor.facts.versions import within_versions
-from sartor.verdict.model import Finding
+from sartor.host.model import Host
+from sartor.verdict.model import Finding, Target
+from sartor.verdict.requirements import LINUX, applies, required_names
 
 if TYPE_CHECKING:
-    from sartor.host.model import Host
-    from sartor.verdict.model import Target
+    from sartor.verdict.requirements import Required
 
 Lookup = Literal["found", "missing", "unknown"]
 FindLibrary = Callable[[str], Lookup]
@@ -32,19 +30,6 @@ Outcome = Finding | NotRead
 TORCH = "torch"
 IN_PYTHON = re.compile(r"(?:^|/)python(3\.\d{1,3})/")
 FOR_PYTHON = re.compile(r"cp(3)(\d{1,3})t?")
-LINUX = {
-    "extra": "",
-    "implementation_name": "cpython",
-    "os_name": "posix",
-    "platform_python_implementation": "CPython",
-    "platform_release": "",
-    "platform_system": "Linux",
-    "platform_version": "",
-    "sys_platform": "linux",
-}
-"""Markers that are the same wherever the packages that are judged here run."""
-MOST_REQUIREMENT = 2048
-"""Letters of a requirement; the longest known, with every platform in its marker, has some 500."""
 SHOWN = 3
 """How many names a text shows before it counts the rest."""
 
@@ -61,8 +46,7 @@ def unknown(_soname: str) -> Lookup:
     return "unknown"
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(msgspec.Struct, frozen=True, dict=True):
     """What the rules judge.
 
     ``find_library`` says whether the system that the target is for has a soname. ``symbols`` are
@@ -75,10 +59,10 @@ class Case:
     evidence: Evidence
     host: Host | None = None
     find_library: FindLibrary = unknown
-    symbols: Mapping[str, SymbolProvider] = field(default_factory=dict)
+    symbols: Mapping[str, SymbolProvider] = {}
     python: str | None = None
     gpus: Sequence[Target] = ()
-    yanked: Mapping[str, str] = field(default_factory=dict)
+    yanked: Mapping[str, str] = {}
 
     @property
     def installed(self) -> bool:
@@ -188,16 +172,9 @@ class Case:
             "platform_machine": machines.pop(),
         }
 
-    def applies(self, requirement: Requirement) -> bool | None:
+    def applies(self, required: Required) -> bool | None:
         """Whether a requirement's marker holds in this environment; None where it is not known."""
-        if requirement.marker is None:
-            return True
-        if self.markers is None:
-            return None
-        try:
-            return requirement.marker.evaluate(self.markers)
-        except (ValueError, RecursionError, UndefinedComparison, UndefinedEnvironmentName):
-            return None
+        return applies(required, self.markers)
 
     def system_has(self, soname: str) -> Lookup:
         """Whether the system has a library: by the host's list, or by looking.
@@ -235,36 +212,6 @@ def is_torchs(library: Library) -> bool:
     """Whether a library is one of PyTorch's own."""
     row = provider_of(library.soname or posixpath.basename(library.path))
     return row is not None and TORCH in row.distributions
-
-
-def satisfied(requirement: Requirement, version: str) -> bool | None:
-    """Whether a version is one that the requirement allows; None where it is no version."""
-    try:
-        return requirement.specifier.contains(version, prereleases=True)
-    except ValueError:  # `InvalidVersion`, or a number of more digits than Python reads
-        return None
-
-
-def requirements(package: Package) -> list[Requirement]:
-    """What a package declares that it needs, without what is asked for by an extra only."""
-    parsed = (parse_requirement(line) for line in package.requires)
-    return [r for r in parsed if r and not (r.marker and "extra" in str(r.marker))]
-
-
-@lru_cache(1 << 14)
-def parse_requirement(line: str) -> Requirement | None:
-    """A ``Requires-Dist`` line; None where it is none, or longer than `MOST_REQUIREMENT`."""
-    if len(line) > MOST_REQUIREMENT:
-        return None
-    try:
-        return Requirement(line)
-    except (InvalidRequirement, RecursionError):  # parentheses in a marker may be nested
-        return None
-
-
-def required_names(package: Package) -> set[str]:
-    """The normalised names that a package requires."""
-    return {canonicalize_name(requirement.name) for requirement in requirements(package)}
 
 
 def linked_majors(library: Library) -> set[int]:

@@ -7,8 +7,6 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
-
 from sartor.artifact.model import NotRead
 from sartor.artifact.source import Invalid
 from sartor.facts.linking import cuda_major
@@ -21,20 +19,17 @@ from sartor.verdict.case import (
     linked_majors,
     listed,
     needs_torch,
-    parse_requirement,
-    requirements,
-    satisfied,
     titled,
 )
 from sartor.verdict.model import Finding
+from sartor.verdict.requirements import parse_line, requirements, satisfied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from packaging.requirements import Requirement
-
     from sartor.artifact.model import Library, Package
     from sartor.verdict.case import Case, Outcome
+    from sartor.verdict.requirements import Required
 
 CUDA_STACK = re.compile(r"torch|triton|cuda-toolkit|nvidia-.+")
 """Requirements without which libraries do not load or kernels are not compiled."""
@@ -97,20 +92,20 @@ def torch_pin(case: Case) -> Iterator[Outcome]:
             code="torch-pin",
             severity="error" if any(needs_torch(lib) for lib in case.owned(package)) else "warning",
             text=(
-                f"{titled(package)} requires `{TORCH}{wrong.specifier}` and {torch.version} is"
+                f"{titled(package)} requires `{TORCH}{wrong.bounds}` and {torch.version} is"
                 f" installed: it was built, or tested, with another PyTorch."
             ),
             path=package.path,
         )
 
 
-def pins_otherwise(case: Case, package: Package, torch: Package) -> Requirement | None:
+def pins_otherwise(case: Case, package: Package, torch: Package) -> Required | None:
     """The requirement of a package that the installed PyTorch does not satisfy."""
-    for requirement in requirements(package):
-        of_torch = canonicalize_name(requirement.name) == TORCH
-        refused = of_torch and satisfied(requirement, torch.version) is False
-        if refused and case.applies(requirement) is not False:
-            return requirement
+    for required in requirements(package):
+        of_torch = required.name == TORCH
+        refused = of_torch and satisfied(required, torch.version) is False
+        if refused and case.applies(required) is not False:
+            return required
     return None
 
 
@@ -185,7 +180,7 @@ def _cause(case: Case, package: Package | None, torch: Package | None, library: 
         wrong = pins_otherwise(case, package, torch)
         if wrong:
             return (
-                f"It was built for another PyTorch: it requires `{TORCH}{wrong.specifier}`."
+                f"It was built for another PyTorch: it requires `{TORCH}{wrong.bounds}`."
                 f" Install that version, or a build of `{package.name}` for {torch.version}."
             )
     abi = {lib.torch_abi for lib in case.libraries if is_torchs(lib)} & {"cxx11", "pre-cxx11"}
@@ -204,21 +199,21 @@ def dependency_missing(case: Case) -> Iterator[Outcome]:
     undecided = 0
     for package in case.packages:
         absent, unmet = [], []
-        odd = [line for line in package.requires if parse_requirement(line) is None]
+        odd = [line for line in package.requires if parse_line(line) is None]
         if odd:
             yield NotRead(package.path, f"{len(odd)} requirements, the first `{odd[0][:80]}`")
-        for requirement in requirements(package):
-            if not _matters(case, canonicalize_name(requirement.name)):
+        for required in requirements(package):
+            if not _matters(case, required.name):
                 continue
-            applies = case.applies(requirement)
+            applies = case.applies(required)
             undecided += applies is None
             if not applies:
                 continue
-            there = case.by_distribution.get(canonicalize_name(requirement.name))
+            there = case.by_distribution.get(required.name)
             if there is None:
-                absent.append(_written(requirement))
-            elif there.name != TORCH and satisfied(requirement, there.version) is False:
-                unmet.append(f"{_written(requirement)} ({there.version} is installed)")
+                absent.append(required.text)
+            elif there.name != TORCH and satisfied(required, there.version) is False:
+                unmet.append(f"{required.text} ({there.version} is installed)")
         yield from _unmet(package, absent, unmet)
     if undecided:
         why = f"requirements with markers ({undecided}): its Python or its machine is not known"
@@ -253,11 +248,6 @@ def _matters(case: Case, name: str) -> bool:
         or facts_about(name) is not None
         or (there is not None and bool(case.owned(there)))
     )
-
-
-def _written(requirement: Requirement) -> str:
-    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-    return f"{requirement.name}{extras}{requirement.specifier}"
 
 
 def _unmet(package: Package, absent: list[str], unmet: list[str]) -> Iterator[Finding]:

@@ -6,7 +6,6 @@ one more rule is one more function in `RULES`.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -66,4 +65,6 @@ def code_of(rule: Rule) -> str:
 
 def summary_of(rule: Rule) -> str:
     """What a rule's findings say, in one sentence or two."""
+    import inspect
+
     return " ".join((inspect.getdoc(rule) or "").split())
