@@ -123,10 +123,10 @@ class _Targets:
 
     def _image(self, text: str) -> Reading | None:
         """What was read of an image in a registry; None for any other target."""
-        from sartor.remote.image_reference import SCHEME, may_be_image, named_image
-
         if os.path.lexists(text):
             return None
+        from sartor.remote.image_reference import SCHEME, may_be_image, named_image
+
         begins_there = os.path.lexists(text.partition("/")[0])
         reference = named_image(text, begins_there=begins_there)
         if reference is None:
@@ -139,7 +139,7 @@ class _Targets:
         from sartor.remote.registry_target import read_reference
 
         request = self._request
-        machine = (request.host and request.host.architecture) or platform.machine()
+        machine = (request.host and request.host.architecture) or os.uname().machine
         wanted = ImageWanted(self._names, request.platform, machine, request.all_layers)
         return read_reference(reference, wanted, self._reporter)
 

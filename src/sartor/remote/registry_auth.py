@@ -164,7 +164,7 @@ class Gate:
             return False
         _check_realm(url, realm)
         place, home = place_of(realm), place_of(url)
-        login = self._login(url if place and home and _same_site(place, home) else realm)
+        login = self._login(url if place and home and same_site(place, home) else realm)
         query = {"service": asked.get("service", ""), "scope": asked.get("scope") or self._scope}
         token = self._fetch(realm, {k: v for k, v in query.items() if v}, login)
         self._access.said = _Bearer(token)
@@ -226,7 +226,7 @@ def _check_realm(url: str, realm: str) -> None:
         raise unreachable(url, "it leads to http for a token: anybody on the way could take it")
 
 
-def _same_site(one: Place, other: Place) -> bool:
+def same_site(one: Place, other: Place) -> bool:
     """Whether two servers are of one house: the same host, or under the same domain.
 
     ``auth.docker.io`` and ``registry-1.docker.io`` are; ``a.co.uk`` and ``b.co.uk`` are not.
