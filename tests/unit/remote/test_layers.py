@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sartor.artifact.image import ImageMembers
@@ -77,6 +77,16 @@ def said(walk: Walk, notes: object) -> tuple[object, ...]:
     return packages, libraries, notes, walk.not_read
 
 
+HARD_LINKED: list[Member] = [
+    ("file", "d/a.ptx", None, 1),
+    ("link", "d/b.ptx", "d/a.ptx", 0),
+    ("link", "e/a.ptx", "d/a.ptx", 0),
+]
+
+
+@example([HARD_LINKED, [("hide", "d/a.ptx", None, 0)]])
+@example([HARD_LINKED, [("hide", "d", None, 0)]])
+@example([HARD_LINKED[1:], [("file", "d/b.ptx", None, 2)]])
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.lists(members, max_size=6), max_size=4))
 def test_they_say_the_same(contents: list[list[Member]]) -> None:
