@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from itertools import chain
 from posixpath import basename, dirname
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sartor.artifact.inflate import gunzip, unzstd
 from sartor.artifact.members import (
@@ -64,7 +64,7 @@ class ImageMembers:
         """Each wanted regular file that is visible in the image; of hard links the first."""
         above = Hidden()
         for layer in reversed(self._layers):
-            walk = LayerWalk(layer, above, wanted, self.not_read)
+            walk = LayerWalk(tar_layer(layer), above, wanted, self.not_read)
             yield from walk.files()
             yield from walk.behind_links()
             walk.pass_on()
@@ -95,6 +95,29 @@ class Hidden:
         return False
 
 
+class LayerPass(Protocol):
+    """One pass over a layer's members. ``data`` are those of the member at hand, once."""
+
+    def members(self) -> Iterator[TarMember]:
+        """Each member, in their order; raises `Invalid`."""
+
+    def data(self, member: TarMember) -> Iterator[bytes]:
+        """The bytes of the member at hand."""
+
+    def skip(self, to: int) -> None:
+        """Go on to the member whose ``offset`` is ``to``."""
+
+    def check(self) -> None:
+        """Raise `Invalid` where all that went by is not what its digest says."""
+
+
+class OpenLayer(NamedTuple):
+    """A layer that can be gone over, as often as is wanted."""
+
+    name: str
+    opened: Callable[[], LayerPass]
+
+
 class LayerWalk:
     """One layer, in one pass; a second one where only a link to a file is wanted.
 
@@ -104,7 +127,7 @@ class LayerWalk:
 
     def __init__(
         self,
-        layer: Layer,
+        layer: OpenLayer,
         above: Hidden,
         wanted: Callable[[str], bool],
         not_read: list[NotRead],
@@ -121,8 +144,7 @@ class LayerWalk:
 
     def files(self) -> Iterator[tuple[str, Source]]:
         """The visible wanted files; raises `Invalid` at the end for another digest."""
-        stream = _LayerStream(self._layer)
-        reader = TarReader(stream.plain(), self._layer.name)
+        reader = self._layer.opened()
         for member in reader.members():
             path = _in_image(member.path)
             name = basename(path)
@@ -139,13 +161,13 @@ class LayerWalk:
                 self._count(path)
                 self._given.add(path)
                 yield path, self._source(path, member, reader)
-        stream.check()
+        reader.check()
 
     def behind_links(self) -> Iterator[tuple[str, Source]]:
         """The files that are wanted under the name of a hard link alone."""
         if not self._behind:
             return
-        reader = TarReader(_LayerStream(self._layer).plain(), self._layer.name)
+        reader = self._layer.opened()
         for member in reader.members():
             path = _in_image(member.path)
             if member.kind != "file" or path not in self._behind:
@@ -207,14 +229,14 @@ class LayerWalk:
             return f"it has {member.size} bytes, more than is read of such a file"
         return None
 
-    def _source(self, path: str, member: TarMember, reader: TarReader) -> StreamedSource:
+    def _source(self, path: str, member: TarMember, reader: LayerPass) -> StreamedSource:
         """The member's bytes: the first time those that come by, later out of a fresh stream."""
         live = iter((reader,))
 
         def stream() -> Iterator[bytes]:
             now = next(live, None)
             if now is None:
-                now = TarReader(_LayerStream(self._layer).plain(), self._layer.name)
+                now = self._layer.opened()
                 now.skip(member.offset)
             return now.data(member)
 
@@ -224,6 +246,23 @@ class LayerWalk:
 def _in_image(path: str) -> str:
     """A path from the image's root, however a layer's maker begins it."""
     return path.removeprefix("./").strip("/")
+
+
+class TarPass(TarReader):
+    """One pass over a layer as a tar."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer_stream = _LayerStream(layer)
+        super().__init__(self._layer_stream.plain(), layer.name)
+
+    def check(self) -> None:
+        """Raise `Invalid` where the layer's bytes have another digest."""
+        self._layer_stream.check()
+
+
+def tar_layer(layer: Layer) -> OpenLayer:
+    """A layer whose bytes are a tar, compressed or not."""
+    return OpenLayer(layer.name, lambda: TarPass(layer))
 
 
 class _LayerStream:

@@ -156,6 +156,7 @@ class RemoteFile:
         with self._closing_on_error(stream):
             if answer.status == 200 and self._addressed:
                 self._check_whole(answer)
+                self.ranges = "not given"
                 return answer, stream
             if answer.status != 206:
                 why = "changed while it was read, or is served without ranges now"

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from sartor.artifact.image import MOST_PATHS, Hidden, LayerWalk
+from sartor.artifact.image import MOST_PATHS, Hidden, LayerWalk, OpenLayer
 from sartor.artifact.members import matters
 from sartor.artifact.source import Invalid
+from sartor.artifact.stream import StreamedSource
 from sartor.remote.room import LARGE, ROOM, Room
 
 if TYPE_CHECKING:
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from sartor.artifact.model import NotRead
-    from sartor.artifact.oci import Layer
     from sartor.artifact.reading import Walk
+    from sartor.artifact.source import Source
 
 THREADS = 3
 AHEAD = 6
@@ -32,7 +34,7 @@ AHEAD = 6
 class _Part(NamedTuple):
     """One layer, read: ``layer`` to read it again, what was found, and what it hides."""
 
-    layer: Layer
+    layer: OpenLayer
     walk: Walk
     seen: LayerWalk
     not_read: list[NotRead]
@@ -56,7 +58,7 @@ class LayersReading:
         self._leave = leave
         self._room = Room(ROOM)
 
-    def read(self, layers: Sequence[Layer]) -> None:
+    def read(self, layers: Sequence[OpenLayer]) -> None:
         """What a container sees of the layers, the lowest given first; raises `Invalid`."""
         above = Hidden()
         for found in self._parts(layers):
@@ -69,7 +71,7 @@ class LayersReading:
             if len(above.gone) > MOST_PATHS:
                 raise Invalid(part.layer.name, 0, f"more than {MOST_PATHS} files")
 
-    def _parts(self, layers: Sequence[Layer]) -> Iterator[_Part]:
+    def _parts(self, layers: Sequence[OpenLayer]) -> Iterator[_Part]:
         """Each layer, the uppermost first."""
         waiting = deque(reversed(layers))
         pool = ThreadPoolExecutor(THREADS)
@@ -86,7 +88,7 @@ class LayersReading:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _read(self, layer: Layer, above: Hidden | None = None) -> _Part:
+    def _read(self, layer: OpenLayer, above: Hidden | None = None) -> _Part:
         notes: list[NotRead] = []
         seen = LayerWalk(layer, above or Hidden(), matters, notes)
         walk = self._walk.another()
@@ -94,7 +96,15 @@ class LayersReading:
             for path, source in chain(seen.files(), seen.behind_links()):
                 with self._room.taking(min(source.size, LARGE)):
                     walk.meet(path, source)
+                    _to_its_end(source)
         return _Part(layer, walk, seen, notes)
+
+
+def _to_its_end(source: Source) -> None:
+    """Let a digest of the file itself be checked; a fault of the bytes was said, or will be."""
+    if isinstance(source, StreamedSource):
+        with suppress(Invalid):
+            source.finish()
 
 
 def _lost_by_links(part: _Part, above: Hidden) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from sartor.artifact.image import tar_layer
 from sartor.artifact.members import shown
 from sartor.artifact.model import Evidence, NotRead
 from sartor.artifact.oci import MOST_LAYERS, Layer
@@ -19,10 +20,12 @@ from sartor.remote.layer_look import look_at
 from sartor.remote.layer_plan import declared, why_skip, worth_a_look
 from sartor.remote.layers import LayersReading
 from sartor.remote.registry_choice import choose_image, platform_of
+from sartor.remote.toc import read_toc, toc_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sartor.artifact.image import OpenLayer
     from sartor.artifact.oci import Descriptor
     from sartor.artifact.reading import NamesWanted
     from sartor.remote.file import RemoteFile
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from sartor.remote.registry import Registry
     from sartor.remote.registry_choice import RegistryImage
 
+MOST_OF_IT = 0.75
+"""From this part of a layer on, all of it is fetched: the rest is the price of its digest."""
 FOREIGN = ("foreign", "nondistributable")
 
 
@@ -59,11 +64,10 @@ def read_image(
     try:
         image = choose_image(registry, reference, wanted.platform, platform_of(wanted.machine))
         plan = _Plan(registry, image, all_layers=wanted.all_layers)
-        total = sum(file.size for file in plan.files)
-        registry.on_bytes = lambda came: on_bytes(came, total)
+        registry.on_bytes = lambda came: on_bytes(came, plan.total)
         walk = Walk(wanted.names, Progress(), image.name)
         reading = LayersReading(walk, registry.reading, registry.close)
-        reading.read([_layer(file) for file in plan.files])
+        reading.read(plan.layers)
     except Invalid as fault:
         raise ArtifactUnreadableError(
             f"`{reference}` cannot be read: {fault.reason}",
@@ -78,20 +82,22 @@ def read_image(
         platform=image.platform,
         packages=walk.packages(),
         libraries=sorted(walk.libraries, key=lambda library: library.path),
-        not_read=[*image.not_read, *plan.not_read, *reading.not_read, *walk.not_read],
+        not_read=[*image.not_read, *plan.said(), *reading.not_read, *walk.not_read],
     )
 
 
-def _layer(file: RemoteFile) -> Layer:
-    return Layer(file.name, partial(file.stream, 0, file.size), file.size, file.name)
+def _whole(file: RemoteFile) -> OpenLayer:
+    return tar_layer(Layer(file.name, partial(file.stream, 0, file.size), file.size, file.name))
 
 
 class _Plan:
     """Which layers are read, and why the others are not."""
 
     def __init__(self, registry: Registry, image: RegistryImage, *, all_layers: bool) -> None:
-        self.not_read: list[NotRead] = []
-        self.files: list[RemoteFile] = []
+        self.layers: list[OpenLayer] = []
+        self.total = 0
+        self._not_read: list[NotRead] = []
+        self._in_part: list[RemoteFile] = []
         self._registry = registry
         self._all_layers = all_layers
         if len(image.layers) > MOST_LAYERS:
@@ -104,9 +110,11 @@ class _Plan:
         """Read this layer, or say why not."""
         if any(word in descriptor.media_type for word in FOREIGN):
             why = "this layer is not distributed with the image"
-            self.not_read.append(NotRead(shown(descriptor.digest), why))
+            self._not_read.append(NotRead(shown(descriptor.digest), why))
             return
         file = self._registry.blob(descriptor)
+        if not self._all_layers and self._has_table(file, descriptor):
+            return
         if not self._all_layers and worth_a_look(created_by, file.size):
             with self._registry.reading():
                 look = look_at(file)
@@ -116,6 +124,30 @@ class _Plan:
                     f"({human_bytes(file.size)}) were fetched: {reason}; what else it holds or "
                     "removes was not looked at, nor was its digest checked (`--all-layers`)"
                 )
-                self.not_read.append(NotRead(descriptor.digest, why))
+                self._not_read.append(NotRead(descriptor.digest, why))
                 return
-        self.files.append(file)
+        self.layers.append(_whole(file))
+        self.total += file.size
+
+    def _has_table(self, file: RemoteFile, descriptor: Descriptor) -> bool:
+        """Read it by its table of contents, where that spares a part worth its while."""
+        with self._registry.reading():
+            toc = read_toc(file, descriptor)
+        if toc is None or file.ranges == "not given" or toc.needed() >= MOST_OF_IT * file.size:
+            return False
+        self.layers.append(toc_layer(file, toc))
+        self._in_part.append(file)
+        self.total += toc.needed()
+        return True
+
+    def said(self) -> list[NotRead]:
+        """What was not read, once the rest was."""
+        return self._not_read + [
+            NotRead(
+                file.name,
+                f"{file.fetched} of this layer's {file.size} bytes were fetched, by its table of "
+                "contents: each file that was read was held against its sha256 in it, and it "
+                "against the manifest; the layer's own digest was not checked (`--all-layers`)",
+            )
+            for file in self._in_part
+        ]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sartor.artifact.image import ImageMembers
+from sartor.artifact.image import ImageMembers, tar_layer
 from sartor.artifact.oci import stored_layer
 from sartor.artifact.reading import Progress, Walk
 from sartor.artifact.source import BytesSource, Invalid
@@ -96,7 +96,7 @@ def test_they_say_the_same(contents: list[list[Member]]) -> None:
     expected.over(one_by_one)
     walk = Walk(names, Progress(), "image")
     reading = LayersReading(walk, nullcontext, lambda: None)
-    reading.read(layers)
+    reading.read([tar_layer(layer) for layer in layers])
     assert said(walk, reading.not_read) == said(expected, one_by_one.not_read)
 
 
@@ -108,5 +108,5 @@ def test_one_bad_layer_ends_all() -> None:
         Walk(names, Progress(), "image"), nullcontext, lambda: left.append(True)
     )
     with pytest.raises(Invalid, match="another digest"):
-        reading.read([*good[:4], bad, *good[5:]])
+        reading.read([tar_layer(layer) for layer in (*good[:4], bad, *good[5:])])
     assert left == [True]
