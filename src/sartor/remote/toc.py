@@ -17,7 +17,7 @@ import msgspec
 
 from sartor.artifact.image import OpenLayer
 from sartor.artifact.inflate import gunzip, pieces, unzstd
-from sartor.artifact.members import GZIP_MAGIC, ZSTD_MAGIC, matters
+from sartor.artifact.members import GZIP_MAGIC, ZSTD_MAGIC, matters, shown
 from sartor.artifact.oci import check_digest
 from sartor.artifact.source import Invalid, SliceSource
 from sartor.artifact.tar import TarMember, TarReader
@@ -170,7 +170,8 @@ def _toc(data: bytes, end: int) -> Toc:
         members.append(TarMember(entry.name, kind, size, entry.link_name, number))
         if size:
             stop = entry.end_offset or last.get(entry.name, 0)
-            if not (0 < entry.offset < stop <= end and entry.inner_offset >= 0 and entry.digest):
+            sound = size > 0 and entry.inner_offset >= 0 and entry.digest
+            if not (sound and 0 < entry.offset < stop <= end):
                 raise Invalid(INDEX, 0, f"no place of `{entry.name[:100]}` in the layer")
             places[number] = Place(entry.offset, stop, entry.inner_offset, entry.digest)
     return Toc(members, places)
@@ -225,7 +226,7 @@ class _TocPass:
                 break
         if f"sha256:{digest.hexdigest()}" != place.digest:
             raise self._file.untrusted(
-                f"`{member.path}` has another sha256 than the layer's table of contents says"
+                f"`{shown(member.path)}` has another sha256 than the layer's table of contents says"
             )
 
     def skip(self, to: int) -> None:
