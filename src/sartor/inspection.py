@@ -36,6 +36,7 @@ class InspectRequest(msgspec.Struct, frozen=True):
     is that is asked first and kept up; None: neither (``--no-store``). ``all_layers``: of an image
     in a registry none is left out for what its image declares of it. Of a project's wheels those
     alone are read that are for ``python`` (``3.12``), and, where ``fitting``, for ``host``.
+    ``refresh``: the indexes are asked, whatever they said some minutes ago.
     """
 
     targets: list[str]
@@ -47,6 +48,7 @@ class InspectRequest(msgspec.Struct, frozen=True):
     python: str | None = None
     fitting: bool = False
     all_layers: bool = False
+    refresh: bool = False
 
 
 def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
@@ -67,8 +69,7 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
         return "one" if request.gpus and wants_names(path) else "none"
 
     found = []
-    # Folders are not kept, nor, so far, projects.
-    kept = any(map(os.path.isfile, request.targets))
+    kept = any(map(_may_be_kept, request.targets))
     with (
         Shelf.of(request.places if kept else None, reporter) as shelf,
         closing(_Targets(request, names, shelf, reporter)) as targets,
@@ -82,6 +83,12 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
                 fetched = read.fetched_bytes
                 found.append(msgspec.structs.replace(judged, fetched_bytes=fetched))
     return found
+
+
+def _may_be_kept(target: str) -> bool:
+    """Whether it is a file, or on a server: what is read of a folder is not kept."""
+    there = os.path.lexists(target)
+    return Path(target).is_file() or remote_target(target, is_there=there) is not None
 
 
 class _Targets:
@@ -116,9 +123,12 @@ class _Targets:
             yield Reading(evidence_of(Path(text), self._names, self._shelf, platform=platform))
             return
         if self._remotes is None:
-            from sartor.remote.targets import Remotes
+            from sartor.remote.targets import Keeping, Remotes
 
-            self._remotes = Remotes(self._reporter)
+            places, refresh = self._request.places, self._request.refresh
+            listings = None if places is None else places.listings
+            keeping = Keeping(self._shelf, listings, refresh=refresh)
+            self._remotes = Remotes(self._reporter, keeping=keeping)
         yield from self._remotes.read(remote, self._names, self._fits())
 
     def _image(self, text: str) -> Reading | None:

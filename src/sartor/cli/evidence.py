@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sartor.paths import Places
     from sartor.reporter import Reporter
 
-SELECTION = "a sha256 or its beginning, PROJECT[==VERSION], or a file"
+SELECTION = "a sha256 or its beginning, PROJECT[==VERSION], a file, or a wheel's URL"
 WORDS = {
     "show": "show what is kept, or all of what is kept of one file",
     "scan": "read files into the store",
@@ -36,9 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     own["show"].add_argument("selection", nargs="?", help=f"{SELECTION} (default: list all)")
     add = own["scan"].add_argument
-    add("targets", nargs="+", metavar="TARGET", help="a wheel, a library, or a folder of wheels")
+    target = "a wheel, a library, a folder of wheels; `vllm==0.32.0`, or a wheel's URL"
+    add("targets", nargs="+", metavar="TARGET", help=target)
     add("--again", action="store_true", help="read also what is kept already")
     add("--kernels", action="store_true", help="read the names of all kernels")
+    add("--python", metavar="VERSION", help="of a project's wheels, those for it: `3.12`")
+    add("--refresh", action="store_true", help="ask the package indexes anew")
+    add("--verbose", "-v", action="store_true", help="say what was read, and what came from where")
     own["export"].add_argument("file", metavar="FILE", help="the file to write")
     own["export"].add_argument("selection", nargs="?", help=f"{SELECTION} (default: all)")
     own["import"].add_argument("file", metavar="FILE", help="what `sartor evidence export` wrote")
@@ -54,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from sartor.report.evidence import evidence_lines, status
     from sartor.report.terminal import Terminal
 
-    terminal = Terminal()
+    terminal = Terminal(verbose=getattr(options, "verbose", False))
     document = _act(options, default_places(), terminal)
     terminal.clear()
     if options.json:
@@ -72,7 +76,12 @@ def _act(options: argparse.Namespace, places: Places, reporter: Reporter) -> msg
             return actions.show(places, options.selection)
         case "scan":
             return actions.scan(
-                places, options.targets, reporter, all_names=options.kernels, again=options.again
+                places,
+                options.targets,
+                reporter,
+                all_names=options.kernels,
+                again=options.again,
+                remotely=actions.Remotely(options.python, options.refresh),
             )
         case "export":
             return actions.export(places, Path(options.file), options.selection)

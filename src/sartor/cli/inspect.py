@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--kernels", action="store_true", help="list the kernels, and which GPUs lack each")
     add("--detail", action="store_true", help="show what every library holds and needs")
     add("--no-store", action="store_true", help="read everything, and keep nothing of it")
+    add("--refresh", action="store_true", help="ask the package indexes anew")
+    add("--verbose", "-v", action="store_true", help="say what was read, and what came from where")
     add("--python", metavar="VERSION", help="of a project's wheels, those for it: `3.12`")
     add("--platform", help="of an image for several, the one to read: `linux/arm64`")
     add("--all-layers", action="store_true", help="of a registry's image fetch every layer")
@@ -43,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     from sartor.report.document import print_document, print_lines
     from sartor.report.terminal import Terminal
 
-    terminal = Terminal()
+    terminal = Terminal(verbose=options.verbose)
     gpus, host = [], None
     if meant := _meant(options):
         gpus, host = meant.gpus, meant.host
@@ -62,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
         python=options.python,
         fitting=bool(options.host),
         all_layers=options.all_layers,
+        refresh=options.refresh,
     )
     found = inspect(request, terminal)
     if options.json:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sartor.artifact.digest import file_sha256
 from sartor.artifact.members import shown
 from sartor.artifact.source import Invalid
-from sartor.errors import ArtifactUnreadableError, EvidenceFileError, NoSuchTargetError
+from sartor.errors import (
+    ArtifactUnreadableError,
+    EvidenceFileError,
+    IndexRefusedError,
+    IndexUnreachableError,
+    NoSuchTargetError,
+    UntrustedBytesError,
+)
 from sartor.evidence.compare import differences
 from sartor.evidence.exchange import read_export, write_export
 from sartor.evidence.model import (
@@ -28,17 +37,32 @@ from sartor.evidence.select import selected
 from sartor.evidence.shelf import Shelf
 from sartor.evidence.snapshot import open_snapshot
 from sartor.evidence.store import open_store
+from sartor.index.wheels import Fits
+from sartor.remote.reference import remote_target
+from sartor.remote.targets import Keeping, Remotes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from packaging.requirements import Requirement
 
     from sartor.artifact.model import Evidence
-    from sartor.artifact.reading import Names
+    from sartor.artifact.reading import Names, NamesWanted
     from sartor.evidence.model import Where
     from sartor.evidence.row import Row
     from sartor.evidence.store import Store
+    from sartor.index.wheels import IndexFile
     from sartor.paths import Places
     from sartor.reporter import Reporter
+
+FAILURES = (
+    ArtifactUnreadableError,
+    IndexRefusedError,
+    IndexUnreachableError,
+    NoSuchTargetError,
+    UntrustedBytesError,
+)
+"""Of one file; others are scanned all the same."""
 
 
 @contextmanager
@@ -77,6 +101,14 @@ def damaged_row(fault: Invalid) -> EvidenceFileError:
     )
 
 
+class Remotely(NamedTuple):
+    """How projects are scanned: their wheels for ``python`` (``3.12``), with ``refresh`` by what
+    the indexes say now."""
+
+    python: str | None = None
+    refresh: bool = False
+
+
 def scan(
     places: Places,
     targets: Sequence[str],
@@ -84,45 +116,81 @@ def scan(
     *,
     all_names: bool = False,
     again: bool = False,
+    remotely: Remotely = Remotely(),  # noqa: B008 - it is frozen
 ) -> ScanDocument:
-    """Read files into the store: wheels, libraries, and the wheels below a folder.
+    """Read into the store: wheels, libraries, the wheels below a folder, projects and addresses.
 
     What is there is passed over, unless ``again``. Kernels' names are read where facts tell units
-    apart by them, or of all libraries. One that cannot be read stands among the rows as ``failed``.
-    Raises what opening the store raises, and `NoSuchTargetError` for a folder without wheels.
+    apart by them, or of all libraries. What cannot be read stands among the rows as ``failed``.
+    Raises what opening the store raises, `NoSuchTargetError` for a folder without wheels, and
+    `UsageError`.
     """
-    files = [file for target in targets for file in wheels_below(Path(target))]
-    with opened(places, make=True) as stores:
-        own = next(store for where, store in stores if where == "store")
-        own.check_writable()
-        found = []
-        for number, file in enumerate(files):
-            reporter.progress("read", number, len(files), "files")
-            found.append(_scanned(file, own, reporter, all_names=all_names, again=again))
-    return ScanDocument(found)
-
-
-def _scanned(
-    file: Path, own: Store, reporter: Reporter, *, all_names: bool, again: bool
-) -> Scanned:
     from sartor.verdict.dispatch import wants_names
 
     def names(path: str) -> Names:
         return "all" if all_names else "one" if wants_names(path) else "none"
 
-    shelf = Shelf(own, None, reporter, strict=True)
+    wanted = list(_wanted(targets))
+    with opened(places, make=True) as stores:
+        own = next(store for where, store in stores if where == "store")
+        own.check_writable()
+        shelf = Shelf(own, None, reporter, strict=True)
+        keeping = Keeping(shelf, places.listings, remotely.refresh, again)
+        found: list[Scanned] = []
+        with closing(Remotes(reporter, keeping=keeping)) as remotes:
+            for number, target in enumerate(wanted):
+                reporter.progress("read", number, len(wanted), "targets")
+                if isinstance(target, Path):
+                    read = partial(evidence_of, target, names, shelf, again=again)
+                    found.append(_outcome(target.name, shelf, read))
+                else:
+                    fits = Fits(python=remotely.python)
+                    found += _scanned_remotely(target, remotes, shelf, names, fits)
+    return ScanDocument(found)
+
+
+def _wanted(targets: Sequence[str]) -> Iterator[Path | Requirement | str]:
+    """Each file, project and address."""
+    for target in targets:
+        remote = remote_target(target, is_there=os.path.lexists(target))
+        if remote is None:
+            yield from wheels_below(Path(target))
+        else:
+            yield remote
+
+
+def _scanned_remotely(
+    target: Requirement | str, remotes: Remotes, shelf: Shelf, names: NamesWanted, fits: Fits
+) -> Iterator[Scanned]:
+    """Each wheel of a project, or the one at an address."""
     try:
-        evidence = evidence_of(file, names, shelf, again=again)
-    except (ArtifactUnreadableError, NoSuchTargetError) as error:
-        return Scanned(name=file.name, outcome="failed", why=error.message)
+        chosen = remotes.choose(target, fits)
+    except FAILURES as error:
+        yield Scanned(name=str(target), outcome="failed", why=error.message)
+        return
+    for file in chosen.wheels:
+        yield _outcome(file.name, shelf, partial(_evidence, remotes, file, names))
+
+
+def _evidence(remotes: Remotes, file: IndexFile, names: NamesWanted) -> Evidence:
+    return remotes.read_wheel(file, names).evidence
+
+
+def _outcome(name: str, shelf: Shelf, read: Callable[[], Evidence]) -> Scanned:
+    """What became of one file that is read by way of the shelf."""
+    shelf.forget_last()
+    try:
+        evidence = read()
+    except FAILURES as error:
+        return Scanned(name=name, outcome="failed", why=error.message)
     if shelf.put is not None:
-        return Scanned(name=file.name, outcome=shelf.put, sha256=evidence.sha256)
+        return Scanned(name=name, outcome=shelf.put, sha256=evidence.sha256)
     if evidence.kind not in KEPT_KINDS:
         why = f"what is read of a target of the kind `{evidence.kind}` is not kept"
-        return Scanned(name=file.name, outcome="failed", why=why)
+        return Scanned(name=name, outcome="failed", why=why)
     if shelf.refusal is not None:
-        return Scanned(name=file.name, outcome="failed", why=shelf.refusal)
-    return Scanned(name=file.name, outcome="known", sha256=evidence.sha256)
+        return Scanned(name=name, outcome="failed", why=shelf.refusal)
+    return Scanned(name=name, outcome="known", sha256=evidence.sha256)
 
 
 def wheels_below(target: Path) -> list[Path]:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     import requests
 
+    from sartor.index.trust import Trust
+
     Credentials = tuple[str, str] | Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 
@@ -16,15 +18,14 @@ class Access(Protocol):
     """How a client gets to servers; `sartor.index.sources.Access` is one."""
 
     @property
-    def bundle(self) -> str | None:
-        """The file of authorities."""
-
-    @property
-    def client_certificate(self) -> str | None:
-        """The client's own certificate."""
+    def trust(self) -> Trust:
+        """The authorities, and the client's own certificate."""
 
     def credentials_for(self, url: str) -> Credentials | None:
         """What is said to the host of an address; None: what ``~/.netrc`` says."""
+
+    def ask_keyring(self, url: str) -> bool:
+        """Ask for credentials of a host that wants some; whether there are any."""
 
     def trusts(self, url: str) -> bool:
         """Whether any certificate is taken there."""

@@ -23,8 +23,9 @@ from sartor.errors import (
     SartorError,
     UntrustedBytesError,
 )
+from sartor.remote.faults import DeniedError, Dropped, Impossible, unreachable
 from sartor.remote.file import RemoteFile
-from sartor.remote.http import DeniedError, Dropped, Http, Limits, unreachable
+from sartor.remote.http import Http, Limits
 from sartor.remote.image_reference import ImageReference
 from sartor.remote.registry_auth import Gate, OneServer
 from sartor.remote.registry_logins import login_for
@@ -230,7 +231,8 @@ class Registry:
         except IndexUnreachableError as error:
             raise RegistryUnreachableError(
                 error.message,
-                hint="check the name, the network and the proxy (HTTPS_PROXY); a path is written "
+                hint=_of_tls(error)
+                or "check the name, the network and the proxy (HTTPS_PROXY); a path is written "
                 "`./...`, and a registry without TLS is named in registries.conf or daemon.json",
             ) from error
         except IndexRefusedError as error:
@@ -256,3 +258,9 @@ class Registry:
             f"{known}: `docker login {name}` or `podman login {name}`; "
             "an image that is not there is answered likewise"
         )
+
+
+def _of_tls(error: SartorError) -> str | None:
+    """What the client says of the way out, where the trouble is a certificate."""
+    cause = error.__cause__
+    return cause.hint if isinstance(cause, Impossible) else None

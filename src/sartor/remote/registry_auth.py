@@ -15,7 +15,8 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import msgspec
 
 from sartor.index.sources import place_of
-from sartor.remote.http import Dropped, Http, refused, unreachable
+from sartor.remote.faults import Dropped, refused, unreachable
+from sartor.remote.http import Http
 from sartor.remote.registry_settings import is_loopback
 
 if TYPE_CHECKING:
@@ -85,8 +86,7 @@ class OneServer:
     """Access to servers of which one is told who asks, as ``said``; others are told nothing."""
 
     def __init__(self, usual: Access, url: str, *, any_certificate: bool = False) -> None:
-        self.bundle = usual.bundle
-        self.client_certificate = None
+        self.trust = usual.trust._replace(client_certificate=None)
         self.said: Credentials | None = None
         self._usual = usual
         self._place = place_of(url)
@@ -102,6 +102,10 @@ class OneServer:
     def credentials_for(self, url: str) -> Credentials:
         """What is said to the host of an address."""
         return self.said if self.said and self.is_it(url) else _Nothing()
+
+    def ask_keyring(self, url: str) -> bool:  # noqa: ARG002
+        """Registries have logins of their own."""
+        return False
 
     def trusts(self, url: str) -> bool:
         """Whether any certificate is taken there: of the user's insecure registries."""

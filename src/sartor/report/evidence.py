@@ -68,6 +68,7 @@ def remarks(row: KeptEvidence) -> list[str]:
     """What is worth knowing of a row."""
     found: list[str] = [] if row.where == "store" else [row.where]
     found += [] if row.origin == "read" else [row.origin]
+    found += [] if row.stated_by is None else ["read in parts: its index states the sha256"]
     found += [] if row.extent == "complete" else [f"{row.extent}: not all was read"]
     return found + ([] if row.is_current else ["old: it is read again when it is needed"])
 

@@ -177,6 +177,11 @@ def test_what_is_too_little() -> None:
     assert fitted(old, whole, target, none) is None
     facts = msgspec.structs.replace(row(1, "one"), globs="0" * 16)
     assert fitted(facts, whole, target, none) is None
+    stated = msgspec.structs.replace(row(1, "one"), stated_by="a" * 16)
+    assert fitted(stated, whole, target, none) is None
+    assert fitted(stated, whole, target, none, "b" * 16) is None
+    assert fitted(stated, whole, target, none, "a" * 16) is not None
+    assert fitted(row(1, "one"), whole, target, none, "a" * 16) is not None
     partial = row(1, faults=True, whole=False)
     assert partial.extent == "partial"
     assert fitted(partial, evidence(1, faults=True), target, none) is None
