@@ -193,10 +193,10 @@ def test_several_platforms(
 
 
 def test_names_that_are_not_there(registry: Distribution, quiet: Sartor) -> None:
-    error = quiet.run("inspect", f"{registry.address}/site/none:1", "--json").failed(
+    error = quiet.run("inspect", f"{registry.address}/site/absent:1", "--json").failed(
         "no-such-target", 15
     )
-    assert "site/none:1" in error["message"]
+    assert "site/absent:1" in error["message"]
     error = quiet.run("inspect", "vllm/vllm-openai", "--json").failed("no-such-target", 15)
     assert "docker://vllm/vllm-openai" in error["hint"]
     error = quiet.run("inspect", "docker://ghcr.io/Upper/case", "--json").failed("usage", 2)
