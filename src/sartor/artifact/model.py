@@ -131,7 +131,7 @@ class Evidence(
     kind: TargetKind
     size: int | None = None
     sha256: str | None = None
-    platform: str | None = None
+    platform: str | msgspec.UnsetType = msgspec.UNSET
     packages: list[Package] = []
     libraries: list[Library] = []
     not_read: list[NotRead] = []

@@ -6,6 +6,8 @@ import posixpath
 from contextlib import closing
 from typing import TYPE_CHECKING, Literal, NoReturn
 
+import msgspec
+
 from sartor.artifact.library import read_library
 from sartor.artifact.members import MOST_TEXT, is_metadata, matters
 from sartor.artifact.metadata import read_package
@@ -68,7 +70,7 @@ def read_evidence(
         kind=kind,
         size=size if digest is None else path.stat().st_size,
         sha256=sha256 if digest is None else digest.result(),
-        platform=image.platform if image else None,
+        platform=image.platform if image else msgspec.UNSET,
         packages=walk.packages(),
         libraries=sorted(walk.libraries, key=lambda library: library.path),
         not_read=[*members.not_read, *walk.not_read],
