@@ -18,6 +18,7 @@ from sartor.artifact.fatbin import (
     Container,
     Kind,
     containers,
+    cost,
     counted,
     scattered,
 )
@@ -235,8 +236,7 @@ def _can_open(entries: list[Entry]) -> list[Entry]:
 
 
 def _cost(entry: Entry) -> tuple[bool, bool, int]:
-    """A cubin that is not compressed is read in part, whatever its size; the rest as a whole."""
-    return entry.image_kind != "cubin", entry.compression is not None, entry.stored
+    return cost(entry.kind, entry.stored, compressed=entry.compression is not None)
 
 
 def cubin_source(source: Source, entry: Entry) -> Source:

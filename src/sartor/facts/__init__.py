@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -13,6 +14,8 @@ import tomli
 from packaging.version import Version
 
 Row = TypeVar("Row", bound="Fact")
+Converted = TypeVar("Converted")
+_CONVERTING = threading.Lock()
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -186,10 +189,20 @@ def files_of_facts(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in names if name.endswith(".toml")]
 
 
+def converted(row: Any, kind: type[Converted]) -> Converted:
+    """A value of that kind; raises `msgspec.ValidationError`.
+
+    One at a time: msgspec 0.22 learns a type when it first meets it, and two threads that meet one
+    at once may end the process. Readers that share the facts are several threads.
+    """
+    with _CONVERTING:
+        return msgspec.convert(row, kind)
+
+
 def read_table(file: str, key: str, row_type: type[Row]) -> tuple[Row, ...]:
     """The rows ``[[key]]`` of ``file``; raises `msgspec.ValidationError` naming the file."""
     try:
-        return tuple(msgspec.convert(row, row_type) for row in read_facts(file)[key])
+        return tuple(converted(row, row_type) for row in read_facts(file)[key])
     except msgspec.ValidationError as error:
         raise msgspec.ValidationError(f"{file}, [[{key}]]: {error}") from error
 

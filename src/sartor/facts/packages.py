@@ -14,7 +14,7 @@ from functools import cache
 
 import msgspec
 
-from sartor.facts import Fact, files_of_facts, read_facts
+from sartor.facts import Fact, converted, files_of_facts, read_facts
 
 
 class FeatureFact(Fact, frozen=True):
@@ -105,7 +105,7 @@ def package_facts() -> tuple[PackageFacts, ...]:
     found = []
     for file in files_of_facts("packages"):
         try:
-            found.append(msgspec.convert(read_facts(file), PackageFacts))
+            found.append(converted(read_facts(file), PackageFacts))
         except msgspec.ValidationError as error:
             raise msgspec.ValidationError(f"{file}: {error}") from error
     return tuple(found)

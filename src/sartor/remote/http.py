@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from sartor.index.sources import Access
+    from sartor.remote.access import Access
 
 BLOCK = 256 << 10
 PIPE_BLOCKS = 32
@@ -88,6 +88,7 @@ class Asking(NamedTuple):
 
     headers: Mapping[str, str]
     limits: Limits
+    form: Mapping[str, str] | None = None
 
 
 class Stream:
@@ -172,8 +173,10 @@ def _follow(
     are those for the host of each step, so that none goes to another host.
     """
     for _ in range(MOST_REDIRECTS + 1):
-        response = session.get(
+        response = session.request(
+            "GET" if asking.form is None else "POST",
             url,
+            data=asking.form,
             headers=asking.headers,
             stream=True,
             timeout=(asking.limits.connect, asking.limits.block),
@@ -186,6 +189,8 @@ def _follow(
         if target is None:
             return response
         response.close()
+        if asking.form is not None:
+            raise Impossible("what was sent to it would go on to another address")
         before, url = url, urljoin(url, target)
         if urlsplit(before).scheme == "https" and urlsplit(url).scheme == "http":
             raise Impossible("the server leads from https to http: anybody could change the bytes")
@@ -225,17 +230,20 @@ class Http:
             self.done(stream)
         self._session.close()
 
-    def get(self, url: str, headers: Mapping[str, str]) -> tuple[Answer, Stream]:
+    def get(
+        self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> tuple[Answer, Stream]:
         """The answer, and its stream, which the caller gives back with `done`.
 
-        Its status is a success, 416, or 304 where ``headers`` ask for that. Redirects are
-        followed, servers that are busy are waited for, and broken connections are made again.
-        Raises `IndexUnreachableError`, `IndexRefusedError` and `NoSuchTargetError`.
+        Its status is a success, 416, or 304 where ``headers`` ask for that. A ``form`` is posted.
+        Redirects are followed, servers that are busy are waited for, and broken connections are
+        made again. Raises `IndexUnreachableError`, `IndexRefusedError` and `NoSuchTargetError`.
         """
         failed = challenged = 0
+        asking = Asking(headers, self.limits, form)
         for attempt in range(MOST_ASKED):
             self._hold()
-            stream = Stream(self._session, url, self._access, Asking(headers, self.limits))
+            stream = Stream(self._session, url, self._access, asking)
             with self._lock:
                 self._open.add(stream)
             try:

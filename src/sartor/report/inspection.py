@@ -99,10 +99,12 @@ def has_code(library: InspectedLibrary) -> bool:
 
 
 def heading(found: Inspection, width: int) -> list[str]:
-    """The target's name, what it is, how big, and which one exactly."""
+    """The target's name, what it is, how big, what of it was fetched, and which one exactly."""
     name = cut(clean(found.target.rstrip("/").rpartition("/")[2] or found.target), width)
-    words: list[str] = [found.kind]
+    words: list[str] = [found.kind, *([clean(found.platform)] if found.platform else [])]
     words += [human_bytes(found.size)] if found.size is not None else []
+    fetched = found.fetched_bytes
+    words += [f"{human_bytes(fetched)} fetched"] if fetched is not None else []
     words += [f"sha256 {found.sha256[:16]}"] if found.sha256 else []
     return [name, "=" * len(name), ", ".join(words)]
 
