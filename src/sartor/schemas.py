@@ -12,6 +12,7 @@ from sartor.errors import ErrorDocument, UsageError, did_you_mean
 from sartor.evidence.model import EvidenceList, ExportDocument, ScanDocument, VerifyDocument
 from sartor.fit.model import FitReport
 from sartor.host.model import Host
+from sartor.matrix.model import SupportMap
 from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
@@ -51,6 +52,7 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     SchemaDocument,
     StatusDocument,
     StopDocument,
+    SupportMap,
     VerifyDocument,
     VersionDocument,
 )

@@ -7,28 +7,39 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.artifact.metadata import file_tags, named_compilers
+from sartor.artifact.model import NotRead
 from sartor.evidence.row import LEVELS, has_names
 
 if TYPE_CHECKING:
-    from sartor.artifact.model import Evidence, Library, NotRead, Package
+    from sartor.artifact.model import Evidence, Library, Package
     from sartor.artifact.reading import Names, NamesWanted
     from sartor.evidence.row import Row
 
 
-def fitted(row: Row, evidence: Evidence, target: str, names: NamesWanted) -> Evidence | None:
+UNSEEN = (
+    "parts of it were read earlier, so its sha256 was not checked; each file that was read was "
+    "held against its checksums in the wheel"
+)
+
+
+def fitted(
+    row: Row, evidence: Evidence, target: str, names: NamesWanted, stated_by: str | None = None
+) -> Evidence | None:
     """What reading the file at ``target`` now would say; None where it would say more.
 
     The same bytes may lie under another name, which says which tags a wheel declares; and what
     facts say of a package's compilers is looked up now, for facts change without the readers.
+    ``stated_by``: the address whose index states the file's sha256; None where it was computed.
     """
-    if not row.is_current or row.extent == "partial":
+    if not row.is_current or row.extent == "partial" or row.stated_by not in {None, stated_by}:
         return None
     name = target.rpartition("/")[2]
     here = evidence if name == row.name else renamed(evidence, name)
     if any(not says_enough(row, library, names(library.path)) for library in here.libraries):
         return None
     packages = [with_compilers(package) for package in here.packages]
-    return msgspec.structs.replace(here, target=target, packages=packages)
+    notes = [*here.not_read, *([NotRead(name, UNSEEN)] if row.stated_by else [])]
+    return msgspec.structs.replace(here, target=target, packages=packages, not_read=notes)
 
 
 def says_enough(row: Row, library: Library, wanted: Names) -> bool:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import zstandard
 
-from sartor.artifact.model import Evidence, TargetKind
+from sartor.artifact.model import Evidence, Package, TargetKind
 from sartor.artifact.source import Invalid
 
 if TYPE_CHECKING:
-    from sartor.artifact.model import Library, Package
+    from sartor.artifact.model import Library
 
 Names = Literal["none", "one", "all"]
 Extent = Literal["partial", "faults", "complete"]
@@ -44,6 +44,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     libraries that want it (``named`` counts them), or of all. ``extent``: ``complete``; ``faults``,
     where the whole file was at hand and some of it could not be read; ``partial``, where it was
     not. ``document`` is the `Evidence` as JSON, compressed with zstd and with a checksum.
+    ``stated_by``: None where the sha256 was computed of the whole file. Else parts of it were read
+    at an address (this is a digest of that), whose index states that sha256: the row answers there
+    alone, for nobody saw whether other bytes are under that hash.
     """
 
     sha256: str
@@ -60,10 +63,19 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     extent: Extent
     origin: Origin
     document: bytes
+    stated_by: str | None = None
 
     def evidence(self) -> Evidence:
         """The evidence, with the file's name for a target; `Invalid` where it is damaged."""
         return decoded(plain(self.document, self.sha256), self.sha256)
+
+    def packages(self) -> list[Package]:
+        """The evidence's packages alone, which come four times faster; raises as `evidence`."""
+        data = plain(self.document, self.sha256)
+        try:
+            return msgspec.json.decode(data, type=_Packages).packages
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Invalid(self.sha256, 0, f"its document is no evidence: {error}") from error
 
     @property
     def is_current(self) -> bool:
@@ -71,11 +83,20 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return self.reader == READER_VERSION and self.globs == globs_of(self.project)
 
 
-def row_of(evidence: Evidence, names: Names, *, whole: bool = True) -> Row:
+class _Packages(msgspec.Struct):
+    """The part of a document that `Row.packages` wants."""
+
+    packages: list[Package] = []
+
+
+def row_of(
+    evidence: Evidence, names: Names, *, whole: bool = True, stated_by: str | None = None
+) -> Row:
     """The row of evidence that has a ``sha256`` and a size.
 
     ``names`` is ``all`` only where they were read of every library. ``whole``: the whole file was
-    at hand. Raises `Invalid` where there is no sha256, the kind is not kept, or it is too large.
+    at hand. ``stated_by``: see `Row`. Raises `Invalid` where there is no sha256, the kind is not
+    kept, or it is too large.
     """
     stored = without_place(evidence)
     try:
@@ -100,6 +121,7 @@ def row_of(evidence: Evidence, names: Names, *, whole: bool = True) -> Row:
         extent=extent_of(stored, whole=whole),
         origin="read",
         document=packed(data),
+        stated_by=stated_by,
     )
 
 
@@ -152,19 +174,23 @@ def has_names(library: Library) -> bool:
     return any(unit.kernels is not None for unit in library.units)
 
 
-def rank(row: Row) -> tuple[int | bool, ...]:
+def rank(row: Row) -> tuple[int, bool, bool, bool, int, int, bool, bool, str, str]:
     """Rows of one file in order: the greater says more, or says it of its own, and replaces.
 
-    More names may come with faults that were not met without them: names count first.
+    More names may come with faults that were not met without them: names count first. Of rows that
+    answer at one address alone the later counts: there it is asked for now.
     """
     return (
         row.reader,
         row.globs == globs_of(row.project),
         row.extent != "partial",
+        row.stated_by is None,
         LEVELS.index(row.names),
         row.named,
         row.extent == "complete",
         row.origin == "read",
+        row.read_at if row.stated_by else "",
+        row.stated_by or "",
     )
 
 
@@ -185,9 +211,9 @@ def wanted_globs(project: str) -> list[str]:
     return sorted({glob for row in (about.compiler if about else ()) for glob in row.files})
 
 
-def packed(data: bytes) -> bytes:
+def packed(data: bytes, level: int = LEVEL) -> bytes:
     """One zstd frame with its size and a checksum."""
-    return zstandard.ZstdCompressor(LEVEL, write_checksum=True).compress(data)
+    return zstandard.ZstdCompressor(level, write_checksum=True).compress(data)
 
 
 def plain(document: bytes, name: str) -> bytes:

@@ -11,13 +11,14 @@ import threading
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from sartor.errors import UntrustedBytesError
+from sartor.remote.address import safe_url
+from sartor.remote.faults import Dropped, Stalled, unreachable, untrusted
 from sartor.remote.hasher import Hasher
-from sartor.remote.http import Dropped, Stalled, safe_url, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sartor.errors import UntrustedBytesError
     from sartor.remote.http import Answer, Http, Stream
 
 TAIL = 1 << 20
@@ -39,6 +40,9 @@ class RemoteFile:
     """A file on a server. `look` first; then ``size``, ``ranges`` and `stream` hold.
 
     ``size`` and ``sha256`` are what an index says of it. ``fetched`` counts the bytes that came.
+    ``addressed``: what names it is the digest of its bytes, which the reader checks. Then it needs
+    no `look`, and a server without ranges may begin from the first byte each time.
+    ``read_again``: parts were read once more after its bytes were hashed.
     It may be used by several threads.
     """
 
@@ -49,6 +53,8 @@ class RemoteFile:
         name: str,
         size: int | None = None,
         sha256: str | None = None,
+        *,
+        addressed: bool = False,
     ) -> None:
         self.name = name
         self.stated_sha256 = sha256
@@ -56,11 +62,13 @@ class RemoteFile:
         self.fetched = 0
         self.ranges: Ranges = "given"
         self.whole: bytes | None = None
+        self.read_again = False
         self.tail = b""
         self.on_bytes: Callable[[int], None] = lambda _: None
         self._size = size
         self._http = http
         self._url = url
+        self._addressed = addressed
         self._identity: tuple[str | None, str | None] = (None, None)
         self._drops = self._stalls = 0
         self._lock = threading.Lock()
@@ -129,11 +137,7 @@ class RemoteFile:
 
     def untrusted(self, why: str) -> UntrustedBytesError:
         """The error for a server that contradicts itself, or the index."""
-        return UntrustedBytesError(
-            f"`{self.address}` is refused: {why}",
-            hint="the server, or a proxy on the way, serves other bytes than it says; try again, "
-            "or name another index in your pip or uv configuration",
-        )
+        return untrusted(self._url, why)
 
     def _open(self, start: int, end: int) -> tuple[Answer, Stream]:
         if self.ranges == "not given":
@@ -149,6 +153,10 @@ class RemoteFile:
             headers["If-Range"] = condition
         answer, stream = self._http.get(self._url, headers)
         with self._closing_on_error(stream):
+            if answer.status == 200 and self._addressed:
+                self._check_whole(answer)
+                self.ranges = "not given"
+                return answer, stream
             if answer.status != 206:
                 why = "changed while it was read, or is served without ranges now"
                 raise self.untrusted(f"it {why} (it answered {answer.status})")
@@ -234,6 +242,11 @@ class RemoteFile:
         if self.sha256 not in {None, found}:
             raise self.untrusted("it changed between two readings")
         self.sha256 = found
+
+    def _check_whole(self, answer: Answer) -> None:
+        if answer.length not in {None, self._size}:
+            raise self.untrusted(f"it has {answer.length} bytes, and is to have {self._size}")
+        self._check_plain(answer)
 
     def _check_not_more(self, answer: Answer, left: int) -> None:
         if left < 0 and answer.status == 206:
