@@ -27,8 +27,10 @@ from sartor.index.sources import access, index_sources
 from sartor.index.wheels import Fits, choose
 from sartor.remote.file import RemoteFile
 from sartor.remote.http import Http
-from sartor.remote.pages import list_files
+from sartor.remote.indexes import Indexes
+from sartor.remote.listings import Listings
 from sartor.remote.view import View
+from sartor.reporter import Silent
 
 MEMORY = (
     "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL,"
@@ -44,7 +46,8 @@ def stretches(requirement: str) -> list[Stretch]:
     sources = index_sources()
     http = Http(access(sources))
     wanted = Requirement(requirement)
-    listed = list_files(http, sources, canonicalize_name(wanted.name))
+    indexes = Indexes(sources, lambda: http, Listings(None, Silent()), Silent())
+    listed = indexes.files(canonicalize_name(wanted.name))
     found: list[Stretch] = []
     for wheel in choose(wanted, listed, Fits()).wheels:
         file = RemoteFile(http, wheel.url, wheel.name)
@@ -85,7 +88,7 @@ def curl_and_isal(wanted: list[Stretch]) -> float:
 def inspect_seconds(requirement: str) -> float:
     """The whole command, start of Python and index included."""
     began = time.perf_counter()
-    argv = [sys.executable, "-m", "sartor", "inspect", requirement, "--json"]
+    argv = [sys.executable, "-m", "sartor", "inspect", requirement, "--no-store", "--json"]
     subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     return time.perf_counter() - began
 
@@ -95,7 +98,7 @@ def main() -> None:
     requirement = sys.argv[1] if len(sys.argv) > 1 else "vllm==0.32.0"
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     wanted = stretches(requirement)
-    argv = [sys.executable, "-m", "sartor", "inspect", requirement, "--json"]
+    argv = [sys.executable, "-m", "sartor", "inspect", requirement, "--no-store", "--json"]
     printed = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
     seconds = interleaved(
         {

@@ -23,10 +23,14 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class HostileServer:
-    """Answers each connection with one answer; `behave` sets the seed and what is served."""
+    """Answers each connection with one answer; `behave` sets the seed and what is served.
 
-    def __init__(self, data: bytes) -> None:
+    ``metadata`` is what is served beside the wheel ``data``, where that is asked for.
+    """
+
+    def __init__(self, data: bytes, metadata: bytes = b"") -> None:
         self.data = data
+        self.metadata = metadata
         self.requests = 0
         self._random = random.Random(0)  # noqa: S311
         self._evil, self._ranges = 0.0, True
@@ -83,7 +87,9 @@ class HostileServer:
     def _answer(
         self, connection: socket.socket, request: bytes, dice: random.Random | None, *, ranges: bool
     ) -> None:
-        status, headers, body = honest(self.data, request, ranges=ranges)
+        beside = b".metadata HTTP/" in request
+        data = self.metadata if beside else self.data
+        status, headers, body = honest(data, request, ranges=ranges)
         if dice is None:
             connection.sendall(framed(status, headers, body))
             return
@@ -230,9 +236,9 @@ FAULTS = [_status, _redirect, _header, _header, _header, _many, _less, _body, _b
 
 
 @contextmanager
-def hostile(data: bytes) -> Iterator[HostileServer]:
+def hostile(data: bytes, metadata: bytes) -> Iterator[HostileServer]:
     """A server until the block ends."""
-    server = HostileServer(data)
+    server = HostileServer(data, metadata)
     try:
         yield server
     finally:

@@ -35,6 +35,7 @@ class InspectRequest(msgspec.Struct, frozen=True):
     chooses among the images of an index (``linux/arm64``). ``places`` say where the evidence store
     is that is asked first and kept up; None: neither (``--no-store``). Of a project's wheels those
     alone are read that are for ``python`` (``3.12``), and, where ``fitting``, for ``host``.
+    ``refresh``: the indexes are asked, whatever they said some minutes ago.
     """
 
     targets: list[str]
@@ -45,6 +46,7 @@ class InspectRequest(msgspec.Struct, frozen=True):
     places: Places | None = None
     python: str | None = None
     fitting: bool = False
+    refresh: bool = False
 
 
 def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
@@ -65,8 +67,7 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
         return "one" if request.gpus and wants_names(path) else "none"
 
     found = []
-    # Folders are not kept, nor, so far, projects.
-    kept = any(map(os.path.isfile, request.targets))
+    kept = any(map(_may_be_kept, request.targets))
     with (
         Shelf.of(request.places if kept else None, reporter) as shelf,
         closing(_Targets(request, names, shelf, reporter)) as targets,
@@ -80,6 +81,12 @@ def inspect(request: InspectRequest, reporter: Reporter) -> list[Inspection]:
                 fetched = read.fetched_bytes
                 found.append(msgspec.structs.replace(judged, fetched_bytes=fetched))
     return found
+
+
+def _may_be_kept(target: str) -> bool:
+    """Whether it is a file, or on a server: what is read of a folder is not kept."""
+    there = os.path.lexists(target)
+    return Path(target).is_file() or remote_target(target, is_there=there) is not None
 
 
 class _Targets:
@@ -110,9 +117,12 @@ class _Targets:
             yield Reading(evidence_of(Path(text), self._names, self._shelf, platform=platform))
             return
         if self._remotes is None:
-            from sartor.remote.targets import Remotes
+            from sartor.remote.targets import Keeping, Remotes
 
-            self._remotes = Remotes(self._reporter)
+            places, refresh = self._request.places, self._request.refresh
+            listings = None if places is None else places.listings
+            keeping = Keeping(self._shelf, listings, refresh=refresh)
+            self._remotes = Remotes(self._reporter, keeping=keeping)
         yield from self._remotes.read(remote, self._names, self._fits())
 
     def close(self) -> None:

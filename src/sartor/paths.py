@@ -62,6 +62,11 @@ class Places(msgspec.Struct, frozen=True):
         return self.root / "evidence" / "store.sqlite"
 
     @property
+    def listings(self) -> Path:
+        """What package indexes said of projects, for some minutes."""
+        return self.root / "caches" / "listings"
+
+    @property
     def logs(self) -> Path:
         """One log for each stage that writes one: resolve, install, compile."""
         return self.root / "logs"

@@ -22,4 +22,10 @@ def test_hostile_servers() -> None:
     assert done.returncode == 0, done.stderr
     outcomes = json.loads(done.stdout)["outcomes"]
     assert sum(outcomes.values()) == 300
-    assert {"read", "index-refused", "untrusted-bytes", "index-unreachable"} <= outcomes.keys()
+    assert {
+        "read, hashed",
+        "read",
+        "index-refused",
+        "untrusted-bytes",
+        "index-unreachable",
+    } <= outcomes.keys()

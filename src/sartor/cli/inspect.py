@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--kernels", action="store_true", help="list the kernels, and which GPUs lack each")
     add("--detail", action="store_true", help="show what every library holds and needs")
     add("--no-store", action="store_true", help="read everything, and keep nothing of it")
+    add("--refresh", action="store_true", help="ask the package indexes anew")
+    add("--verbose", "-v", action="store_true", help="say what was read, and what came from where")
     add("--python", metavar="VERSION", help="of a project's wheels, those for it: `3.12`")
     add("--platform", help="of an image for several, the one to read: `linux/arm64`")
 
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     from sartor.report.document import print_document, print_lines
     from sartor.report.terminal import Terminal
 
-    terminal = Terminal()
+    terminal = Terminal(verbose=options.verbose)
     gpus, host = [], None
     if meant := _meant(options):
         gpus, host = meant.gpus, meant.host
@@ -60,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         places=None if options.no_store else default_places(),
         python=options.python,
         fitting=bool(options.host),
+        refresh=options.refresh,
     )
     found = inspect(request, terminal)
     if options.json:

@@ -59,9 +59,12 @@ Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
 Digest = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")]
+Address = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 
 
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Line(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
     """One row: what a machine that reads it cannot know from the evidence itself."""
 
     sha256: Sha256
@@ -70,6 +73,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     globs: Digest
     names: Names
     extent: Extent
+    stated_by: Address | None = None
     evidence: msgspec.Raw
 
 
@@ -137,6 +141,7 @@ def as_line(row: Row) -> Line:
         globs=row.globs,
         names=row.names,
         extent=row.extent,
+        stated_by=row.stated_by,
         evidence=msgspec.Raw(plain(row.document, row.sha256)),
     )
 
@@ -202,6 +207,7 @@ def _row(line: Line) -> Row:
         extent=line.extent,
         origin="imported",
         document=packed(data),
+        stated_by=line.stated_by,
     )
 
 

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from sartor.evidence.row import Row
 
 
-def fitted(row: Row, evidence: Evidence, target: str, names: NamesWanted) -> Evidence | None:
+def fitted(
+    row: Row, evidence: Evidence, target: str, names: NamesWanted, stated_by: str | None = None
+) -> Evidence | None:
     """What reading the file at ``target`` now would say; None where it would say more.
 
     The same bytes may lie under another name, which says which tags a wheel declares; and what
     facts say of a package's compilers is looked up now, for facts change without the readers.
+    ``stated_by``: the address whose index states the file's sha256; None where it was computed.
     """
-    if not row.is_current or row.extent == "partial":
+    if not row.is_current or row.extent == "partial" or row.stated_by not in {None, stated_by}:
         return None
     name = target.rpartition("/")[2]
     here = evidence if name == row.name else renamed(evidence, name)

@@ -18,7 +18,8 @@ class KeptEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of one file; see `sartor.evidence.row.Row`.
 
     ``is_current``: today's readers would say the same; else it is read again when it is needed.
-    ``evidence`` is there where one file was asked for.
+    ``stated_by`` is None where the sha256 was computed of the whole file; else an index stated it,
+    and parts of the file were read. ``evidence`` is there where one file was asked for.
     """
 
     sha256: str
@@ -34,6 +35,7 @@ class KeptEvidence(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
     is_current: bool
     where: Where
+    stated_by: str | None = None
     evidence: Evidence | None = None
 
 
@@ -107,5 +109,6 @@ def kept(row: Row, where: Where, evidence: Evidence | None = None) -> KeptEviden
         origin=row.origin,
         is_current=row.is_current,
         where=where,
+        stated_by=row.stated_by,
         evidence=evidence,
     )

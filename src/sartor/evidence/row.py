@@ -44,6 +44,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     libraries that want it (``named`` counts them), or of all. ``extent``: ``complete``; ``faults``,
     where the whole file was at hand and some of it could not be read; ``partial``, where it was
     not. ``document`` is the `Evidence` as JSON, compressed with zstd and with a checksum.
+    ``stated_by``: None where the sha256 was computed of the whole file. Else parts of it were read
+    at an address (this is a digest of that), whose index states that sha256: the row answers there
+    alone, for nobody saw whether other bytes are under that hash.
     """
 
     sha256: str
@@ -60,6 +63,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     extent: Extent
     origin: Origin
     document: bytes
+    stated_by: str | None = None
 
     def evidence(self) -> Evidence:
         """The evidence, with the file's name for a target; `Invalid` where it is damaged."""
@@ -71,11 +75,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return self.reader == READER_VERSION and self.globs == globs_of(self.project)
 
 
-def row_of(evidence: Evidence, names: Names, *, whole: bool = True) -> Row:
+def row_of(
+    evidence: Evidence, names: Names, *, whole: bool = True, stated_by: str | None = None
+) -> Row:
     """The row of evidence that has a ``sha256`` and a size.
 
     ``names`` is ``all`` only where they were read of every library. ``whole``: the whole file was
-    at hand. Raises `Invalid` where there is no sha256, the kind is not kept, or it is too large.
+    at hand. ``stated_by``: see `Row`. Raises `Invalid` where there is no sha256, the kind is not
+    kept, or it is too large.
     """
     stored = without_place(evidence)
     try:
@@ -100,6 +107,7 @@ def row_of(evidence: Evidence, names: Names, *, whole: bool = True) -> Row:
         extent=extent_of(stored, whole=whole),
         origin="read",
         document=packed(data),
+        stated_by=stated_by,
     )
 
 
@@ -161,6 +169,7 @@ def rank(row: Row) -> tuple[int | bool, ...]:
         row.reader,
         row.globs == globs_of(row.project),
         row.extent != "partial",
+        row.stated_by is None,
         LEVELS.index(row.names),
         row.named,
         row.extent == "complete",

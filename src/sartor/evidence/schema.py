@@ -40,6 +40,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             fingerprint TEXT PRIMARY KEY, sha256 TEXT NOT NULL, seen_at TEXT NOT NULL)
             WITHOUT ROWID""",
     ),
+    ("ALTER TABLE evidence ADD COLUMN stated_by TEXT",),
 )
 """Statements that lead from one version of the schema to the next; never changed, only added to."""
 

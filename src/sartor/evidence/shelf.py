@@ -69,16 +69,20 @@ class Shelf:
         for store in self._stores():
             store.close()
 
-    def find(self, sha256: str, target: str, names: NamesWanted) -> Evidence | None:
+    def find(
+        self, sha256: str, target: str, names: NamesWanted, stated_by: str | None = None
+    ) -> Evidence | None:
         """What is known of the file ``sha256``, as reading it at ``target`` would say it.
 
         None where nothing is, or too little: names of kernels, a partial reading, an old one.
+        ``stated_by``: see `sartor.evidence.row.Row`.
         """
         from sartor.evidence.fit import fitted
 
-        for row, evidence in self._known(sha256):
-            found = fitted(row, evidence, target, names)
+        for store, row, evidence in self._known(sha256):
+            found = fitted(row, evidence, target, names, stated_by)
             if found is not None:
+                self._reporter.detail(f"{row.name}: known from `{store.path}`, read {row.read_at}")
                 return found
         return None
 
@@ -86,23 +90,30 @@ class Shelf:
         """The names to read of a file that is read again: those wanted, and those once read."""
         from sartor.evidence.fit import at_least
 
-        for row, evidence in self._known(sha256):
+        for _, row, evidence in self._known(sha256):
             names = at_least(row, evidence, names)
         return names
 
     def keep(
-        self, evidence: Evidence, names: Names, *, whole: bool = True, again: bool = False
+        self,
+        evidence: Evidence,
+        names: Names,
+        *,
+        whole: bool = True,
+        again: bool = False,
+        stated_by: str | None = None,
     ) -> None:
         """Put into the store what was read; ``names`` is ``all`` where all were read of all.
 
         ``whole``: the whole file was at hand, so that what is not read of it never will be.
+        ``stated_by``: see `sartor.evidence.row.Row`.
         """
         own = self._own
         if own is not None and own.writable:
             from sartor.evidence.row import row_of
 
             try:
-                row = row_of(evidence, names, whole=whole)
+                row = row_of(evidence, names, whole=whole, stated_by=stated_by)
             except Invalid as fault:
                 self.refusal = fault.reason
                 self._reporter.detail(f"not kept: {fault}")
@@ -128,7 +139,7 @@ class Shelf:
         if mark.text == before and mark.is_settled:
             self._tried(lambda: own.remember(mark.text, sha256))
 
-    def _known(self, sha256: str) -> Iterator[tuple[Row, Evidence]]:
+    def _known(self, sha256: str) -> Iterator[tuple[Store, Row, Evidence]]:
         for store in self._stores():
             row = self._tried(partial(store.get, sha256))
             if row is None:
@@ -138,7 +149,7 @@ class Shelf:
             except Invalid as fault:
                 self._reporter.warn(f"a row of `{store.path}` is passed over: {fault.reason}")
                 continue
-            yield row, evidence
+            yield store, row, evidence
 
     def _stores(self) -> list[Store]:
         return [store for store in (self._own, self._shipped) if store is not None]

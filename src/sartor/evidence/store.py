@@ -110,11 +110,12 @@ class Store:
     def _put(self, row: Row, again: bool, objection: Callable[[Row, Evidence], bool] | None) -> Put:
         there, evidence = self._there(row.sha256)
         if there is not None and evidence is not None:
-            if rank(row) <= rank(there) and evidence == row.evidence():
+            elsewhere = there.stated_by not in {None, row.stated_by}
+            if rank(row) <= rank(there) and evidence == row.evidence() and not elsewhere:
                 return "same"
             if objection is not None and objection(there, evidence):
                 return "conflict"
-            if rank(row) < rank(there) or (rank(row) == rank(there) and not again):
+            if rank(row) < rank(there) or (rank(row) == rank(there) and not (again or elsewhere)):
                 return "kept"
         self._connection.execute("DELETE FROM evidence WHERE sha256 = ?", (row.sha256,))
         self._connection.execute(INSERT, msgspec.structs.astuple(row))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import configparser
 import os
 import re
-import ssl
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ _TRANSLATED = (
     ("extra-index-url", ("UV_EXTRA_INDEX_URL", "UV_INDEX"), " "),
     ("find-links", ("UV_FIND_LINKS",), ","),
 )
-_TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})  # what pip takes for it
+TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})  # what pip takes for it
 _INDEX_SETTINGS = frozenset({"index", "index-url", "extra-index-url", "find-links", "no-index"})
 _ASKS_AN_INDEX = frozenset({("pip", "compile"), ("pip", "install"), ("pip", "sync")})
 _INDEX_NAME = re.compile(r"^[\w.-]+=")  # as in UV_DEFAULT_INDEX=mine=https://...
@@ -98,7 +97,7 @@ def uv_options(
 
 def pip_says_no_index(environ: Mapping[str, str]) -> bool:
     """Whether pip's ``no-index`` holds: nothing that is said to uv names an index."""
-    no_index = pip_settings(environ).get("no-index", "").lower() in _TRUE
+    no_index = pip_settings(environ).get("no-index", "").lower() in TRUE
     named = any(environ.get(v) for v in _DEFAULT) or uv_names_an_index(environ)
     return no_index and not named
 
@@ -154,7 +153,7 @@ def uv_settings(environ: Mapping[str, str]) -> list[dict[str, object]]:
 def _uv_files(environ: Mapping[str, str]) -> list[Path]:
     if environ.get("UV_CONFIG_FILE"):
         return [Path(environ["UV_CONFIG_FILE"])]
-    if environ.get("UV_NO_CONFIG", "").lower() in _TRUE:
+    if environ.get("UV_NO_CONFIG", "").lower() in TRUE:
         return []
     config = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
     system = [Path(d) for d in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")]
@@ -163,6 +162,8 @@ def _uv_files(environ: Mapping[str, str]) -> list[Path]:
 
 def certificate_bundle(environ: Mapping[str, str] | None = None) -> str | None:
     """The file of authorities that the machine trusts; None where only Python's own is there."""
+    import ssl
+
     environ = os.environ if environ is None else environ
     configured = environ.get("SSL_CERT_FILE") or pip_settings(environ).get("cert")
     default = ssl.get_default_verify_paths().cafile

@@ -1,17 +1,19 @@
 """Where packages are looked for, and how a client gets there, as pip and uv are configured here.
 
 Addresses may hold credentials. They are given to the client alone: the two classes show none of
-their fields. Not read are pip's keyring and uv's own store of credentials; both take `~/.netrc`.
+their fields. Not read is uv's own store of credentials; `~/.netrc` is read by the client.
 """
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import threading
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from sartor.index import network
+from sartor.index.keyring import ask_keyring, keyring_program
+from sartor.index.trust import Trust, trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,20 +39,24 @@ class IndexSources:
 class Access:
     """How a client gets to servers: credentials by place, proxies, and whom it trusts.
 
-    ``bundle`` is the file of authorities; ``client_certificate`` is pip's ``client-cert``.
+    ``keyring`` is the program that is asked for the credentials of these places, once a server
+    wants any; ``trusted`` are hosts of which any certificate is taken.
     """
 
     def __init__(
         self,
         urls: Iterable[str] = (),
         *,
-        bundle: str | None = None,
-        client_certificate: str | None = None,
+        trust: Trust = Trust(),  # noqa: B008 - it is frozen
+        keyring: str | None = None,
         proxies: Mapping[str, str] | None = None,
         trusted: Iterable[str] = (),
     ) -> None:
-        self.bundle = bundle
-        self.client_certificate = client_certificate
+        self.trust = trust
+        self._keyring = keyring
+        self._asked: dict[Place, bool] = {}
+        self._lock = threading.Lock()
+        self._services: dict[Place, list[str]] = {}
         self._proxies = dict(proxies or {})
         self._trusted = frozenset(trusted)
         self._credentials: dict[Place, tuple[str, str]] = {}
@@ -63,6 +69,8 @@ class Access:
     def learn(self, url: str) -> None:
         """Keep the credentials that stand in an address, for its host."""
         place, parts = place_of(url), _parts(url)
+        if place:
+            self._services.setdefault(place, []).append(url)
         if place and parts and parts[0] is not None:
             self._credentials.setdefault(place, (parts[0], parts[1] or ""))
 
@@ -75,6 +83,27 @@ class Access:
         """User and password for the host of an address; None: what ``~/.netrc`` says."""
         place = place_of(url)
         return self._credentials.get(place) if place else None
+
+    def ask_keyring(self, url: str) -> bool:
+        """Ask the keyring for the host of an address, once; whether it knew any credentials.
+
+        It is asked for the index, and then for the host, as pip does; and not for hosts that
+        nobody named, to which a server may have led.
+        """
+        place = place_of(url)
+        if self._keyring is None or place is None or place not in self._services:
+            return False
+        with self._lock:
+            if place not in self._asked:
+                default = place[2] == _PORTS[place[0]]
+                host = place[1] if default else f"{place[1]}:{place[2]}"
+                named = [without_credentials(url) for url in self._services[place]]
+                user = self._credentials.get(place, ("", ""))[0] or None
+                found = ask_keyring(self._keyring, [*named, host], user)
+                if found is not None:
+                    self._credentials[place] = found
+                self._asked[place] = found is not None
+            return self._asked[place]
 
     def trusts(self, url: str) -> bool:
         """Whether pip's ``trusted-host`` says to take any certificate."""
@@ -101,6 +130,16 @@ def place_of(url: str) -> Place | None:
     if scheme not in _PORTS or not parts.hostname:
         return None
     return scheme, parts.hostname.lower(), port or _PORTS[scheme]
+
+
+def without_credentials(url: str) -> str:
+    """The same address without user and password; as it is where it has none, or is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    place = parts.netloc.rpartition("@")[2]
+    return url if place == parts.netloc else urlunsplit(parts._replace(netloc=place))
 
 
 def _parts(url: str) -> tuple[str | None, str | None] | None:
@@ -153,11 +192,10 @@ def access(sources: IndexSources, environ: Mapping[str, str] | None = None) -> A
     """How to get to the indexes, and to anything else."""
     environ = os.environ if environ is None else environ
     settings = network.pip_settings(environ)
-    certificate = settings.get("client-cert")
     found = Access(
         [url for url in (*sources.indexes, *sources.find_links) if url],
-        bundle=network.certificate_bundle(environ),
-        client_certificate=certificate if certificate and Path(certificate).is_file() else None,
+        trust=trust(environ),
+        keyring=keyring_program(environ),
         proxies={
             k.removesuffix("_PROXY").lower(): v
             for k, v in network.proxies(settings, environ).items()

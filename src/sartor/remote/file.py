@@ -11,13 +11,14 @@ import threading
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from sartor.errors import UntrustedBytesError
+from sartor.remote.address import safe_url
+from sartor.remote.faults import Dropped, Stalled, unreachable, untrusted
 from sartor.remote.hasher import Hasher
-from sartor.remote.http import Dropped, Stalled, safe_url, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sartor.errors import UntrustedBytesError
     from sartor.remote.http import Answer, Http, Stream
 
 TAIL = 1 << 20
@@ -39,6 +40,7 @@ class RemoteFile:
     """A file on a server. `look` first; then ``size``, ``ranges`` and `stream` hold.
 
     ``size`` and ``sha256`` are what an index says of it. ``fetched`` counts the bytes that came.
+    ``read_again``: parts were read once more after its bytes were hashed.
     It may be used by several threads.
     """
 
@@ -56,6 +58,7 @@ class RemoteFile:
         self.fetched = 0
         self.ranges: Ranges = "given"
         self.whole: bytes | None = None
+        self.read_again = False
         self.tail = b""
         self.on_bytes: Callable[[int], None] = lambda _: None
         self._size = size
@@ -129,11 +132,7 @@ class RemoteFile:
 
     def untrusted(self, why: str) -> UntrustedBytesError:
         """The error for a server that contradicts itself, or the index."""
-        return UntrustedBytesError(
-            f"`{self.address}` is refused: {why}",
-            hint="the server, or a proxy on the way, serves other bytes than it says; try again, "
-            "or name another index in your pip or uv configuration",
-        )
+        return untrusted(self._url, why)
 
     def _open(self, start: int, end: int) -> tuple[Answer, Stream]:
         if self.ranges == "not given":

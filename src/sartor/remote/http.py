@@ -9,15 +9,25 @@ a library's own message is shown: these hold the whole address.
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from sartor.errors import IndexRefusedError, IndexUnreachableError, NoSuchTargetError
+from sartor.errors import IndexUnreachableError, NoSuchTargetError
+from sartor.remote.address import moment, number, safe_url
+from sartor.remote.faults import (
+    NO_ADDRESS,
+    Dropped,
+    Impossible,
+    Stalled,
+    denied,
+    fault_of,
+    refused,
+    unreachable,
+)
 from sartor.remote.pipe import NothingCame, Pipe
 
 if TYPE_CHECKING:
@@ -35,7 +45,7 @@ WAIT_STATUS = frozenset({429, 503})
 TRY_AGAIN_STATUS = frozenset({408, 500, 502, 504})
 DENIED_STATUS = frozenset({401, 403, 407})
 GONE_STATUS = frozenset({404, 410})
-NO_ADDRESS = "the answer leads to an address that is none"
+VALIDATORS = frozenset({"If-None-Match", "If-Modified-Since"})
 MOST_BACKOFF = 16.0
 MOST_ASKED = 60
 """One request is made so often, to a server that asks to wait a little."""
@@ -58,18 +68,6 @@ class Limits(msgspec.Struct, frozen=True):
     drops: int = 200
 
 
-class Dropped(Exception):  # noqa: N818 - what a connection did; whether it is an error is decided later
-    """The connection broke off, or nothing came: the same may work when it is tried again."""
-
-
-class Stalled(Dropped):
-    """Nothing came for as long as is waited."""
-
-
-class Impossible(Exception):  # noqa: N818 - as above
-    """The request cannot be made so: trying again changes nothing."""
-
-
 class Answer(msgspec.Struct, frozen=True):
     """Status and headers (names in small letters) of an answer; ``url`` is where it came from."""
 
@@ -81,24 +79,6 @@ class Answer(msgspec.Struct, frozen=True):
     def length(self) -> int | None:
         """What ``Content-Length`` says, where it says a number."""
         return number(self.headers.get("content-length"))
-
-
-def number(text: str | None) -> int | None:
-    """A number of at most 18 digits; None for anything else."""
-    text = (text or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
-
-
-def safe_url(url: str) -> str:
-    """The address as it may be shown: no user, no password, no query (signatures), no fragment."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    except ValueError:
-        return "an address that is none"
-    text = urlunsplit((parts.scheme, host + port, parts.path, "", ""))
-    return "".join(c for c in text if c.isprintable())[:400]
 
 
 class Asking(NamedTuple):
@@ -210,28 +190,6 @@ def _follow(
     raise Impossible(f"more than {MOST_REDIRECTS} redirects")
 
 
-def fault_of(error: Exception) -> Exception:
-    """What a fault of the libraries means, in words without the address."""
-    import requests
-    import urllib3
-
-    impossible = {
-        requests.exceptions.SSLError: "the server's certificate is not trusted, or TLS fails: a "
-        "private authority is named by pip's `cert`, `REQUESTS_CA_BUNDLE` or `SSL_CERT_FILE`",
-        requests.exceptions.InvalidSchema: "it is not reached by http or https",
-        requests.exceptions.InvalidURL: "the address is none",
-        urllib3.exceptions.LocationParseError: NO_ADDRESS,
-    }
-    for kind, words in impossible.items():
-        if isinstance(error, kind):
-            return Impossible(words)
-    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
-        return Stalled("nothing came in time")
-    if isinstance(error, requests.exceptions.ProxyError):
-        return Dropped("the proxy could not be reached, or refused")
-    return Dropped("no connection, or it broke off")
-
-
 class Http:
     """Asks servers as the user's configuration says. Close it: what is under way is left then.
 
@@ -239,9 +197,11 @@ class Http:
     """
 
     def __init__(self, access: Access, limits: Limits | None = None) -> None:
+        from sartor.remote.session import make_session
+
         self.limits = limits or Limits()
         self._access = access
-        self._session = _session(access)
+        self._session = make_session(access)
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._waited = self._not_before = 0.0
@@ -259,11 +219,11 @@ class Http:
     def get(self, url: str, headers: Mapping[str, str]) -> tuple[Answer, Stream]:
         """The answer, and its stream, which the caller gives back with `done`.
 
-        Its status is a success, or 416. Redirects are followed, servers that are busy are waited
-        for, and broken connections are made again. Raises `IndexUnreachableError`,
-        `IndexRefusedError` and `NoSuchTargetError`.
+        Its status is a success, 416, or 304 where ``headers`` ask for that. Redirects are
+        followed, servers that are busy are waited for, and broken connections are made again.
+        Raises `IndexUnreachableError`, `IndexRefusedError` and `NoSuchTargetError`.
         """
-        failed = 0
+        failed, keyring = 0, False
         for attempt in range(MOST_ASKED):
             self._hold()
             stream = Stream(self._session, url, self._access, Asking(headers, self.limits))
@@ -274,13 +234,21 @@ class Http:
             except (Dropped, Impossible) as fault:
                 self.done(stream)
                 failed += 1
-                if isinstance(fault, Impossible) or failed >= self.limits.tries:
+                if isinstance(fault, Impossible):
+                    raise unreachable(url, str(fault), fault.hint) from fault
+                if failed >= self.limits.tries:
                     raise unreachable(url, str(fault)) from fault
                 self.pause(url, self.backoff(failed), str(fault))
                 continue
-            if answer.status in {200, 206, 416}:
+            if answer.status in {200, 206, 416} or (
+                answer.status == 304 and VALIDATORS & {*headers}
+            ):
                 return answer, stream
             self.done(stream)
+            if answer.status == 401 and not keyring:
+                keyring = True
+                if self._access.ask_keyring(answer.url):
+                    continue
             failed += answer.status in TRY_AGAIN_STATUS
             self._refused(url, answer, attempt, failed)
         raise refused(url, "it is busy, and stays so")
@@ -338,58 +306,10 @@ class Http:
             raise IndexUnreachableError("the reading was ended", hint="start it again")
 
 
-def _session(access: Access) -> requests.Session:
-    import http.cookiejar
-
-    import requests
-    import requests.adapters
-    import urllib3
-
-    session = requests.Session()
-    session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-    session.headers["Accept-Encoding"] = "identity"
-    session.verify = access.bundle or True
-    session.cert = access.client_certificate
-    adapter = requests.adapters.HTTPAdapter(pool_maxsize=16, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the user's `trusted-host`
-    return session
-
-
 def retry_after(text: str | None, now: float) -> float | None:
     """The seconds that ``Retry-After`` asks for; None where it is not there, or says nothing."""
     seconds = number(text)
     if seconds is not None:
         return float(seconds)
-    try:
-        then: float = email.utils.parsedate_to_datetime(text or "").timestamp()
-        return max(then - now, 0.0)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-
-
-def unreachable(url: str, why: str) -> IndexUnreachableError:
-    """No answer, or none that goes on."""
-    return IndexUnreachableError(
-        f"`{safe_url(url)}` could not be read: {why}",
-        hint="check the network, the proxy (HTTPS_PROXY) and the index in your pip or uv "
-        "configuration; nothing was kept, so the command can simply be run again",
-    )
-
-
-def refused(url: str, why: str) -> IndexRefusedError:
-    """An answer that is no help."""
-    return IndexRefusedError(
-        f"`{safe_url(url)}` could not be read: {why}",
-        hint="try again later, or name another index in your pip or uv configuration",
-    )
-
-
-def denied(url: str, status: int) -> IndexRefusedError:
-    """The server wants to know who asks."""
-    return IndexRefusedError(
-        f"`{safe_url(url)}` may not be read: the server answered {status}",
-        hint="credentials are taken from pip's and uv's configuration (in the index's address) "
-        "and from `~/.netrc`; a proxy's from its address",
-    )
+    then = moment(text)
+    return None if then is None else max(then - now, 0.0)

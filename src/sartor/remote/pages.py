@@ -7,105 +7,84 @@ own client, which bounds it. Indexes and link lists may be folders (``file:``), 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urljoin, urlsplit
 
 from sartor.artifact.inflate import gunzip
 from sartor.artifact.source import Invalid
 from sartor.errors import IndexRefusedError, NoSuchTargetError
+from sartor.index.sources import without_credentials
 from sartor.index.wheels import IndexFile
-from sartor.remote.http import Dropped, refused, safe_url, unreachable
+from sartor.remote.faults import Dropped, refused, unreachable
+from sartor.remote.listings import Page, fresh_for, now
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pypi_simple import DistributionPackage
 
-    from sartor.index.sources import IndexSources
     from sartor.remote.http import Http
 
 MOST_PAGE = 64 << 20
 """Of one page; the largest known, of a project with daily builds, have some 10 MB."""
-MOST_FILES = 200_000
 
 
-def list_files(http: Http, sources: IndexSources, project: str) -> list[IndexFile]:
-    """Every file of ``project`` (a normalised name) on all indexes; the first of a name counts.
+class Answered(NamedTuple):
+    """A page as it came; ``status`` 304: the one that is kept is still so."""
 
-    Raises `NoSuchTargetError` where no index knows the project, and what `Http.get` raises.
-    """
+    status: int
+    headers: dict[str, str]
+    url: str
+    data: bytes
+
+
+def page_url(index: str | None, project: str) -> str:
+    """The address of a project's page; of the clients' default index where that is None."""
     from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-    found: dict[str, IndexFile] = {}
-    known = 0
-    for index in sources.indexes:
-        url = f"{(index or PYPI_SIMPLE_ENDPOINT).rstrip('/')}/{project}/"
-        page = _page(http, url, project)
-        known += page is not None
-        _add(found, page or [])
-    for place in sources.find_links:
-        _add(found, _links(http, place, project))
-    if not known and not found:
-        raise NoSuchTargetError(
-            f"no package index has a project `{project}`",
-            found=[f"asked: {safe_url(url or PYPI_SIMPLE_ENDPOINT)}" for url in sources.indexes]
-            or ["no index is configured (`no-index`)"],
-            hint="check the name; a path is written `./name`, and other indexes are named in your "
-            "pip or uv configuration",
-        )
-    return list(found.values())
+    return f"{(index or PYPI_SIMPLE_ENDPOINT).rstrip('/')}/{project}/"
 
 
-def _add(found: dict[str, IndexFile], files: list[IndexFile]) -> None:
-    for file in files[:MOST_FILES]:
-        found.setdefault(file.name, file)
+def ask_page(http: Http, url: str, project: str, kept: Page | None) -> Page:
+    """What a server says of a project now, held against the page that is ``kept`` of it.
 
-
-def _page(http: Http, url: str, project: str) -> list[IndexFile] | None:
-    """The files on a project's page; None where there is none."""
-    if urlsplit(url).scheme == "file":
-        page = _folder_of(url) / "index.html"
-        if not page.is_file():
-            return None
-        return _html(page.read_bytes()[:MOST_PAGE], url, project)
+    Raises what `Http.get` raises; a page that is not there is one without files.
+    """
+    began = now()
     try:
-        kind, final, data = _fetch(http, url)
+        got = _fetch(http, url, kept.validators if kept else {})
     except NoSuchTargetError:
-        return None
-    return _parse(kind, data, final, project)
+        return Page(asked_at=began, fresh_for=fresh_for({}, began))
+    headers = got.headers
+    if kept is not None and got.status == 304:
+        files = kept.files
+        headers = {"etag": kept.etag or "", "last-modified": kept.modified or "", **headers}
+    else:
+        files = _parse(got, project)
+    return Page(
+        files=files,
+        asked_at=began,
+        fresh_for=fresh_for(headers, began),
+        etag=headers.get("etag") or None,
+        modified=headers.get("last-modified") or None,
+    )
 
 
-def _links(http: Http, place: str, project: str) -> list[IndexFile]:
-    """The files of the project in a folder, or on a page of links."""
-    from pathlib import Path
-
-    local = "://" not in place or urlsplit(place).scheme == "file"
-    if not local:
-        kind, final, data = _fetch(http, place)
-        return _parse(kind, data, final, project)
-    folder = _folder_of(place) if "://" in place else Path(place)
-    if folder.is_file():
-        return _html(folder.read_bytes()[:MOST_PAGE], folder.resolve().as_uri(), project)
-    names = sorted(folder.glob("*.whl")) if folder.is_dir() else []
-    return [IndexFile(p.name, p.resolve().as_uri(), p.stat().st_size) for p in names]
+def local_page(path: Path, url: str, project: str) -> list[IndexFile]:
+    """The files on a page of links that lies here; raises `IndexRefusedError`."""
+    return _html(path.read_bytes()[:MOST_PAGE], url, project)
 
 
-def _folder_of(url: str) -> Path:
-    from pathlib import Path
-
-    return Path(unquote(urlsplit(url).path))
-
-
-def _fetch(http: Http, url: str) -> tuple[str, str, bytes]:
-    """Content type, final address and bytes of a page."""
+def _fetch(http: Http, url: str, validators: Mapping[str, str]) -> Answered:
     from pypi_simple import ACCEPT_JSON_PREFERRED
 
-    headers = {"Accept": ACCEPT_JSON_PREFERRED, "Accept-Encoding": "gzip"}
+    asked = {"Accept": ACCEPT_JSON_PREFERRED, "Accept-Encoding": "gzip", **validators}
     for _ in range(http.limits.tries):
-        answer, stream = http.get(url, headers)
+        answer, stream = http.get(url, asked)
         body = bytearray()
         try:
-            for block in stream:
+            for block in stream if answer.status != 304 else ():
                 body += block
                 if len(body) > MOST_PAGE:
                     raise refused(url, f"its page has more than {MOST_PAGE} bytes")
@@ -115,7 +94,7 @@ def _fetch(http: Http, url: str) -> tuple[str, str, bytes]:
         finally:
             http.done(stream)
         data = _decoded(bytes(body), answer.headers.get("content-encoding", ""), url)
-        return answer.headers.get("content-type", ""), answer.url, data
+        return Answered(answer.status, answer.headers, without_credentials(answer.url), data)
     raise unreachable(url, "the connection broke off each time")
 
 
@@ -136,10 +115,10 @@ def _decoded(data: bytes, coding: str, url: str) -> bytes:
     return bytes(plain)
 
 
-def _parse(kind: str, data: bytes, url: str, project: str) -> list[IndexFile]:
-    if "json" in kind.partition(";")[0]:
-        return _json(data, url, project)
-    return _html(data, url, project)
+def _parse(got: Answered, project: str) -> list[IndexFile]:
+    if "json" in got.headers.get("content-type", "").partition(";")[0]:
+        return _json(got.data, got.url, project)
+    return _html(got.data, got.url, project)
 
 
 def _json(data: bytes, url: str, project: str) -> list[IndexFile]:

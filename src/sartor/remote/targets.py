@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 from packaging.utils import canonicalize_name
 
-from sartor.artifact.reading import Progress, read_evidence
-from sartor.errors import UsageError
+from sartor.artifact.reading import Progress
+from sartor.errors import NoSuchTargetError, UsageError
+from sartor.evidence.reading import Asked, evidence_of
+from sartor.evidence.shelf import Shelf
 from sartor.index.sources import access, index_sources
 from sartor.index.wheels import IndexFile, choose
+from sartor.remote.address import address_digest, safe_url
 from sartor.remote.file import RemoteFile
-from sartor.remote.http import Http, safe_url
-from sartor.remote.pages import list_files
+from sartor.remote.http import Http
+from sartor.remote.indexes import Indexes
+from sartor.remote.listings import Listings
 from sartor.remote.reference import Reading
-from sartor.remote.wheel import Wanted, read_wheel
+from sartor.remote.served import served_metadata
+from sartor.remote.wheel import Wanted, how_it_came, read_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +33,8 @@ if TYPE_CHECKING:
 
     from sartor.artifact.model import Evidence, NotRead
     from sartor.artifact.reading import NamesWanted
-    from sartor.index.wheels import Fits
+    from sartor.index.sources import Access
+    from sartor.index.wheels import Chosen, Fits
     from sartor.remote.http import Limits
     from sartor.reporter import Reporter
 
@@ -42,25 +49,50 @@ def nothing_known(sha256: str, names: NamesWanted) -> Evidence | None:  # noqa: 
     return None
 
 
+class Keeping(NamedTuple):
+    """What of former readings is used, and where it is kept; as it stands: nothing, nowhere.
+
+    ``listings`` is the folder for what indexes say, ``refresh``: they are asked in any case.
+    ``again``: wheels are read in any case. ``whole``: no wheel is read in parts, so that the
+    sha256 of each is computed.
+    """
+
+    shelf: Shelf | None = None
+    listings: Path | None = None
+    refresh: bool = False
+    again: bool = False
+    whole: bool = False
+
+
 class Remotes:
-    """Reads remote targets, with one client for all of them.
+    """Reads remote targets, with one client for all of them, which is made once it is needed.
 
     ``known`` gives the evidence of a file by the sha256 that the index states, where it is kept
-    somewhere and serves these ``names``: then nothing of the file is fetched.
+    somewhere and serves these ``names``: then nothing of the file is fetched. So does the shelf of
+    ``keeping``, on which is put what is read.
     """
 
     def __init__(
-        self, reporter: Reporter, limits: Limits | None = None, known: Known = nothing_known
+        self,
+        reporter: Reporter,
+        limits: Limits | None = None,
+        known: Known = nothing_known,
+        keeping: Keeping = Keeping(),  # noqa: B008 - it is frozen
     ) -> None:
         self._reporter = reporter
         self._known = known
+        self._keeping = keeping
+        self._shelf = keeping.shelf or Shelf(None, None, reporter)
+        self._limits = limits
         self._sources = index_sources()
-        self._access = access(self._sources)
-        self._http = Http(self._access, limits)
+        self._opened: Http | None = None
+        listings = Listings(keeping.listings, reporter, anew=keeping.refresh)
+        self._indexes = Indexes(self._sources, lambda: self._http, listings, reporter)
 
     def close(self) -> None:
         """Leave all that is under way."""
-        self._http.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def read(self, target: Requirement | str, names: NamesWanted, fits: Fits) -> Iterator[Reading]:
         """Each wheel that is meant, in the order of their names."""
@@ -69,13 +101,33 @@ class Remotes:
             self._access.learn(target)
             yield self._read(file, names, [])
             return
-        files = list_files(self._http, self._sources, canonicalize_name(target.name))
-        chosen = choose(target, files, fits)
+        chosen = self._choose(target, fits)
         self._say(target.name, chosen.version, chosen.wheels)
         left = chosen.left
         for file in chosen.wheels:
             yield self._read(file, names, left)
             left = []
+
+    @cached_property
+    def _access(self) -> Access:
+        return access(self._sources)
+
+    @property
+    def _http(self) -> Http:
+        if self._opened is None:
+            self._opened = Http(self._access, self._limits)
+        return self._opened
+
+    def _choose(self, target: Requirement, fits: Fits) -> Chosen:
+        """The wheels that are meant; that there are none is not said from memory."""
+        project = canonicalize_name(target.name)
+        files = self._indexes.files(project)
+        try:
+            return choose(target, files, fits)
+        except NoSuchTargetError:
+            if not self._indexes.remembered:
+                raise
+        return choose(target, self._indexes.files(project, anew=True), fits)
 
     def _say(self, name: str, version: str, wheels: list[IndexFile]) -> None:
         if len(wheels) > MANY_WHEELS:
@@ -86,20 +138,57 @@ class Remotes:
 
     def _read(self, listed: IndexFile, names: NamesWanted, left: list[NotRead]) -> Reading:
         parts = urlsplit(listed.url)
-        known = self._known(listed.sha256, names) if listed.sha256 else None
-        if known is not None:
-            evidence, fetched = known, 0
-        elif parts.scheme == "file":
-            evidence = read_evidence(Path(unquote(parts.path)), names)
-            fetched = 0
-        else:
+        evidence, fetched, notes = self._find(listed, names), 0, left
+        if evidence is None and parts.scheme == "file":
+            path = Path(unquote(parts.path))
+            evidence = evidence_of(path, names, self._shelf, again=self._keeping.again)
+        elif evidence is None:
             file = RemoteFile(self._http, listed.url, listed.name, listed.size, listed.sha256)
-            file.on_bytes = self._progress(file)
-            wanted = Wanted(names, Progress(), listed.metadata_sha256)
-            evidence, fetched = read_wheel(file, wanted), file.fetched
-        evidence = msgspec.structs.replace(evidence, not_read=[*evidence.not_read, *left])
+            evidence = self._fetch(file, listed, names)
+            fetched, notes = file.fetched, [*how_it_came(file), *left]
+        evidence = msgspec.structs.replace(evidence, not_read=[*evidence.not_read, *notes])
         yanked = {} if listed.yanked is None else {listed.name: listed.yanked}
         return Reading(evidence, fetched, yanked)
+
+    def _find(self, listed: IndexFile, names: NamesWanted) -> Evidence | None:
+        """What is known of a file by the sha256 that is stated of it."""
+        if listed.sha256 is None or self._keeping.again:
+            return None
+        found = self._known(listed.sha256, names)
+        if found is not None:
+            return found
+        return self._shelf.find(listed.sha256, listed.name, names, address_digest(listed.url))
+
+    def _fetch(self, file: RemoteFile, listed: IndexFile, names: NamesWanted) -> Evidence:
+        """Read it where it is, and keep what was read.
+
+        Where its sha256 was not computed of all that was read, that is what the index states, and
+        the row says so.
+        """
+        file.on_bytes = self._progress(file)
+        stated = listed.metadata_sha256
+        asked = Asked(self._shelf.widened(listed.sha256, names) if listed.sha256 else names)
+        wanted = Wanted(
+            asked,
+            Progress(),
+            stated,
+            lambda: served_metadata(self._http, listed.url, stated) if stated else None,
+            self._keeping.whole,
+        )
+        evidence = read_wheel(file, wanted)
+        hashed = file.sha256 is not None and not file.read_again
+        self._reporter.detail(
+            f"{file.name}: {file.fetched} of {file.size} bytes fetched, its sha256 "
+            + ("computed" if hashed else "not computed")
+        )
+        self._shelf.keep(
+            evidence,
+            asked.level,
+            whole=hashed,
+            again=self._keeping.again,
+            stated_by=None if hashed else address_digest(listed.url),
+        )
+        return evidence
 
     def _progress(self, file: RemoteFile) -> Callable[[int], None]:
         what = f"fetching {file.name}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sartor.artifact.source import check_range
 from sartor.artifact.stream import Forward
-from sartor.remote.hasher import Hasher
+from sartor.remote.hasher import PIECE, Hasher
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -78,7 +78,8 @@ class View:
 class HashedView:
     """The whole file as it goes by once, in its order, hashed; `finish` gives its sha256.
 
-    What is asked for again after it went by is another request, and not hashed (``again``).
+    What is asked for again after it went by is another request, whose bytes are held against
+    what went by, stretch by stretch; where that cannot be, ``again`` says so.
     """
 
     def __init__(self, file: RemoteFile) -> None:
@@ -87,7 +88,7 @@ class HashedView:
         self.again = False
         self._file = file
         self._tail_at = file.size - len(file.tail)
-        self._hasher = Hasher()
+        self._hasher = Hasher(pieces=True)
         self._stream = self._hashed()
         self._forward = Forward(self._stream, self.name)
         self._behind = View(file, 0, self._tail_at)
@@ -101,8 +102,7 @@ class HashedView:
             return self.read(offset, far) + kept if far else kept
         if self._forward.reaches(offset):
             return self._forward.read(offset, length)
-        self.again = True
-        return self._behind.read(offset, length)
+        return self._once_more(offset, length)
 
     def holds(self, offset: int, length: int) -> bool:
         """Whether these bytes are kept."""
@@ -121,6 +121,16 @@ class HashedView:
         self._stream.close()
         self._behind.close()
         self._hasher.close()
+
+    def _once_more(self, offset: int, length: int) -> bytes:
+        first, end = offset - offset % PIECE, -(-(offset + length) // PIECE) * PIECE
+        if end > self._forward.end:
+            self.again = True
+            return self._behind.read(offset, length)
+        data = self._behind.read(first, end - first)
+        if not self._hasher.has_seen(first, data):
+            raise self._file.untrusted("it changed while it was read")
+        return data[offset - first : offset - first + length]
 
     def _hashed(self) -> Generator[bytes, None, None]:
         for block in self._file.stream(0, self._tail_at):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import posixpath
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -27,7 +28,7 @@ from sartor.remote import file as remote_file
 from sartor.remote.view import HashedView, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sartor.artifact.reading import NamesWanted
     from sartor.artifact.source import Source
@@ -47,15 +48,25 @@ ARCHIVE = (b"PK\3\4", b"PK\5\6")
 
 
 class Wanted(NamedTuple):
-    """What a wheel's reading needs besides the file. ``metadata_sha256``: the index's word."""
+    """What a wheel's reading needs besides the file.
+
+    ``metadata_sha256`` is the index's word on its METADATA; ``metadata`` fetches the file that
+    the index serves beside the wheel (PEP 658), held against that, or gives None where it is not
+    there. ``whole``: the whole wheel is fetched, so that its hash is checked.
+    """
 
     names: NamesWanted
     progress: Progress
     metadata_sha256: str | None = None
+    metadata: Callable[[], bytes | None] = lambda: None
+    whole: bool = False
 
 
 def read_wheel(file: RemoteFile, wanted: Wanted) -> Evidence:
-    """What a wheel holds; raises the errors of `RemoteFile`, and `ArtifactUnreadableError`."""
+    """What a wheel holds; raises the errors of `RemoteFile`, and `ArtifactUnreadableError`.
+
+    What there is to say of how it came here, `how_it_came` says afterwards.
+    """
     file.look()
     walk = Walk(wanted.names, wanted.progress, file.name)
     try:
@@ -63,7 +74,7 @@ def read_wheel(file: RemoteFile, wanted: Wanted) -> Evidence:
             directory: Source = view if file.whole is None else BytesSource(file.whole, file.name)
             archive = ZipMembers(directory)
         chosen = list(archive.chosen(matters))
-        notes = _read(file, archive, chosen, walk)
+        _read(file, archive, chosen, walk, wanted)
     except Invalid as fault:
         raise unreadable(file, fault) from fault
     packages = walk.packages()
@@ -75,56 +86,80 @@ def read_wheel(file: RemoteFile, wanted: Wanted) -> Evidence:
         sha256=file.sha256 or file.stated_sha256,
         packages=packages,
         libraries=sorted(walk.libraries, key=lambda library: library.path),
-        not_read=[*archive.not_read, *walk.not_read, *notes],
+        not_read=[*archive.not_read, *walk.not_read],
     )
 
 
+def how_it_came(file: RemoteFile) -> list[NotRead]:
+    """What a reader should know of the way that a file was read; nothing where all is well."""
+    notes = []
+    if file.sha256 is None:
+        notes.append(
+            f"{file.fetched} of its {file.size} bytes were fetched, so its sha256 was not checked; "
+            "each file that was read was held against its checksums in the wheel"
+        )
+    if file.read_again:
+        notes.append(
+            "for more names of kernels, parts were fetched again; these were not hashed again"
+        )
+    if file.ranges == "not given" and file.whole is None:
+        notes.append(
+            f"its server gives no ranges: {file.fetched} bytes were fetched of a file of "
+            f"{file.size}, which was read twice, for its directory is at its end"
+        )
+    return [NotRead(file.name, why) for why in notes]
+
+
 def _read(
-    file: RemoteFile, archive: ZipMembers, chosen: Sequence[ZipMember], walk: Walk
-) -> list[NotRead]:
+    file: RemoteFile,
+    archive: ZipMembers,
+    chosen: Sequence[ZipMember],
+    walk: Walk,
+    wanted: Wanted,
+) -> None:
     needed = sum(m.compressed for m in chosen)
     if file.whole is not None:
         source = BytesSource(file.whole, file.name)
         for member in chosen:
             _meet(walk, archive, member, source)
-        return []
-    everything = file.ranges == "not given" or file.size <= remote_file.WHOLE
+        return
+    everything = wanted.whole or file.ranges == "not given" or file.size <= remote_file.WHOLE
     if everything or needed >= MOST_OF_IT * file.size:
-        return _read_whole(file, archive, chosen, walk)
-    _read_parts(file, archive, chosen, walk)
-    why = (
-        f"{file.fetched} of its {file.size} bytes were fetched, so its sha256 was not checked; "
-        "each file that was read was held against its checksums in the wheel"
-    )
-    return [NotRead(file.name, why)]
+        _read_whole(file, archive, chosen, walk)
+    else:
+        _read_parts(file, archive, chosen, walk, wanted.metadata)
 
 
 def _read_whole(
     file: RemoteFile, archive: ZipMembers, chosen: Sequence[ZipMember], walk: Walk
-) -> list[NotRead]:
+) -> None:
     """Everything goes by once, in its order; what is read again is not hashed again."""
-    notes = []
     with closing(HashedView(file)) as view:
         for member in chosen:
             _meet(walk, archive, member, view)
         file.found_sha256(view.finish())
-        if view.again:
-            why = "for more names of kernels, parts were fetched again; these were not hashed again"
-            notes.append(NotRead(file.name, why))
-    if file.ranges == "not given":
-        why = (
-            f"its server gives no ranges: {file.fetched} bytes were fetched of a file of "
-            f"{file.size}, which was read twice, for its directory is at its end"
-        )
-        notes.append(NotRead(file.name, why))
-    return notes
+        file.read_again = view.again
 
 
 def _read_parts(
-    file: RemoteFile, archive: ZipMembers, chosen: Sequence[ZipMember], walk: Walk
+    file: RemoteFile,
+    archive: ZipMembers,
+    chosen: Sequence[ZipMember],
+    walk: Walk,
+    metadata: Callable[[], bytes | None],
 ) -> None:
-    """The members alone, several jobs at a time; what they give comes in the wheel's order."""
+    """The members alone, several jobs at a time; what they give comes in the wheel's order.
+
+    A METADATA that does not lie in the tail, which is here, is taken from the file that the index
+    serves beside the wheel; `_check_metadata` and the RECORD say whether that is the same.
+    """
     room = _Room(ROOM)
+    far = [m for m in chosen if _is_main_metadata(m) and m.offset < file.size - len(file.tail)]
+    served = metadata() if len(far) == 1 else None
+    if served is not None:
+        folder, name = posixpath.split(far[0].name)
+        walk.texts[folder] = {name: served}
+        chosen = [m for m in chosen if m is not far[0]]
     jobs = _jobs(archive, chosen)
     digests: dict[str, bytes] = {}
 
@@ -139,7 +174,7 @@ def _read_parts(
                         digests[member.name] = digest.digest()
         return mine
 
-    pool = ThreadPoolExecutor(THREADS)
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="member")
     try:
         for done in [pool.submit(work, job) for job in jobs]:
             walk.join(done.result())
@@ -149,6 +184,22 @@ def _read_parts(
     finally:
         pool.shutdown(cancel_futures=True)
     _hold_against_record(walk, digests)
+    if served is not None:
+        _hold_metadata_against_record(file, walk, far[0].name, served)
+
+
+def _is_main_metadata(member: ZipMember) -> bool:
+    return member.name.endswith(".dist-info/METADATA") and member.name.count("/") == 1
+
+
+def _hold_metadata_against_record(file: RemoteFile, walk: Walk, path: str, served: bytes) -> None:
+    """The file that the index serves beside the wheel is the METADATA that is in the wheel."""
+    folder = posixpath.dirname(path)
+    stated = recorded_sha256(walk.texts[folder].get("RECORD", b""), lambda listed: listed == path)
+    if stated.get(path) not in {None, _recorded(hashlib.sha256(served).digest())}:
+        raise file.untrusted(
+            "the METADATA that the index serves beside it is not the one that its RECORD states"
+        )
 
 
 def _jobs(archive: ZipMembers, chosen: Sequence[ZipMember]) -> list[list[ZipMember]]:
@@ -196,7 +247,7 @@ def _hold_against_record(walk: Walk, digests: dict[str, bytes]) -> None:
         stated |= recorded_sha256(texts.get("RECORD", b""))
     kept = []
     for library in walk.libraries:
-        found = base64.urlsafe_b64encode(digests.get(library.path, b"")).rstrip(b"=").decode()
+        found = _recorded(digests.get(library.path, b""))
         if stated.get(library.path, found) == found:
             kept.append(library)
         else:
@@ -205,14 +256,19 @@ def _hold_against_record(walk: Walk, digests: dict[str, bytes]) -> None:
     walk.libraries[:] = kept
 
 
-def recorded_sha256(record: bytes) -> dict[str, str]:
-    """The sha256 (URL-safe base64 without padding) of each library that a RECORD lists."""
+def _recorded(digest: bytes) -> str:
+    """A digest as a RECORD writes it: URL-safe base64 without padding."""
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def recorded_sha256(record: bytes, wanted: Callable[[str], bool] = is_library) -> dict[str, str]:
+    """The sha256, as `_recorded` writes it, of each library (or other path) that a RECORD lists."""
     found = {}
     for raw in io.BytesIO(record[:MOST_RECORD]):
         parts = raw.decode("utf-8", "replace").strip().rsplit(",", 2)
         if len(parts) == 3 and parts[1].startswith("sha256="):
             path = parts[0].strip('"')
-            if is_library(path):
+            if wanted(path):
                 found[path] = parts[1].removeprefix("sha256=").rstrip("=")
     return found
 

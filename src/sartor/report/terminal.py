@@ -24,11 +24,14 @@ _COLOUR = re.compile(r"(\x1b\[\d+m)")
 class Terminal(Reporter):
     """Writes for people. On a terminal progress is one line that is written over."""
 
-    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
+    def __init__(
+        self, stream: TextIO | None = None, *, quiet: bool = False, verbose: bool = False
+    ) -> None:
         self._stream = stream or sys.stderr or io.StringIO()  # None: closed by whoever started us
         self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._colour = self._live and "NO_COLOR" not in os.environ
         self._quiet = quiet
+        self._verbose = verbose
         self._line_open = False
         self._last = 0.0
 
@@ -62,6 +65,11 @@ class Terminal(Reporter):
         """One dim line."""
         if not self._quiet:
             self._say(f"         {self._paint(text, 'dim')}")
+
+    def detail(self, text: str) -> None:
+        """One dim line, where it was asked for."""
+        if self._verbose:
+            self.note(text)
 
     def warn(self, text: str) -> None:
         """One line that stands out, also without colour."""

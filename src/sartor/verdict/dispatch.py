@@ -85,8 +85,7 @@ def feature_units(fact: FeatureFact, library: Library) -> list[Unit] | None:
         return [unit for unit in library.units if unit.kernels is None or unit.kernels]
     if any(unit.kernels is None for unit in library.units):
         return None
-    pattern = _pattern(fact.kernels)
-    return [u for u in library.units if any(pattern.search(kernel) for kernel in u.kernels or ())]
+    return [u for u in library.units if _is_in_any(fact.kernels, tuple(u.kernels or ()))]
 
 
 def wants_names(path: str) -> bool:
@@ -102,6 +101,12 @@ def _by_kernels() -> frozenset[str]:
         rows: list[FeatureFact | DispatchFact] = [*about.feature, *about.dispatch]
         found |= {glob for row in rows if row.kernels is not None for glob in row.libraries}
     return frozenset(found)
+
+
+@cache
+def _is_in_any(pattern: str, kernels: tuple[str, ...]) -> bool:
+    """Whether a kernel's name matches; a project's wheels for two machines have the same names."""
+    return any(map(_pattern(pattern).search, kernels))
 
 
 @cache

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sartor.remote.http import number, retry_after, safe_url
+from sartor.remote.address import number, safe_url
+from sartor.remote.http import retry_after
 from sartor.remote.reference import remote_target
 
 
