@@ -58,7 +58,8 @@ def read_options(
     except Raised as raised:
         notes.append(Unread("options", f"the definitions fail when they are evaluated: {raised}"))
     arguments = recorder.arguments
-    notes += [Unread("options", why) for why in dict.fromkeys(arguments.faults)]
+    faults = [*arguments.faults, *interpreter.failed_ways]
+    notes += [Unread("options", why) for why in dict.fromkeys(faults)]
     options = [_help(), *options_of(interpreter, arguments.added)]
     variables, more = variables_of(fact, interpreter, read, names)
     notes += [
@@ -121,7 +122,8 @@ def _enter(interpreter: Interpreter, recorder: Recorder, fact: ReaderFact) -> No
     """Call the function that adds the options, with a parser that writes them down."""
     from sartor.flags.static.library import _match_class
 
-    parser = recorder.parser(_match_class())
+    interpreter.watched = _match_class()
+    parser = recorder.parser(interpreter.watched)
     for entry in fact.entries:
         module, _, path = entry.partition(":")
         if interpreter.modules.get(module) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sartor.flags.static.module import no_name
@@ -70,7 +71,9 @@ def _class_special(interpreter: Interpreter, cls: PyClass, name: str) -> tuple[V
         case "__bases__":
             return (tuple(cls.bases),)
         case "__annotations__":
-            return ({n: interpreter.evaluate(a, cls.scope) for n, a in cls.annotations.items()},)
+            return (annotated(interpreter, cls),)
+        case "__dict__":
+            return (cls.names,)
         case "__dataclass_fields__" if cls.is_dataclass:
             return ({f.name: f for f in dataclass_fields(interpreter, cls)},)
         case "model_fields" if cls.is_dataclass:
@@ -160,13 +163,46 @@ def dataclass_fields(interpreter: Interpreter, cls: PyClass) -> list[FieldSpec]:
     for below in reversed(cls.mro()):
         if not (below.is_dataclass or below is cls):
             continue
-        inside = Scope(below.scope.module, below.scope, below.names, is_class=True, cls=below)
-        for name, annotation in below.annotations.items():
-            kind = interpreter.evaluate(annotation, inside)
+        for name, kind in annotated(interpreter, below).items():
             if _is_class_var(kind):
                 continue
             found[name] = _field(name, kind, below.names.get(name, MISSING))
     return list(found.values())
+
+
+def annotated(interpreter: Interpreter, cls: PyClass) -> dict[str, Value]:
+    """The types that a class gives its own names."""
+    if cls.types is not None:
+        return dict(cls.types)
+    inside = Scope(cls.scope.module, cls.scope, cls.names, is_class=True, cls=cls)
+    return {
+        name: interpreter.evaluate(annotation, inside)
+        for name, annotation in cls.annotations.items()
+    }
+
+
+def type_hints(interpreter: Interpreter, cls: Value) -> Value:
+    """The types of a class's names and of those of its bases."""
+    if not isinstance(cls, PyClass):
+        return cls if isinstance(cls, Unknown) else Unknown("the types of an object's names")
+    found: dict[str, Value] = {}
+    for below in reversed(cls.mro()):
+        found |= annotated(interpreter, below)
+    return found
+
+
+def defined_struct(cls: PyClass, name: str, fields: list[Value], names: Value) -> PyClass:
+    """What ``msgspec.defstruct`` makes; ``cls`` is any class of the same module."""
+    own: dict[str, Value] = dict(names) if isinstance(names, dict) else {}
+    types: dict[str, Value] = {}
+    for one in fields:
+        if isinstance(one, tuple) and len(one) >= 2:
+            types[str(one[0])] = one[1]
+            if len(one) > 2:
+                own[str(one[0])] = one[2]
+    made = PyClass(name, [Special("Struct")], own, {}, cls.node, cls.scope, types=types)
+    made.is_dataclass = True
+    return made
 
 
 def _is_class_var(kind: Value) -> bool:
@@ -177,7 +213,7 @@ def _is_class_var(kind: Value) -> bool:
 def _field(name: str, kind: Value, value: Value) -> FieldSpec:
     """What ``dataclasses.fields`` says of one: pydantic's own specification is its default."""
     if isinstance(value, FieldSpec) and value.kind == "dataclasses":
-        return FieldSpec(value.default, value.factory, "dataclasses", value.metadata, name, kind)
+        return replace(value, name=name, type=kind)
     return FieldSpec(value, MISSING, "dataclasses", {}, name, kind)
 
 

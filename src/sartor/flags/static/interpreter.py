@@ -54,6 +54,7 @@ class Interpreter(Statements):
 
     ``known`` are the values of names from outside (``argparse.SUPPRESS``) and of those of the
     package that stand for a machine's state; ``builtin`` those without a module.
+    ``watched`` is a class; that an object of it is handed to what is not told is written down.
     ``conditions`` are the ones that are not told by the source under which it runs now.
     """
 
@@ -66,6 +67,8 @@ class Interpreter(Statements):
         self.modules = Modules(read)
         self.conditions: list[str] = []
         self.faults: list[str] = []
+        self.failed_ways: list[str] = []
+        self.watched: PyClass | None = None
         self.known = dict(known)
         self._builtin = builtin
         self._steps = self._depth = 0
@@ -112,6 +115,8 @@ class Interpreter(Statements):
 
     def _in_module(self, module: Module, name: str) -> tuple[Value] | None:
         """A name of a module's own, evaluated if it was not; in a tuple, for it may be None."""
+        if f"{module.name}.{name}" in self.known:
+            return (self.known[f"{module.name}.{name}"],)
         names = module.scope.names
         wanted = [s for s in module.statements(name) if id(s) not in module.pending]
         if name not in names and wanted:
@@ -252,6 +257,8 @@ class Interpreter(Statements):
         self.step()
         match function:
             case Unknown():
+                if any(isinstance(a, Instance) and a.cls is self.watched for a in args):
+                    self.failed_ways.append(f"options may be added where it cannot be seen: {function.why}")
                 return function
             case Native(function=act):
                 return _native(act, args, kwargs)
@@ -433,6 +440,8 @@ def _native(act: Callable[..., Value], args: list[Value], kwargs: dict[str, Valu
 def _form(value: Value, key: Value) -> Value:
     """A type with arguments; a ``Literal`` in a ``Literal`` stands for what is in it."""
     args = key if isinstance(key, tuple) else (key,)
+    if getattr(value, "name", "") not in {"Annotated", "Literal"}:
+        args = tuple(Special("ForwardRef") if isinstance(a, str) else a for a in args)
     if isinstance(value, Special) and value.name == "Optional":
         return Form(Special("Union"), (*args, None))
     if isinstance(value, Special) and value.name == "Literal":
@@ -451,7 +460,7 @@ def _field_attribute(value: FieldSpec, name: str) -> Value:
         "metadata": value.metadata,
         "name": value.name,
         "type": value.type,
-        "init": True if value.kind == "dataclasses" else None,
+        "init": value.init if value.kind == "dataclasses" else None,
     }
     return found.get(name, Unknown(f"a field's `{name}`"))
 

@@ -12,7 +12,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sartor.flags.static.classes import MISSING, attribute_docs, known_function
+from sartor.flags.static.classes import (
+    MISSING,
+    attribute_docs,
+    defined_struct,
+    known_function,
+    type_hints,
+)
 from sartor.flags.static.expressions import is_type
 from sartor.flags.static.methods import sort, type_of
 from sartor.flags.static.values import (
@@ -167,10 +173,22 @@ def _dataclass_values(interpreter: Interpreter) -> dict[str, Value]:
         "pydantic.ConfigDict": Native("ConfigDict", lambda **kw: kw),
         "pydantic.BaseModel": Special("BaseModel"),
         "msgspec.Struct": Special("Struct"),
+        "msgspec.NODEFAULT": MISSING,
+        "msgspec.field": Native("field", lambda **kw: _field("dataclasses", **kw)),
+        "msgspec.structs.fields": Native(
+            "fields", lambda c: interpreter.fields(c if isinstance(c, PyClass) else c.cls)
+        ),
+        "msgspec.defstruct": Native(
+            "defstruct", lambda name, fields, **kw: _defstruct(interpreter, name, fields, **kw)
+        ),
         "pydantic.TypeAdapter": Native("TypeAdapter", lambda *_, **__: _adapter()),
         "pydantic.ValidationError": Special("ValidationError"),
         "inspect.getdoc": Native("getdoc", lambda c: interpreter.attribute(c, "__doc__")),
     }
+    for module in ("typing", "typing_extensions"):
+        found[f"{module}.get_type_hints"] = Native(
+            "get_type_hints", lambda c, **_: type_hints(interpreter, c)
+        )
     for name in ("SkipValidation", "StrictBool", "NonNegativeInt", "PositiveInt"):
         found[f"pydantic.{name}"] = Special(name)
     for name in ("field_validator", "model_validator", "validator", "field_serializer"):
@@ -229,6 +247,7 @@ def _system_values(interpreter: Interpreter) -> dict[str, Value]:
             f"{m}.sub": Native("sub", lambda p, new, text: _substituted(interpreter, p, new, text))
             for m in ("re", "regex")
         },
+        "decimal.Decimal": float,
         "ssl.CERT_NONE": 0,
         "ssl.CERT_OPTIONAL": 1,
         "ssl.CERT_REQUIRED": 2,
@@ -266,6 +285,16 @@ def _dataclass(cls: Value = None, *_: Value, **__: Value) -> Value:
     return Native("dataclass", _dataclass)
 
 
+def _defstruct(
+    interpreter: Interpreter, name: Value, fields: Value, namespace: Value = None, **_: Value
+) -> Value:
+    items = interpreter.items(fields)
+    unknown = first_unknown(items, name, namespace)
+    if unknown:
+        return unknown
+    return defined_struct(_match_class(), str(name), list(items), namespace)  # type: ignore[arg-type]
+
+
 def _is_dataclass(value: Value) -> Value:
     if isinstance(value, Unknown):
         return value
@@ -281,7 +310,9 @@ def _field(kind: str, default: Value = MISSING, **given: Value) -> FieldSpec:
     elif default is ... :
         default = MISSING
     metadata = given.get("metadata")
-    return FieldSpec(default, factory, kind, metadata if isinstance(metadata, dict) else {})
+    found = FieldSpec(default, factory, kind, metadata if isinstance(metadata, dict) else {})
+    found.init = given.get("init", True)
+    return found
 
 
 def _get_args(value: Value) -> Value:
@@ -526,6 +557,8 @@ SIMPLE = frozenset(
         r"(\d+(?:\.\d+)?)([kKmMgGtT])",
         r"(?s)^\s*{.*}\s*$",
         r"^\s*{.*}\s*$",
+        "^{.*}$",
+        r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T)",
         r'("(?:[^"\\]|\\.)*")',
         r"\b\d+(?:\.\d+)?[kKmMgGtT]\b",
     }
@@ -543,7 +576,8 @@ def _match_class() -> PyClass:
     from sartor.flags.static.values import Scope
 
     module = Module("re", "re.py", ast.parse(""))
-    return PyClass("Match", [], {}, {}, node, Scope(module))
+    outside = Unknown("an attribute of Python's own object")
+    return PyClass("Match", [outside], {}, {}, node, Scope(module))
 
 
 def _copied(value: Value, *, deep: bool) -> Value:

@@ -52,6 +52,7 @@ class Statements(Expressions):
 
     modules: Modules
     conditions: list[str]
+    failed_ways: list[str]
 
     def set_attribute(self, owner: Value, name: str, value: Value) -> None:
         """Set an attribute."""
@@ -198,6 +199,9 @@ class Statements(Expressions):
         if ENUMS & cls.base_names() and node.name not in ENUMS:
             _make_members(cls)
         cls.is_dataclass = bool(DATACLASS_BASES & cls.base_names())
+        for name, value in list(cls.names.items()):
+            if isinstance(value, Instance) and (setter := value.cls.find("__set_name__")):
+                self.call(setter[1], [value, cls, name], {})
         scope.names[node.name] = self._decorated(node.decorator_list, cls, scope)
 
     def _run_Return(self, node: ast.Return, scope: Scope) -> None:  # noqa: N802
@@ -242,15 +246,20 @@ class Statements(Expressions):
         """Go both ways from the same names, and keep what they agree on."""
         before = dict(scope.names)
         first = self._way(one)
+        self._note(first, one[0])
         after = dict(scope.names)
         scope.names.clear()
         scope.names.update(before)
         second = self._way(other)
+        self._note(second, other[0])
         if isinstance(first, Raised) and not isinstance(second, Raised):
             after = dict(scope.names)
         elif isinstance(second, Raised):
             scope.names.clear()
             scope.names.update(after)
+        returned = [*_listed(after), *_listed(scope.names)]
+        if returned:
+            after["<returned>"] = scope.names["<returned>"] = returned
         for name in after.keys() | scope.names.keys():
             a, b = after.get(name), scope.names.get(name)
             if a is not b and not _alike(a, b):
@@ -259,7 +268,12 @@ class Statements(Expressions):
         if len(ends) == 2:
             raise _joined(ends, one[0])
         if len(ends) == 1 and isinstance(ends[0], Return) and ends[0].value is not None:
-            scope.names.setdefault("<returned>", []).append(ends[0].value)  # type: ignore[attr-defined]
+            scope.names["<returned>"] = [*returned, ends[0].value]
+
+    def _note(self, end: Exception | None, condition: str) -> None:
+        """Keep that a way failed that the source may go; what it raises itself is no failure."""
+        if isinstance(end, Raised) and not end.text.startswith("raise"):
+            self.failed_ways.append(f"where {condition}: {end}"[:300])
 
     def _way(self, way: tuple[str, Callable[[], None]]) -> Exception | None:
         """Go one way under its condition; what left it, if anything did."""
@@ -398,6 +412,12 @@ def _make_members(cls: PyClass) -> None:
         members[name] = EnumMember(cls, name, plain)
     cls.names |= members
     cls.members = members
+
+
+def _listed(names: dict[str, Value]) -> list[Value]:
+    """What was returned on ways that the source may go."""
+    found = names.get("<returned>")
+    return found if isinstance(found, list) else []
 
 
 def _alike(one: Value, other: Value) -> bool:

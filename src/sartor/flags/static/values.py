@@ -89,6 +89,7 @@ class FieldSpec:
     metadata: dict[Value, Value] = field(default_factory=dict)
     name: str = ""
     type: Value = None
+    init: Value = True
 
 
 @dataclass(eq=False, repr=False)
@@ -119,7 +120,7 @@ class Function:
 
 @dataclass(eq=False, repr=False)
 class PyClass:
-    """A class of the package; ``fields`` are set where it is a dataclass or the like."""
+    """A class of the package. ``types`` are those of its fields where it was made by a call."""
 
     name: str
     bases: list[Value]
@@ -129,6 +130,7 @@ class PyClass:
     scope: Scope
     is_dataclass: bool = False
     members: dict[str, EnumMember] | None = None
+    types: dict[str, Value] | None = None
 
     def mro(self) -> list[PyClass]:
         """The class and those of the package below it, each once, in the order of a simple MRO."""
