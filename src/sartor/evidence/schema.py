@@ -41,6 +41,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             WITHOUT ROWID""",
     ),
     ("ALTER TABLE evidence ADD COLUMN stated_by TEXT",),
+    (
+        """CREATE TABLE options (
+            sha256 TEXT PRIMARY KEY, project TEXT NOT NULL, version TEXT NOT NULL,
+            reader INTEGER NOT NULL, read_at TEXT NOT NULL, document BLOB NOT NULL)
+            WITHOUT ROWID""",
+    ),
 )
 """Statements that lead from one version of the schema to the next; never changed, only added to."""
 

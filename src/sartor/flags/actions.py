@@ -239,7 +239,7 @@ def classified(accepted: dict[str, Value]) -> OptionType:
         return "bool" if isinstance(accepted["true"], bool) else "other"
     if isinstance(accepted["true"], bool) and accepted["7"] != 7:
         return "bool"
-    if '{"a": 1}' in taken:
+    if {'{"a": 1}', "[1]"} & taken:
         return "json"
     if "1.5" in taken and accepted["1.5"] == 1.5:
         return "float"

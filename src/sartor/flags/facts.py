@@ -28,7 +28,8 @@ class ReaderFact(Fact, frozen=True, kw_only=True):
     the first that is there counts; with ``subparsers`` it takes the object that makes a parser.
     ``registers`` are modules that are evaluated for what they register.
     ``variables`` is the module that lists the environment variables; ``prefixes`` begin their
-    names. ``commands`` and ``modules`` begin a command line.
+    names; where ``searched``, all files are for what they ask. ``members`` begin the paths of files
+    that are fetched at once. ``commands`` and ``modules`` begin a command line.
     """
 
     engine: str
@@ -39,6 +40,7 @@ class ReaderFact(Fact, frozen=True, kw_only=True):
     registers: list[str] = []
     attribute_docs: list[str] = []
     members: list[str] = []
+    searched: bool = False
     variables: str
     prefixes: list[str]
     commands: list[str] = []

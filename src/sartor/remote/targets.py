@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sartor.index.sources import Access
     from sartor.index.wheels import Chosen, Fits
     from sartor.remote.http import Limits
+    from sartor.remote.members import WheelMembers
     from sartor.reporter import Reporter
 
     Known = Callable[[str, NamesWanted], Evidence | None]

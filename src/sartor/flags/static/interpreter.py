@@ -118,16 +118,15 @@ class Interpreter(Statements):
         if f"{module.name}.{name}" in self.known:
             return (self.known[f"{module.name}.{name}"],)
         names = module.scope.names
-        wanted = [s for s in module.statements(name) if id(s) not in module.pending]
-        if name not in names and wanted:
-            self._run_for(module, name)
+        if left := module.left(name):
+            self._run_for(module, name, left)
         if name not in names:
             for source in module.stars:
                 try:
                     return (self.imported(source, name),)
                 except Raised:
                     continue
-            running = any(id(s) in module.running for s in module.statements(name))
+            running = any(s in module.running for s in module.statements(name))
             return (circular(name),) if running else None
         value = names[name]
         if isinstance(value, Lazy):
@@ -142,10 +141,10 @@ class Interpreter(Statements):
         except Raised:
             return Unknown(f"there is no `{dotted}`")
 
-    def _run_for(self, module: Module, name: str) -> None:
+    def _run_for(self, module: Module, name: str, left: list[ast.stmt]) -> None:
         """Run the statements of a module that bind a name, each once."""
         conditions, self.conditions = self.conditions, []
-        for statement in module.statements(name):
+        for statement in left:
             if id(statement) in module.pending:
                 continue
             end = self._run_once(module, statement)
@@ -156,14 +155,14 @@ class Interpreter(Statements):
     def _run_once(self, module: Module, statement: ast.stmt) -> Exception | None:
         """Run one statement of a module's own; how it ended, if not well."""
         module.pending.add(id(statement))
-        module.running.add(id(statement))
+        module.running.append(statement)
         try:
             self.run([statement], module.scope)
         except (Raised, Return, Break, Continue) as end:
             self.faults.append(f"{module.path}:{statement.lineno}: {end}"[:300])
             return end
         finally:
-            module.running.discard(id(statement))
+            module.running.pop()
         return None
 
     def run_module(self, name: str) -> None:

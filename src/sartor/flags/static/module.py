@@ -29,7 +29,7 @@ class Module:
         self.stars: list[str] = []
         self._binding: dict[str, list[ast.stmt]] = {}
         self.pending: set[int] = set()
-        self.running: set[int] = set()
+        self.running: list[ast.stmt] = []
         for statement in tree.body:
             for bound in set(_bound(statement)):
                 self._binding.setdefault(bound, []).append(statement)
@@ -39,6 +39,19 @@ class Module:
     def statements(self, name: str) -> list[ast.stmt]:
         """The statements that bind ``name`` or change what it stands for, in their order."""
         return self._binding.get(name, [])
+
+    def left(self, name: str) -> list[ast.stmt]:
+        """Those of them that were not run, and may be: what only changes a value comes later."""
+        statements = self._binding.get(name)
+        if not statements:
+            return []
+        bound = name in self.scope.names
+        return [s for s in statements if id(s) not in self.pending and self._is_due(s, bound)]
+
+    def _is_due(self, statement: ast.stmt, bound: bool) -> bool:
+        if not self.running or not (bound or _changes(statement)):
+            return True
+        return statement.lineno < self.running[-1].lineno
 
     def defines(self, name: str) -> bool:
         """Whether the file binds the name at all."""
@@ -129,6 +142,19 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
         case ast.If() | ast.Try() | ast.With() | ast.For() | ast.While():
             for child in ast.iter_child_nodes(statement):
                 yield from _bound_below(child)
+
+
+def _changes(statement: ast.stmt) -> bool:
+    """Whether a statement binds no name, and changes what one stands for."""
+    match statement:
+        case ast.Expr():
+            return True
+        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
+            return True
+        case ast.AugAssign(target=ast.Attribute() | ast.Subscript()):
+            return True
+        case _:
+            return False
 
 
 def _bound_below(node: ast.AST) -> Iterator[str]:
