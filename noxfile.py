@@ -27,7 +27,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """What is said twice is equal: error table, help texts in the README, schemas."""
+    """What is said twice is equal: error table, help texts, and the map of the snapshot."""
     session.run("python", "tools/make_docs.py", "--check")
 
 

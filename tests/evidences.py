@@ -69,6 +69,7 @@ def rows(draw: st.DrawFn) -> Row:
     return msgspec.structs.replace(
         made,
         origin="imported",
+        stated_by=draw(st.sampled_from([None, "a" * 16, "b" * 16])),
         reader=draw(st.sampled_from([0, made.reader])),
         read_at=draw(st.sampled_from([TIME, "2026-11-21T00:00:00Z"])),
     )

@@ -107,19 +107,26 @@ def blob(data: bytes) -> tuple[str, str, int]:
 
 
 def image(
-    tars: list[bytes], compress: object, name: str, platform: str = "linux/amd64"
+    tars: list[bytes],
+    compress: object,
+    name: str,
+    platform: str = "linux/amd64",
+    history: list[dict[str, object]] | None = None,
 ) -> tuple[str, dict[str, bytes]]:
     """The digest of an image's manifest, and its blobs."""
     assert callable(compress)
     system, _, architecture = platform.partition("/")
     packed = [compress(tar) for tar in tars]
     rootfs = {"type": "layers", "diff_ids": [blob(tar)[1] for tar in tars]}
-    config = json.dumps({"os": system, "architecture": architecture, "rootfs": rootfs}).encode()
+    made = {"os": system, "architecture": architecture, "rootfs": rootfs}
+    config = json.dumps({**made, **({"history": history} if history else {})}).encode()
+    suffix = "" if name == "none" else f"+{name}"
     manifest = json.dumps(
         {
             "schemaVersion": 2,
+            "mediaType": f"{OCI}.manifest.v1+json",
             "config": descriptor(config, f"{OCI}.config.v1+json"),
-            "layers": [descriptor(data, f"{OCI}.layer.v1.tar+{name}") for data in packed],
+            "layers": [descriptor(data, f"{OCI}.layer.v1.tar{suffix}") for data in packed],
         }
     ).encode()
     return blob(manifest)[1], {blob(data)[0]: data for data in (manifest, config, *packed)}

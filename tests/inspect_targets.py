@@ -17,7 +17,7 @@ from sartor.artifact.demangled_size import demangled_size
 from sartor.artifact.image import ImageMembers, archive_image
 from sartor.artifact.library import read_library
 from sartor.artifact.metadata import read_package
-from sartor.artifact.oci import Layer
+from sartor.artifact.oci import stored_layer
 from sartor.artifact.reading import read_evidence
 from sartor.artifact.source import BytesSource, Invalid
 from sartor.artifact.stream import StreamedSource
@@ -81,7 +81,7 @@ def read_layer(data: bytes) -> None:
     """One layer, whose digest is right: what a registry may serve."""
     data = summed(data)
     digest = f"sha256:{sha256(data).hexdigest()}"
-    layer = Layer("layer", BytesSource(data, "layer"), digest)
+    layer = stored_layer("layer", BytesSource(data, "layer"), digest)
     read_all(ImageMembers([layer], [], lambda: None))
 
 

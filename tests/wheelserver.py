@@ -49,6 +49,7 @@ class Manners:
     redirect_loop: bool = False
     user: str | None = None
     flip: int | None = None
+    flip_after: int = 0
     status_for_part: int = 206
     body: bytes | None = None
 
@@ -61,10 +62,15 @@ class Seen:
     range: str | None
     if_range: str | None
     authorization: str | None
+    if_none_match: str | None = None
 
 
 class WheelServer(ThreadingHTTPServer):
-    """`/files/NAME` as its `Manners` say, `/simple/PROJECT/` as an index of these files."""
+    """`/files/NAME` as its `Manners` say, `/simple/PROJECT/` as an index of these files.
+
+    ``metadata`` is served beside the files of its names, ``page_headers`` with each page; where
+    they have an ``ETag``, who knows that is told that nothing changed.
+    """
 
     daemon_threads = True
 
@@ -75,6 +81,8 @@ class WheelServer(ThreadingHTTPServer):
         self.page: Literal["json", "html"] = "json"
         self.stated: dict[str, dict[str, object]] = {}
         self.page_status: list[int] = []
+        self.page_headers: dict[str, str] = {}
+        self.metadata: dict[str, bytes] = {}
         self.seen: list[Seen] = []
         self.sent = 0
         self.ended = threading.Event()
@@ -97,12 +105,24 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         headers = self.headers
         self.server.seen.append(
-            Seen(self.path, headers["Range"], headers["If-Range"], headers["Authorization"])
+            Seen(
+                self.path,
+                headers["Range"],
+                headers["If-Range"],
+                headers["Authorization"],
+                headers["If-None-Match"],
+            )
         )
         path = urlsplit(self.path).path  # of a proxy the whole address is asked
         kind, _, name = path.strip("/").partition("/")
         if kind == "simple":
             self.send_page(name)
+        elif (
+            kind == "files"
+            and name.removesuffix(".metadata") in self.server.metadata
+            and (name.endswith(".metadata"))
+        ):
+            self.plain(200, {}, self.server.metadata[name.removesuffix(".metadata")])
         elif kind == "files" and name in self.server.files:
             self.send_file(self.server.files[name])
         else:
@@ -130,19 +150,22 @@ class Handler(BaseHTTPRequestHandler):
                 )
         if not files:
             return self.plain(404)
+        named = self.server.page_headers
+        if named.get("ETag") and self.headers["If-None-Match"] == named["ETag"]:
+            return self.plain(304, named)
         if self.server.page == "html":
             links = "".join(
                 f'<a href="{f["url"]}#sha256={f["hashes"]["sha256"]}">{f["filename"]}</a>'  # type: ignore[index]
                 for f in files
             )
             body = f"<!DOCTYPE html><html><body>{links}</body></html>".encode()
-            return self.plain(200, {"Content-Type": "text/html"}, body)
+            return self.plain(200, {"Content-Type": "text/html", **named}, body)
         page = {"meta": {"api-version": "1.0"}, "name": project, "files": files}
         kind = "application/vnd.pypi.simple.v1+json"
         body, extra = json.dumps(page).encode(), {}
         if "gzip" in (self.headers["Accept-Encoding"] or ""):
             body, extra = gzip.compress(body), {"Content-Encoding": "gzip"}
-        return self.plain(200, {"Content-Type": kind, **extra}, body)
+        return self.plain(200, {"Content-Type": kind, **extra, **named}, body)
 
     def send_file(self, data: bytes) -> None:
         m = self.server.manners
@@ -161,7 +184,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.plain(302, {"Location": m.redirect_to})
         if m.body is not None:
             data = m.body
-        if m.flip is not None:
+        if m.flip is not None and len(self.server.seen) > m.flip_after:
             data = data[: m.flip] + bytes([data[m.flip] ^ 0x20]) + data[m.flip + 1 :]
         return self.send_part(data, m)
 
@@ -263,12 +286,17 @@ def make_wheel(
     version: str = "1.0",
     *,
     stored: bool = False,
+    metadata: bytes | None = None,
     swap: tuple[bytes, bytes] = (b"", b""),
 ) -> bytes:
-    """A wheel of these members, with its metadata and a RECORD that holds, unless swapped in."""
+    """A wheel of these members, with its metadata and a RECORD that holds, unless swapped in.
+
+    Metadata that is among the members comes where it is there.
+    """
     info = f"{name}-{version}.dist-info"
+    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
     texts = {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{info}/METADATA": text if metadata is None else metadata,
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nTag: py3-none-manylinux_2_28_x86_64\n",
     }
     every = {**members, **texts}

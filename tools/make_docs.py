@@ -1,9 +1,9 @@
 """Write what the code already says into the documents: `python tools/make_docs.py [--check]`.
 
-docs/errors.md, docs/findings.md, docs/commands.md and docs/hosts.md are generated whole. With
-``--check`` nothing is written; the status is 1 where a file differs, and the command that mends it
-is printed. It is 1 too where a document has a placeholder left in it, or a relative link that leads
-nowhere.
+docs/errors.md, docs/findings.md, docs/commands.md, docs/hosts.md, docs/map.html and docs/map.md
+are generated whole. With ``--check`` nothing is written; the status is 1 where a file differs, and
+the command that mends it is printed. It is 1 too where a document has a placeholder left in it, or
+a relative link that leads nowhere.
 """
 
 from __future__ import annotations
@@ -12,15 +12,21 @@ import argparse
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
 from sartor.cli import COMMANDS, nested, parser
 from sartor.engines.facts import engines
 from sartor.errors import all_errors
+from sartor.evidence.snapshot import SNAPSHOT, open_snapshot
 from sartor.facts import gpus
 from sartor.host.describe import EXAMPLE
 from sartor.host.stated import KEYS
+from sartor.matrix.shown import shown
+from sartor.matrix.support import map_wheels
+from sartor.report.map.markdown import Markdown
+from sartor.report.map.page import Page
 from sartor.schemas import DOCUMENTS, document_name
 from sartor.verdict.findings import RULES, code_of, summary_of
 
@@ -117,11 +123,38 @@ def hosts_page() -> str:
     )
 
 
+@cache
+def map_texts() -> tuple[str, str]:
+    """The map of the snapshot that is shipped, as a page and as Markdown."""
+    what = shown()
+    page, text = Page(what), Markdown(what)
+    snapshot = open_snapshot()
+    if snapshot is None:
+        raise SystemExit(f"there is no snapshot to map: {SNAPSHOT}")
+    with snapshot:
+        for wheel in map_wheels(snapshot.rows(), what.targets):
+            page.add(wheel)
+            text.add(wheel)
+    return page.text(), text.text()
+
+
+def map_page() -> str:
+    """The map as a page of its own."""
+    return map_texts()[0]
+
+
+def map_markdown() -> str:
+    """The map as Markdown."""
+    return map_texts()[1]
+
+
 PAGES = {
     "docs/errors.md": errors_page,
     "docs/findings.md": findings_page,
     "docs/commands.md": commands_page,
     "docs/hosts.md": hosts_page,
+    "docs/map.html": map_page,
+    "docs/map.md": map_markdown,
 }
 
 PLACEHOLDER = re.compile(r"\b(?:TRANSCRIPT|PLACEHOLDER)(?:_[A-Z]+)?\b")

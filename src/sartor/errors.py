@@ -184,6 +184,20 @@ class SystemLibraryMissingError(SartorError):
     summary = "a system library that the engine needs is missing"
 
 
+class RegistryUnreachableError(SartorError):
+    """A container registry could not be reached at all."""
+
+    code, exit_code = "registry-unreachable", 28
+    summary = "a container registry could not be reached, or broke off"
+
+
+class RegistryRefusedError(SartorError):
+    """A container registry answered, but with an error."""
+
+    code, exit_code = "registry-refused", 29
+    summary = "a container registry answered with an error, or wants a login"
+
+
 class ModelNotFoundError(SartorError):
     """There is no such model file, folder or repository."""
 

@@ -33,7 +33,8 @@ class InspectRequest(msgspec.Struct, frozen=True):
 
     ``host`` is the machine that the targets are for, where one is known as a whole. ``platform``
     chooses among the images of an index (``linux/arm64``). ``places`` say where the evidence store
-    is that is asked first and kept up; None: neither (``--no-store``). Of a project's wheels those
+    is that is asked first and kept up; None: neither (``--no-store``). ``all_layers``: of an image
+    in a registry none is left out for what its image declares of it. Of a project's wheels those
     alone are read that are for ``python`` (``3.12``), and, where ``fitting``, for ``host``.
     ``refresh``: the indexes are asked, whatever they said some minutes ago.
     """
@@ -46,6 +47,7 @@ class InspectRequest(msgspec.Struct, frozen=True):
     places: Places | None = None
     python: str | None = None
     fitting: bool = False
+    all_layers: bool = False
     refresh: bool = False
 
 
@@ -110,6 +112,10 @@ class _Targets:
                 "a target is an empty word",
                 hint="a variable of the shell that is not set? This folder is `.`",
             )
+        image = self._image(text)
+        if image is not None:
+            yield image
+            return
         remote = remote_target(text, is_there=os.path.lexists(text))
         if remote is None:
             self._reporter.detail(f"reading {text}")
@@ -124,6 +130,28 @@ class _Targets:
             keeping = Keeping(self._shelf, listings, refresh=refresh)
             self._remotes = Remotes(self._reporter, keeping=keeping)
         yield from self._remotes.read(remote, self._names, self._fits())
+
+    def _image(self, text: str) -> Reading | None:
+        """What was read of an image in a registry; None for any other target."""
+        if os.path.lexists(text):
+            return None
+        from sartor.remote.image_reference import SCHEME, may_be_image, named_image
+
+        begins_there = os.path.lexists(text.partition("/")[0])
+        reference = named_image(text, begins_there=begins_there)
+        if reference is None:
+            if ("/" in text or ":" in text) and not begins_there and may_be_image(text):
+                raise NoSuchTargetError(
+                    f"there is no `{text}`", hint=f"an image in a registry is `{SCHEME}{text}`"
+                )
+            return None
+        from sartor.remote.registry_image import ImageWanted
+        from sartor.remote.registry_target import read_reference
+
+        request = self._request
+        machine = (request.host and request.host.architecture) or os.uname().machine
+        wanted = ImageWanted(self._names, request.platform, machine, request.all_layers)
+        return read_reference(reference, wanted, self._reporter)
 
     def close(self) -> None:
         """Leave the network."""

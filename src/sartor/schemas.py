@@ -11,6 +11,7 @@ from sartor.build.model import Environment
 from sartor.errors import ErrorDocument, UsageError, did_you_mean
 from sartor.evidence.model import EvidenceList, ExportDocument, ScanDocument, VerifyDocument
 from sartor.host.model import Host
+from sartor.matrix.model import SupportMap
 from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
@@ -49,6 +50,7 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     SchemaDocument,
     StatusDocument,
     StopDocument,
+    SupportMap,
     VerifyDocument,
     VersionDocument,
 )

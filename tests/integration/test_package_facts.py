@@ -61,6 +61,20 @@ UNCOVERED: dict[str, dict[str, dict[str, int]]] = {
         "sgl_kernel/flashmla_ops.abi3.so": {"10.3": 8},
         "sgl_kernel/sm100/common_ops.abi3.so": {"7.5": 69, "10.3": 69, "12.1": 69},
     },
+    "xformers==0.0.33.post2": {},
+    "lmdeploy==0.18.0": {
+        "lmdeploy/turbomind/_turbomind.cpython-312-x86_64-linux-gnu.so": {
+            "7.5": 19,
+            "8.0": 22,
+            "8.6": 22,
+            "8.9": 22,
+            "9.0": 14,
+            "10.0": 17,
+            "10.3": 89,
+            "12.0": 17,
+            "12.1": 89,
+        },
+    },
     "torch==2.8.0": {},
     "torch==2.11.0": {
         "torch/lib/libtorch_cuda_linalg.so": {"7.5": 99},

@@ -18,6 +18,7 @@ from sartor.artifact.fatbin import (
     Container,
     Kind,
     containers,
+    cost,
     counted,
     scattered,
 )
@@ -25,6 +26,7 @@ from sartor.artifact.model import Image, NotRead, Unit
 from sartor.artifact.payload import plain_payload
 from sartor.artifact.ptx import read_ptx
 from sartor.artifact.source import BytesSource, Invalid, SliceSource
+from sartor.artifact.stream import StreamedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +46,8 @@ MOST_NAME_CHARACTERS = 512 << 20
 """Of all those names, which are held at once."""
 MOST_DECOMPRESSED = 16 << 30
 """Of one library's images, when names are read: it bounds the time. PyTorch's has 5 GB."""
+KEPT_CUBIN = 16 << 20
+"""Of a stream; the tables of a cubin lie at its end, and speak of what is before them."""
 
 
 class Part(NamedTuple):
@@ -232,16 +236,20 @@ def _can_open(entries: list[Entry]) -> list[Entry]:
 
 
 def _cost(entry: Entry) -> tuple[bool, bool, int]:
-    """A cubin that is not compressed is read in part, whatever its size; the rest as a whole."""
-    return entry.image_kind != "cubin", entry.compression is not None, entry.stored
+    return cost(entry.kind, entry.stored, compressed=entry.compression is not None)
 
 
 def cubin_source(source: Source, entry: Entry) -> Source:
-    """A cubin as bytes of its own: a window where it is not compressed."""
+    """A cubin as bytes of its own: a window where it is not compressed.
+
+    In a stream going back is another pass, so that there it is read at once, unless it is large.
+    """
     name = f"{source.name} ({entry.architecture} at {entry.offset:#x})"
-    if entry.compression is None:
-        return SliceSource(source, entry.payload, entry.stored, name)
-    return BytesSource(plain_payload(source, entry), name)
+    if entry.compression is not None:
+        return BytesSource(plain_payload(source, entry), name)
+    if isinstance(source, StreamedSource) and entry.stored <= KEPT_CUBIN:
+        return BytesSource(source.read(entry.payload, entry.stored), name)
+    return SliceSource(source, entry.payload, entry.stored, name)
 
 
 def _toolkits(source: Source, found: list[tuple[Container, Part]]) -> list[str]:

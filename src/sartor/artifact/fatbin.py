@@ -127,6 +127,14 @@ class Entry(msgspec.Struct, frozen=True):
         return f"{KINDS[self.kind][1] if self.kind in KINDS else ''}{self.arch}"
 
 
+def cost(kind: int, stored: int, *, compressed: bool) -> tuple[bool, bool, int]:
+    """What it takes to read an image's kernels, to compare; only PTX and cubins have any.
+
+    A cubin that is not compressed is read in part, whatever its size; the rest as a whole.
+    """
+    return kind != Kind.CUBIN, compressed, stored
+
+
 class Container(msgspec.Struct, frozen=True):
     """One translation unit's images. ``offset`` is of its header, ``end`` the first byte after."""
 

@@ -8,10 +8,11 @@ version 1.1.
 from __future__ import annotations
 
 import hashlib
+from itertools import chain
 from posixpath import basename, dirname
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from sartor.artifact.inflate import gunzip, pieces, unzstd
+from sartor.artifact.inflate import gunzip, unzstd
 from sartor.artifact.members import (
     GZIP_MAGIC,
     MOST_PLAIN,
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sartor.artifact.oci import Layer
+    from sartor.artifact.oci import Identity, Layer
     from sartor.artifact.source import Source
     from sartor.artifact.tar import TarMember
 
 SKIPPED_FRAME_MAGIC = b"\x2a\x4d\x18"
 """From the second byte on: zstd:chunked layers may begin with a frame that is skipped."""
+MAGIC = 4
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 MOST_PATHS = 1 << 21
 """Of all layers; their hashes take some 150 MB then, and 30 MB for the largest images known."""
@@ -47,23 +49,28 @@ class ImageMembers:
     """The files of the image that is made of ``layers``, the lowest first."""
 
     def __init__(
-        self, layers: list[Layer], not_read: list[NotRead], close: Callable[[], None]
+        self,
+        layers: list[Layer],
+        not_read: list[NotRead],
+        close: Callable[[], None],
+        identity: Identity | None = None,
     ) -> None:
         self.not_read = not_read
         self.close = close
+        self.identity = identity
         self._layers = layers
 
     def walk(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Source]]:
         """Each wanted regular file that is visible in the image; of hard links the first."""
-        above = _Hidden()
+        above = Hidden()
         for layer in reversed(self._layers):
-            walk = _LayerWalk(layer, above, wanted, self.not_read)
+            walk = LayerWalk(tar_layer(layer), above, wanted, self.not_read)
             yield from walk.files()
             yield from walk.behind_links()
             walk.pass_on()
 
 
-class _Hidden:
+class Hidden:
     """What the layers that were read hide in those below."""
 
     def __init__(self) -> None:
@@ -71,7 +78,7 @@ class _Hidden:
         self.folders: set[int] = set()
         self.emptied: set[int] = set()
 
-    def add(self, other: _Hidden) -> None:
+    def add(self, other: Hidden) -> None:
         """Hide what ``other`` hides, too."""
         self.gone |= other.gone
         self.folders |= other.folders
@@ -88,13 +95,40 @@ class _Hidden:
         return False
 
 
-class _LayerWalk:
-    """One layer, in one pass; a second one where only a link to a file is wanted."""
+class LayerPass(Protocol):
+    """One pass over a layer's members. ``data`` are those of the member at hand, once."""
+
+    def members(self) -> Iterator[TarMember]:
+        """Each member, in their order; raises `Invalid`."""
+
+    def data(self, member: TarMember) -> Iterator[bytes]:
+        """The bytes of the member at hand."""
+
+    def skip(self, to: int) -> None:
+        """Go on to the member whose ``offset`` is ``to``."""
+
+    def check(self) -> None:
+        """Raise `Invalid` where all that went by is not what its digest says."""
+
+
+class OpenLayer(NamedTuple):
+    """A layer that can be gone over, as often as is wanted."""
+
+    name: str
+    opened: Callable[[], LayerPass]
+
+
+class LayerWalk:
+    """One layer, in one pass; a second one where only a link to a file is wanted.
+
+    ``above`` is what the layers above it hide. ``here`` is then what this one hides, ``same`` the
+    other names (hard links) of files that were given, each with the name that was.
+    """
 
     def __init__(
         self,
-        layer: Layer,
-        above: _Hidden,
+        layer: OpenLayer,
+        above: Hidden,
         wanted: Callable[[str], bool],
         not_read: list[NotRead],
     ) -> None:
@@ -102,15 +136,15 @@ class _LayerWalk:
         self._above = above
         self._wanted = wanted
         self._not_read = not_read
-        self._here = _Hidden()
+        self.here = Hidden()
+        self.same: dict[str, str] = {}
         self._given: set[str] = set()
         self._behind: dict[str, str] = {}
         self._names_left = MOST_NAMES
 
     def files(self) -> Iterator[tuple[str, Source]]:
         """The visible wanted files; raises `Invalid` at the end for another digest."""
-        stream = _LayerStream(self._layer)
-        reader = TarReader(stream.plain(), self._layer.name)
+        reader = self._layer.opened()
         for member in reader.members():
             path = _in_image(member.path)
             name = basename(path)
@@ -127,13 +161,13 @@ class _LayerWalk:
                 self._count(path)
                 self._given.add(path)
                 yield path, self._source(path, member, reader)
-        stream.check()
+        reader.check()
 
     def behind_links(self) -> Iterator[tuple[str, Source]]:
         """The files that are wanted under the name of a hard link alone."""
         if not self._behind:
             return
-        reader = TarReader(_LayerStream(self._layer).plain(), self._layer.name)
+        reader = self._layer.opened()
         for member in reader.members():
             path = _in_image(member.path)
             if member.kind != "file" or path not in self._behind:
@@ -149,32 +183,33 @@ class _LayerWalk:
 
     def pass_on(self) -> None:
         """What this layer hides, it hides from the next one on."""
-        self._above.add(self._here)
+        self._above.add(self.here)
 
     def _whiteout(self, path: str, name: str) -> None:
         folder = dirname(path)
         if name == OPAQUE:
-            self._here.emptied.add(hash(folder))
+            self.here.emptied.add(hash(folder))
         else:
             hidden = name.removeprefix(WHITEOUT)
-            self._here.gone.add(hash(f"{folder}/{hidden}" if folder else hidden))
+            self.here.gone.add(hash(f"{folder}/{hidden}" if folder else hidden))
 
     def _note(self, path: str, member: TarMember, visible: bool) -> None:
         if member.kind != "folder":
-            self._here.gone.add(hash(path))
+            self.here.gone.add(hash(path))
         elif visible:
-            self._here.folders.add(hash(path))
-        if len(self._here.gone) + len(self._above.gone) > MOST_PATHS:
+            self.here.folders.add(hash(path))
+        if len(self.here.gone) + len(self._above.gone) > MOST_PATHS:
             raise Invalid(self._layer.name, member.offset, f"more than {MOST_PATHS} files")
 
     def _link(self, path: str, member: TarMember) -> None:
         target = _in_image(member.link)
-        if target in self._given or target in self._behind:
-            return
         if why := path_fault(path):
             self._not_read.append(NotRead(shown(path), why, member.offset))
             return
         self._count(path)
+        if target in self._given or target in self._behind:
+            self.same[path] = self._behind.get(target, target)
+            return
         self._count(target)
         self._behind[target] = path
 
@@ -194,14 +229,14 @@ class _LayerWalk:
             return f"it has {member.size} bytes, more than is read of such a file"
         return None
 
-    def _source(self, path: str, member: TarMember, reader: TarReader) -> StreamedSource:
+    def _source(self, path: str, member: TarMember, reader: LayerPass) -> StreamedSource:
         """The member's bytes: the first time those that come by, later out of a fresh stream."""
         live = iter((reader,))
 
         def stream() -> Iterator[bytes]:
             now = next(live, None)
             if now is None:
-                now = TarReader(_LayerStream(self._layer).plain(), self._layer.name)
+                now = self._layer.opened()
                 now.skip(member.offset)
             return now.data(member)
 
@@ -213,6 +248,23 @@ def _in_image(path: str) -> str:
     return path.removeprefix("./").strip("/")
 
 
+class TarPass(TarReader):
+    """One pass over a layer as a tar."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer_stream = _LayerStream(layer)
+        super().__init__(self._layer_stream.plain(), layer.name)
+
+    def check(self) -> None:
+        """Raise `Invalid` where the layer's bytes have another digest."""
+        self._layer_stream.check()
+
+
+def tar_layer(layer: Layer) -> OpenLayer:
+    """A layer whose bytes are a tar, compressed or not."""
+    return OpenLayer(layer.name, lambda: TarPass(layer))
+
+
 class _LayerStream:
     """The plain bytes of a layer, with the digest of what it is of taken on the way."""
 
@@ -220,8 +272,8 @@ class _LayerStream:
         self._layer = layer
         algorithm, _, self._digest = (layer.digest or "sha256:").partition(":")
         self._hash = hashlib.new(algorithm)
-        self._stored = self._tapped(pieces(layer.source), not layer.of_plain)
-        self._plain = self._tapped(self._decompressed(), layer.of_plain)
+        self._stored = self._tapped(layer.pieces(), not layer.of_plain)
+        self._plain = self._tapped(plain_tar(self._stored, layer.name), layer.of_plain)
 
     def plain(self) -> Iterator[bytes]:
         """The tar; raises `Invalid` where it is no tar, or a too large one."""
@@ -247,14 +299,18 @@ class _LayerStream:
                 self._hash.update(piece)
             yield piece
 
-    def _decompressed(self) -> Iterator[bytes]:
-        source = self._layer.source
-        magic = source.read(0, min(4, source.size))
-        if magic.startswith(GZIP_MAGIC):
-            return gunzip(self._stored, self._layer.name)
-        if magic == ZSTD_MAGIC or magic[1:] == SKIPPED_FRAME_MAGIC:
-            return unzstd(self._stored, self._layer.name)
-        return self._stored
+
+def plain_tar(stored: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """The tar of a layer, by the magic of its compression; raises `Invalid` as it is read."""
+    begun = b""
+    while len(begun) < MAGIC and (piece := next(stored, b"")):
+        begun += piece
+    magic, stored = begun[:MAGIC], chain([begun], stored)
+    if magic.startswith(GZIP_MAGIC):
+        return gunzip(stored, name)
+    if magic == ZSTD_MAGIC or magic[1:] == SKIPPED_FRAME_MAGIC:
+        return unzstd(stored, name)
+    return stored
 
 
 def folder_image(root: Path, platform: str | None) -> ImageMembers:
@@ -280,10 +336,11 @@ def folder_image(root: Path, platform: str | None) -> ImageMembers:
     except BaseException:
         close()
         raise
-    return ImageMembers(layers, images.not_read, close)
+    return ImageMembers(layers, images.not_read, close, images.identity)
 
 
 def archive_image(source: Source, platform: str | None, close: Callable[[], None]) -> ImageMembers:
     """The image of a tar around a layout, or around what `docker save` writes. Raises likewise."""
     images = Images(tar_files(source).get, source.name)
-    return ImageMembers(images.choose(platform), images.not_read, close)
+    layers = images.choose(platform)
+    return ImageMembers(layers, images.not_read, close, images.identity)

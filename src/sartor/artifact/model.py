@@ -121,12 +121,17 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 class Evidence(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="sartor.evidence/1"
 ):
-    """What was read of one target. ``sha256`` and ``size`` are the file's; None for a folder."""
+    """What was read of one target. ``sha256`` and ``size`` are the file's; None for a folder.
+
+    Of an image that is a folder, or in a registry, they are its manifest's digest and its layers'
+    size, as they are stored. ``platform`` is the image's (``linux/amd64``).
+    """
 
     target: str
     kind: TargetKind
     size: int | None = None
     sha256: str | None = None
+    platform: str | msgspec.UnsetType = msgspec.UNSET
     packages: list[Package] = []
     libraries: list[Library] = []
     not_read: list[NotRead] = []

@@ -6,11 +6,14 @@ import posixpath
 from contextlib import closing
 from typing import TYPE_CHECKING, Literal, NoReturn
 
+import msgspec
+
 from sartor.artifact.library import read_library
 from sartor.artifact.members import MOST_TEXT, is_metadata, matters
 from sartor.artifact.metadata import read_package
 from sartor.artifact.model import Evidence, Library, NotRead, Package
 from sartor.artifact.source import Invalid
+from sartor.artifact.stream import StreamedSource
 from sartor.artifact.targets import open_members
 from sartor.errors import ArtifactUnreadableError
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from sartor.artifact.members import Members
     from sartor.artifact.model import TargetKind
+    from sartor.artifact.oci import Identity
     from sartor.artifact.source import Source
 
     Names = Literal["none", "one", "all"]
@@ -59,15 +63,25 @@ def read_evidence(
         walk.over(members)
     if kind in LONE and not walk.libraries:
         walk.refuse()
+    image = identity_of(members) if kind == "image" else None
+    size, sha256 = (image.size, image.sha256) if image else (None, None)
     return Evidence(
         target=str(path),
         kind=kind,
-        size=None if digest is None else path.stat().st_size,
-        sha256=None if digest is None else digest.result(),
+        size=size if digest is None else path.stat().st_size,
+        sha256=sha256 if digest is None else digest.result(),
+        platform=image.platform if image else msgspec.UNSET,
         packages=walk.packages(),
         libraries=sorted(walk.libraries, key=lambda library: library.path),
         not_read=[*members.not_read, *walk.not_read],
     )
+
+
+def identity_of(members: Members) -> Identity | None:
+    """Which image it is whose members these are; None of anything else."""
+    from sartor.artifact.image import ImageMembers
+
+    return members.identity if isinstance(members, ImageMembers) else None
 
 
 class Walk:
@@ -128,7 +142,10 @@ class Walk:
             self.not_read.append(NotRead(path, f"more than {MOST_LIBRARIES} libraries"))
         else:
             self._progress.reading(path, source.size)
-            library = read_library(source, path, self._names(path))
+            names = self._names(path)
+            if names == "one" and isinstance(source, StreamedSource):
+                source.expect_names()
+            library = read_library(source, path, names)
             if library is not None:
                 self.libraries.append(library)
 

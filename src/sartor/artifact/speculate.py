@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sartor.artifact import fatbin
 from sartor.artifact.elf import SEGMENT, SegmentType
@@ -25,6 +25,9 @@ KEPT_ENTRY, KEPT_HEADER = 256, 4 << 10
 KEPT_PADDING = 64 << 10
 """Of a padding longer than a container's header, as `fatbin.after_padding` asks for it."""
 MOST_KEPT = 64 << 20
+MOST_PAYLOAD, MOST_PAYLOADS = 8 << 20, 96 << 20
+"""Of one image whose kernels may be asked for, and of all of a library's: what is more is read in
+another pass. PyTorch 2.11's largest library takes 30 MiB."""
 SPAN_COST = 200
 """Bytes of memory for a span besides its own; the largest library has some 20,000 images."""
 MOST_FALSE = 1 << 16
@@ -42,12 +45,12 @@ Answer = tuple[int, bytes]
 
 
 class Spans:
-    """Bytes at their offsets, added in increasing order; at most `MOST_KEPT` of them."""
+    """Bytes at their offsets, added in increasing order; ``room`` says how many more may be."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int) -> None:
         self._starts: list[int] = []
         self._spans: list[bytearray] = []
-        self.room = MOST_KEPT
+        self.room = room
         self.samples_left = fatbin.MOST_SAMPLES
 
     def add(self, offset: int, data: bytes) -> None:
@@ -84,7 +87,8 @@ class Speculation:
     """Feed it the stream, piece by piece; ``spans`` then holds what looked like headers."""
 
     def __init__(self, size: int) -> None:
-        self.spans = Spans()
+        self.spans = Spans(MOST_KEPT)
+        self.payloads = Spans(0)
         self._code = self._dynamic = range(0)
         self._dynamic_bytes = b""
         self._walk = self._follow(size)
@@ -92,12 +96,17 @@ class Speculation:
         self._held = b""
         self._false = 0
 
+    def expect_names(self) -> None:
+        """Keep of each container the image whose kernels are the cheapest to read, too."""
+        self.payloads.room = MOST_PAYLOADS
+
     def find(self, offset: int, length: int) -> bytes | None:
         """``length`` bytes from ``offset``, if they are kept together."""
         at = offset - self._dynamic.start
         if at >= 0 and at + length <= len(self._dynamic_bytes):
             return self._dynamic_bytes[at : at + length]
-        return self.spans.find(offset, length)
+        kept = self.spans.find(offset, length)
+        return self.payloads.find(offset, length) if kept is None else kept
 
     def feed(self, base: int, piece: bytes) -> None:
         """The next piece, which begins at ``base``."""
@@ -159,10 +168,36 @@ class Speculation:
         at = 0
         while size - at >= fatbin.CONTAINER.size:
             at, _ = yield at, SEARCH
-            while (end := (yield from _container(self.spans, at, size))) is not None:
+            while (end := (yield from self._container(at, size))) is not None:
                 at = yield from _after_padding(self.spans, end, size)
             self.spans.cut(at)
             at += len(BEGINNING)
+
+    def _container(self, at: int, size: int) -> Generator[Ask, Answer, int | None]:
+        """Keeps the headers of the container at ``at``; gives its end; None: there is none."""
+        if size - at < fatbin.CONTAINER.size:
+            return None
+        _, data = yield at, fatbin.CONTAINER.size
+        if not data.startswith(BEGINNING):
+            return None
+        self.spans.add(at, data)
+        payload: int = fatbin.CONTAINER.unpack(data)[-1]
+        offset = at + fatbin.CONTAINER.size
+        end = offset + payload
+        if end > size:
+            return None
+        cheapest: Cheapest | None = None
+        while offset < end:
+            entry = yield from _entry(self.spans, offset, end)
+            if entry is None:
+                return None
+            cheaper = cheapest is None or entry.cost < cheapest.cost
+            if self.payloads.room > 0 and entry.kernels and cheaper:
+                cheapest = yield from _payload(entry)
+            offset = entry.end
+        if cheapest is not None and cheapest.data:
+            self.payloads.add(cheapest.offset, cheapest.data)
+        return end
 
 
 def next_of(walk: Generator[Ask, Answer, None], answer: Answer) -> Ask | None:
@@ -202,33 +237,39 @@ def _segments(size: int) -> Generator[Ask, Answer, tuple[range, range]]:
     return code, dynamic
 
 
-def _container(spans: Spans, at: int, size: int) -> Generator[Ask, Answer, int | None]:
-    """Keeps the headers of the container at ``at``; gives its end, or None where there is none."""
-    if size - at < fatbin.CONTAINER.size:
-        return None
-    _, data = yield at, fatbin.CONTAINER.size
-    if not data.startswith(BEGINNING):
-        return None
-    spans.add(at, data)
-    payload: int = fatbin.CONTAINER.unpack(data)[-1]
-    offset = at + fatbin.CONTAINER.size
-    end = offset + payload
-    if end > size:
-        return None
-    while offset < end:
-        entry_end = yield from _entry(spans, offset, end)
-        if entry_end is None:
-            return None
-        offset = entry_end
-    return end
+class Passing(NamedTuple):
+    """An image as it goes by: what it would cost to read its kernels, if it has any."""
+
+    offset: int
+    payload: int
+    stored: int
+    end: int
+    cost: tuple[bool, bool, int]
+    kernels: bool
 
 
-def _entry(spans: Spans, at: int, end: int) -> Generator[Ask, Answer, int | None]:
-    """Keeps the header of the image at ``at``; gives the image's end, or None for no image."""
+class Cheapest(NamedTuple):
+    """The image of a container whose kernels cost least so far; no bytes where it is too large."""
+
+    offset: int
+    cost: tuple[bool, bool, int]
+    data: bytes
+
+
+def _payload(entry: Passing) -> Generator[Ask, Answer, Cheapest]:
+    """The payload of an image whose header was the last thing asked for."""
+    if entry.stored > MOST_PAYLOAD:
+        return Cheapest(entry.payload, entry.cost, b"")
+    _, data = yield entry.offset, entry.payload + entry.stored - entry.offset
+    return Cheapest(entry.payload, entry.cost, data[entry.payload - entry.offset :])
+
+
+def _entry(spans: Spans, at: int, end: int) -> Generator[Ask, Answer, Passing | None]:
+    """Keeps the header of the image at ``at``; None: there is none."""
     if end - at < fatbin.ENTRY.size:
         return None
     _, data = yield at, fatbin.ENTRY.size
-    header, size = struct.unpack_from("<IQ", data, 4)
+    header, size, compressed = struct.unpack_from("<IQI", data, 4)
     after: int = at + header + size
     if not fatbin.ENTRY.size <= header <= fatbin.MOST_HEADER or after > end:
         return None
@@ -239,7 +280,10 @@ def _entry(spans: Spans, at: int, end: int) -> Generator[Ask, Answer, int | None
         kept = after - at
     _, data = yield at, kept
     spans.add(at, data)
-    return after
+    stored = compressed or size
+    cost = fatbin.cost(kind, stored, compressed=compressed > 0)
+    has_kernels = kind in (fatbin.Kind.CUBIN, fatbin.Kind.PTX) and stored <= size
+    return Passing(at, at + header, stored, after, cost, has_kernels)
 
 
 def _after_padding(spans: Spans, at: int, size: int) -> Generator[Ask, Answer, int]:

@@ -81,6 +81,14 @@ class StreamedSource:
         kept = self._speculation.find(offset, length) if self._speculation else None
         return self._again(offset, length) if kept is None else kept
 
+    def expect_names(self) -> None:
+        """Keep, of a library that is not kept whole, what names of kernels are read from.
+
+        To be said before the first read. It is up to `sartor.artifact.speculate.MOST_PAYLOADS`.
+        """
+        if self._speculation is not None and self._first is None:
+            self._speculation.expect_names()
+
     def finish(self) -> None:
         """Read to the end, so that size and checksum are known to hold, or raise `Invalid`."""
         self._advance(self.size)

@@ -116,13 +116,23 @@ def run(arguments: Sequence[str]) -> int:
     with _signals_raise_once(removed):
         try:
             only = command if command in COMMANDS else None
-            return _dispatch(parser(only).parse_args(arguments))
+            return _dispatch(_parsed(parser(only), arguments))
         except SartorError as error:
             return _show(error, as_json=as_json)
         except KeyboardInterrupt:
             return _show(InterruptedBySignal(f"interrupted{removed}"), as_json=as_json)
         except BrokenPipeError:
             return 141
+
+
+def _parsed(one: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """The options; words after an option are targets too, where a command takes several."""
+    options, left = one.parse_known_args(arguments)
+    if left and (any(word.startswith("-") for word in left) or "targets" not in options):
+        one.error(f"unrecognized arguments: {' '.join(left)}")
+    if left:
+        options.targets += left
+    return options
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     add, target = (
         parser.add_argument,
-        "a file, environment or image; `vllm==0.32.0`, or a wheel's URL",
+        "a file, environment or image; `vllm==0.32.0`, a wheel's URL, `docker://registry/name:tag`",
     )
     add("targets", nargs="+", metavar="TARGET", help=target)
     for name, value, text in _GPUS:
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--verbose", "-v", action="store_true", help="say what was read, and what came from where")
     add("--python", metavar="VERSION", help="of a project's wheels, those for it: `3.12`")
     add("--platform", help="of an image for several, the one to read: `linux/arm64`")
+    add("--all-layers", action="store_true", help="of a registry's image fetch every layer")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -62,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
         places=None if options.no_store else default_places(),
         python=options.python,
         fitting=bool(options.host),
+        all_layers=options.all_layers,
         refresh=options.refresh,
     )
     found = inspect(request, terminal)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sartor.artifact.digest import file_sha256
 from sartor.artifact.members import shown
 from sartor.artifact.source import Invalid
-from sartor.errors import ArtifactUnreadableError, EvidenceFileError, NoSuchTargetError
+from sartor.errors import (
+    ArtifactUnreadableError,
+    EvidenceFileError,
+    IndexRefusedError,
+    IndexUnreachableError,
+    NoSuchTargetError,
+    UntrustedBytesError,
+)
 from sartor.evidence.compare import differences
 from sartor.evidence.exchange import read_export, write_export
 from sartor.evidence.model import (
@@ -28,17 +37,34 @@ from sartor.evidence.select import selected
 from sartor.evidence.shelf import Shelf
 from sartor.evidence.snapshot import open_snapshot
 from sartor.evidence.store import open_store
+from sartor.index.wheels import Fits
+from sartor.remote.reference import remote_target
+from sartor.remote.targets import Keeping, Remotes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from packaging.requirements import Requirement
+    from packaging.version import Version
 
     from sartor.artifact.model import Evidence
-    from sartor.artifact.reading import Names
+    from sartor.artifact.reading import Names, NamesWanted
     from sartor.evidence.model import Where
     from sartor.evidence.row import Row
     from sartor.evidence.store import Store
+    from sartor.index.wheels import IndexFile
+    from sartor.matrix.model import SupportMap
     from sartor.paths import Places
     from sartor.reporter import Reporter
+
+FAILURES = (
+    ArtifactUnreadableError,
+    IndexRefusedError,
+    IndexUnreachableError,
+    NoSuchTargetError,
+    UntrustedBytesError,
+)
+"""Of one file; others are scanned all the same."""
 
 
 @contextmanager
@@ -59,7 +85,17 @@ def show(places: Places, selection: str | None) -> EvidenceList:
     """What is kept; of a selection with its evidence. Raises `NoSuchEvidenceError`."""
     with opened(places) as stores:
         rows = [_shown(row, where, selection) for where, row in selected(stores, selection)]
-    return EvidenceList(sorted(rows, key=lambda r: (r.project or "", r.version or "", r.name)))
+    return EvidenceList(sorted(rows, key=_in_order))
+
+
+def _in_order(row: KeptEvidence) -> tuple[str, bool, Version | str, str]:
+    """By project, version as versions count (those that are none first), and name."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return row.project or "", True, Version(row.version or ""), row.name
+    except InvalidVersion:
+        return row.project or "", False, row.version or "", row.name
 
 
 def _shown(row: Row, where: Where, selection: str | None) -> KeptEvidence:
@@ -67,6 +103,27 @@ def _shown(row: Row, where: Where, selection: str | None) -> KeptEvidence:
         return kept(row, where, None if selection is None else row.evidence())
     except Invalid as fault:
         raise damaged_row(fault) from fault
+
+
+def map_of(
+    places: Places, selection: str | None, gpus: Sequence[str], driver: str | None
+) -> SupportMap:
+    """What all wheels that are meant are on GPUs, without any those of the published map.
+
+    Raises `NoSuchEvidenceError`, and what `sartor.verdict.targets.resolve` raises.
+    """
+    from sartor.facts import map_choice
+    from sartor.matrix.shown import no_machine
+    from sartor.matrix.support import support_map
+    from sartor.verdict.targets import Asked, resolve
+
+    names = list(gpus) or [shown.gpu for shown in map_choice().gpu]
+    targets = resolve(Asked(gpus=names, driver=driver), no_machine).gpus
+    with opened(places) as stores:
+        try:
+            return support_map((row for _, row in selected(stores, selection)), targets)
+        except Invalid as fault:
+            raise damaged_row(fault) from fault
 
 
 def damaged_row(fault: Invalid) -> EvidenceFileError:
@@ -77,6 +134,14 @@ def damaged_row(fault: Invalid) -> EvidenceFileError:
     )
 
 
+class Remotely(NamedTuple):
+    """How projects are scanned: their wheels for ``python`` (``3.12``), with ``refresh`` by what
+    the indexes say now."""
+
+    python: str | None = None
+    refresh: bool = False
+
+
 def scan(
     places: Places,
     targets: Sequence[str],
@@ -84,45 +149,81 @@ def scan(
     *,
     all_names: bool = False,
     again: bool = False,
+    remotely: Remotely = Remotely(),  # noqa: B008 - it is frozen
 ) -> ScanDocument:
-    """Read files into the store: wheels, libraries, and the wheels below a folder.
+    """Read into the store: wheels, libraries, the wheels below a folder, projects and addresses.
 
     What is there is passed over, unless ``again``. Kernels' names are read where facts tell units
-    apart by them, or of all libraries. One that cannot be read stands among the rows as ``failed``.
-    Raises what opening the store raises, and `NoSuchTargetError` for a folder without wheels.
+    apart by them, or of all libraries. What cannot be read stands among the rows as ``failed``.
+    Raises what opening the store raises, `NoSuchTargetError` for a folder without wheels, and
+    `UsageError`.
     """
-    files = [file for target in targets for file in wheels_below(Path(target))]
-    with opened(places, make=True) as stores:
-        own = next(store for where, store in stores if where == "store")
-        own.check_writable()
-        found = []
-        for number, file in enumerate(files):
-            reporter.progress("read", number, len(files), "files")
-            found.append(_scanned(file, own, reporter, all_names=all_names, again=again))
-    return ScanDocument(found)
-
-
-def _scanned(
-    file: Path, own: Store, reporter: Reporter, *, all_names: bool, again: bool
-) -> Scanned:
     from sartor.verdict.dispatch import wants_names
 
     def names(path: str) -> Names:
         return "all" if all_names else "one" if wants_names(path) else "none"
 
-    shelf = Shelf(own, None, reporter, strict=True)
+    wanted = list(_wanted(targets))
+    with opened(places, make=True) as stores:
+        own = next(store for where, store in stores if where == "store")
+        own.check_writable()
+        shelf = Shelf(own, None, reporter, strict=True)
+        keeping = Keeping(shelf, places.listings, remotely.refresh, again)
+        found: list[Scanned] = []
+        with closing(Remotes(reporter, keeping=keeping)) as remotes:
+            for number, target in enumerate(wanted):
+                reporter.progress("read", number, len(wanted), "targets")
+                if isinstance(target, Path):
+                    read = partial(evidence_of, target, names, shelf, again=again)
+                    found.append(_outcome(target.name, shelf, read))
+                else:
+                    fits = Fits(python=remotely.python)
+                    found += _scanned_remotely(target, remotes, shelf, names, fits)
+    return ScanDocument(found)
+
+
+def _wanted(targets: Sequence[str]) -> Iterator[Path | Requirement | str]:
+    """Each file, project and address."""
+    for target in targets:
+        remote = remote_target(target, is_there=os.path.lexists(target))
+        if remote is None:
+            yield from wheels_below(Path(target))
+        else:
+            yield remote
+
+
+def _scanned_remotely(
+    target: Requirement | str, remotes: Remotes, shelf: Shelf, names: NamesWanted, fits: Fits
+) -> Iterator[Scanned]:
+    """Each wheel of a project, or the one at an address."""
     try:
-        evidence = evidence_of(file, names, shelf, again=again)
-    except (ArtifactUnreadableError, NoSuchTargetError) as error:
-        return Scanned(name=file.name, outcome="failed", why=error.message)
+        chosen = remotes.choose(target, fits)
+    except FAILURES as error:
+        yield Scanned(name=str(target), outcome="failed", why=error.message)
+        return
+    for file in chosen.wheels:
+        yield _outcome(file.name, shelf, partial(_evidence, remotes, file, names))
+
+
+def _evidence(remotes: Remotes, file: IndexFile, names: NamesWanted) -> Evidence:
+    return remotes.read_wheel(file, names).evidence
+
+
+def _outcome(name: str, shelf: Shelf, read: Callable[[], Evidence]) -> Scanned:
+    """What became of one file that is read by way of the shelf."""
+    shelf.forget_last()
+    try:
+        evidence = read()
+    except FAILURES as error:
+        return Scanned(name=name, outcome="failed", why=error.message)
     if shelf.put is not None:
-        return Scanned(name=file.name, outcome=shelf.put, sha256=evidence.sha256)
+        return Scanned(name=name, outcome=shelf.put, sha256=evidence.sha256)
     if evidence.kind not in KEPT_KINDS:
         why = f"what is read of a target of the kind `{evidence.kind}` is not kept"
-        return Scanned(name=file.name, outcome="failed", why=why)
+        return Scanned(name=name, outcome="failed", why=why)
     if shelf.refusal is not None:
-        return Scanned(name=file.name, outcome="failed", why=shelf.refusal)
-    return Scanned(name=file.name, outcome="known", sha256=evidence.sha256)
+        return Scanned(name=name, outcome="failed", why=shelf.refusal)
+    return Scanned(name=name, outcome="known", sha256=evidence.sha256)
 
 
 def wheels_below(target: Path) -> list[Path]:
@@ -204,7 +305,8 @@ def verify(
     """Read files again and compare with what is kept of them.
 
     ``targets`` are files, folders of wheels, or selections of rows, whose files are looked for by
-    name in ``folder``. No target: every row. Rows whose file is not there are not checked.
+    name in ``folder``. No target: every row of the user's, and those of the snapshot whose file is
+    in ``folder``. Other rows whose file is not there are not checked.
     """
     found: list[Verified] = []
     with opened(places) as stores:
@@ -213,18 +315,27 @@ def verify(
         found += [_verified(file, stores, reporter) for file in named]
         selections: list[str | None] = [t for t in targets if t not in files]
         for selection in selections or ([] if targets else [None]):
-            rows = [row for _, row in selected(stores, selection)]
+            rows = [
+                row
+                for where, row in selected(stores, selection)
+                if selection or where == "store" or _is_there(row, folder)
+            ]
             found += [_verified_row(row, stores, reporter, folder) for row in rows]
     return VerifyDocument(found)
+
+
+def _is_there(row: Row, folder: Path | None) -> bool:
+    """Whether a file of that name is in the folder."""
+    return folder is not None and (folder / row.name).is_file()
 
 
 def _verified_row(
     row: Row, stores: Sequence[tuple[Where, Store]], reporter: Reporter, folder: Path | None
 ) -> Verified:
-    file = None if folder is None else folder / row.name
-    if file is None or not file.is_file():
+    if folder is None or not _is_there(row, folder):
         why = f"no file `{row.name}` was given to compare with"
         return Verified(name=row.name, sha256=row.sha256, outcome="not-checked", why=[why])
+    file = folder / row.name
     if file_sha256(file) != row.sha256:
         why = f"`{file}` is another file of that name"
         return Verified(name=row.name, sha256=row.sha256, outcome="not-checked", why=[why])

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.artifact.metadata import file_tags, named_compilers
+from sartor.artifact.model import NotRead
 from sartor.evidence.row import LEVELS, has_names
 
 if TYPE_CHECKING:
-    from sartor.artifact.model import Evidence, Library, NotRead, Package
+    from sartor.artifact.model import Evidence, Library, Package
     from sartor.artifact.reading import Names, NamesWanted
     from sartor.evidence.row import Row
+
+
+UNSEEN = (
+    "parts of it were read earlier, so its sha256 was not checked; each file that was read was "
+    "held against its checksums in the wheel"
+)
 
 
 def fitted(
@@ -31,7 +38,8 @@ def fitted(
     if any(not says_enough(row, library, names(library.path)) for library in here.libraries):
         return None
     packages = [with_compilers(package) for package in here.packages]
-    return msgspec.structs.replace(here, target=target, packages=packages)
+    notes = [*here.not_read, *([NotRead(name, UNSEEN)] if row.stated_by else [])]
+    return msgspec.structs.replace(here, target=target, packages=packages, not_read=notes)
 
 
 def says_enough(row: Row, library: Library, wanted: Names) -> bool:

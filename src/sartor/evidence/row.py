@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import zstandard
 
-from sartor.artifact.model import Evidence, TargetKind
+from sartor.artifact.model import Evidence, Package, TargetKind
 from sartor.artifact.source import Invalid
 
 if TYPE_CHECKING:
-    from sartor.artifact.model import Library, Package
+    from sartor.artifact.model import Library
 
 Names = Literal["none", "one", "all"]
 Extent = Literal["partial", "faults", "complete"]
@@ -69,10 +69,24 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         """The evidence, with the file's name for a target; `Invalid` where it is damaged."""
         return decoded(plain(self.document, self.sha256), self.sha256)
 
+    def packages(self) -> list[Package]:
+        """The evidence's packages alone, which come four times faster; raises as `evidence`."""
+        data = plain(self.document, self.sha256)
+        try:
+            return msgspec.json.decode(data, type=_Packages).packages
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Invalid(self.sha256, 0, f"its document is no evidence: {error}") from error
+
     @property
     def is_current(self) -> bool:
         """Whether today's readers and facts would say the same."""
         return self.reader == READER_VERSION and self.globs == globs_of(self.project)
+
+
+class _Packages(msgspec.Struct):
+    """The part of a document that `Row.packages` wants."""
+
+    packages: list[Package] = []
 
 
 def row_of(
@@ -160,10 +174,11 @@ def has_names(library: Library) -> bool:
     return any(unit.kernels is not None for unit in library.units)
 
 
-def rank(row: Row) -> tuple[int | bool, ...]:
+def rank(row: Row) -> tuple[int, bool, bool, bool, int, int, bool, bool, str, str]:
     """Rows of one file in order: the greater says more, or says it of its own, and replaces.
 
-    More names may come with faults that were not met without them: names count first.
+    More names may come with faults that were not met without them: names count first. Of rows that
+    answer at one address alone the later counts: there it is asked for now.
     """
     return (
         row.reader,
@@ -174,6 +189,8 @@ def rank(row: Row) -> tuple[int | bool, ...]:
         row.named,
         row.extent == "complete",
         row.origin == "read",
+        row.read_at if row.stated_by else "",
+        row.stated_by or "",
     )
 
 
@@ -194,9 +211,9 @@ def wanted_globs(project: str) -> list[str]:
     return sorted({glob for row in (about.compiler if about else ()) for glob in row.files})
 
 
-def packed(data: bytes) -> bytes:
+def packed(data: bytes, level: int = LEVEL) -> bytes:
     """One zstd frame with its size and a checksum."""
-    return zstandard.ZstdCompressor(LEVEL, write_checksum=True).compress(data)
+    return zstandard.ZstdCompressor(level, write_checksum=True).compress(data)
 
 
 def plain(document: bytes, name: str) -> bytes:

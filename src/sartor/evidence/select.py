@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from sartor.artifact.digest import file_sha256
 from sartor.errors import NoSuchEvidenceError, closest
 from sartor.facts.packages import normalized
+from sartor.remote.reference import remote_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from packaging.requirements import Requirement
 
     from sartor.evidence.model import Where
     from sartor.evidence.row import Row
@@ -51,15 +55,25 @@ def means(selection: str | None) -> Callable[[Row], bool]:
     if ("/" in selection or path.suffix) and path.is_file():
         digest = file_sha256(path)
         return lambda row: row.sha256 == digest
-    name, _, version = selection.partition("==")
-    project = normalized(name.strip())
+    remote = remote_target(selection, is_there=False)
+    if isinstance(remote, str):
+        name = unquote(urlsplit(remote).path).rpartition("/")[2]
+        return lambda row: row.name == name
+    if remote is None:
+        return lambda row: row.name == path.name
+    return lambda row: row.name == path.name or _is_of(row, remote)
 
-    def is_meant(row: Row) -> bool:
-        if row.name == path.name:
-            return True
-        return row.project == project and version.strip() in {"", row.version}
 
-    return is_meant
+def _is_of(row: Row, wanted: Requirement) -> bool:
+    """Whether a row is of a project, in a version that is meant."""
+    from packaging.version import InvalidVersion
+
+    if row.project != normalized(wanted.name):
+        return False
+    try:
+        return wanted.specifier.contains(row.version or "", prereleases=True)
+    except InvalidVersion:
+        return not wanted.specifier
 
 
 def no_such(stores: Stores, selection: str) -> NoSuchEvidenceError:

@@ -136,6 +136,10 @@ class Shelf:
         if own is not None and own.writable:
             self._tried(lambda: own.put_options(sha256, project, version, reader, document))
 
+    def forget_last(self) -> None:
+        """Begin with another file: nothing was put."""
+        self.put = self.refusal = None
+
     def may_know(self, size: int) -> bool:
         """Whether it knows of a file of that size, so that a digest is worth its time."""
         return any(self._tried(partial(store.has_size, size)) for store in self._stores())

@@ -19,7 +19,7 @@ import msgspec
 from sartor.artifact.source import Invalid
 from sartor.evidence.faults import damaged, explained
 from sartor.evidence.row import Row, now, rank
-from sartor.evidence.schema import MIGRATIONS, connect, create, migrate, version_of
+from sartor.evidence.schema import MIGRATIONS, OPTIONS, connect, create, migrate, version_of
 from sartor.paths import not_writable
 
 if TYPE_CHECKING:
@@ -110,12 +110,11 @@ class Store:
     def _put(self, row: Row, again: bool, objection: Callable[[Row, Evidence], bool] | None) -> Put:
         there, evidence = self._there(row.sha256)
         if there is not None and evidence is not None:
-            elsewhere = there.stated_by not in {None, row.stated_by}
-            if rank(row) <= rank(there) and evidence == row.evidence() and not elsewhere:
+            if rank(row) <= rank(there) and evidence == row.evidence():
                 return "same"
             if objection is not None and objection(there, evidence):
                 return "conflict"
-            if rank(row) < rank(there) or (rank(row) == rank(there) and not (again or elsewhere)):
+            if rank(row) < rank(there) or (rank(row) == rank(there) and not again):
                 return "kept"
         self._connection.execute("DELETE FROM evidence WHERE sha256 = ?", (row.sha256,))
         self._connection.execute(INSERT, msgspec.structs.astuple(row))
@@ -151,8 +150,11 @@ class Store:
 
     def options(self, sha256: str, reader: int) -> bytes | None:
         """The document of the options that a reader read of a wheel; None without one."""
+        there = "SELECT 1 FROM sqlite_master WHERE name = 'options'"
         query = "SELECT document FROM options WHERE sha256 = ? AND reader = ?"
         with explained(self.path):
+            if self._connection.execute(there).fetchone() is None:
+                return None
             found = self._connection.execute(query, (sha256, reader)).fetchone()
         return bytes(found[0]) if found else None
 
@@ -168,6 +170,7 @@ class Store:
         )
         with explained(self.path):
             row = (sha256, project, version, reader, now(), document)
+            self._connection.execute(OPTIONS)
             self._connection.execute(query, row)
 
     def copy_to(self, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -13,6 +14,8 @@ import tomli
 from packaging.version import Version
 
 Row = TypeVar("Row", bound="Fact")
+Converted = TypeVar("Converted")
+_CONVERTING = threading.Lock()
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,6 +139,31 @@ class IndexFact(Fact, frozen=True):
     publisher: str
 
 
+class ShownGpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A GPU of the published map: the word that means it, what it is called there, and beside which
+    others it stands."""
+
+    gpu: str
+    label: str
+    group: str
+
+
+class ShownProject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A distribution (a normalised name) of the published map, and what it is called there."""
+
+    name: str
+    title: str
+
+
+class MapChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the published map shows, in its order."""
+
+    first_driver_branch: int
+    usual_machine: str
+    gpu: list[ShownGpu]
+    project: list[ShownProject]
+
+
 FOLDER = Path(__file__).parent
 """What holds the TOML files."""
 
@@ -161,10 +189,20 @@ def files_of_facts(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in names if name.endswith(".toml")]
 
 
+def converted(row: Any, kind: type[Converted]) -> Converted:
+    """A value of that kind; raises `msgspec.ValidationError`.
+
+    One at a time: msgspec 0.22 learns a type when it first meets it, and two threads that meet one
+    at once may end the process. Readers that share the facts are several threads.
+    """
+    with _CONVERTING:
+        return msgspec.convert(row, kind)
+
+
 def read_table(file: str, key: str, row_type: type[Row]) -> tuple[Row, ...]:
     """The rows ``[[key]]`` of ``file``; raises `msgspec.ValidationError` naming the file."""
     try:
-        return tuple(msgspec.convert(row, row_type) for row in read_facts(file)[key])
+        return tuple(converted(row, row_type) for row in read_facts(file)[key])
     except msgspec.ValidationError as error:
         raise msgspec.ValidationError(f"{file}, [[{key}]]: {error}") from error
 
@@ -198,9 +236,8 @@ def driver_range(compute_capability: str | None) -> DriverRange | None:
     row = next((row for row in archs() if row.compute_capability == compute_capability), None)
     if row is None or row.tegra:
         return None
-    wanted = Version(row.min_toolkit)
-    first = (b.branch for b in driver_branches() if Version(b.cuda_max) >= wanted)
-    return DriverRange(row.min_toolkit, next(first, None), row.last_driver_branch)
+    first = branch_for_cuda(row.min_toolkit)
+    return DriverRange(row.min_toolkit, first, row.last_driver_branch)
 
 
 @cache
@@ -243,6 +280,19 @@ def compiler_defects() -> tuple[CompilerDefectFact, ...]:
 def indexes() -> tuple[IndexFact, ...]:
     """The package indexes that engines publish themselves."""
     return read_table("indexes.toml", "index", IndexFact)
+
+
+@cache
+def map_choice() -> MapChoice:
+    """What the published map shows."""
+    return msgspec.convert(read_facts("map.toml"), MapChoice)
+
+
+@cache
+def branch_for_cuda(version: str) -> int | None:
+    """The oldest driver branch that supports a CUDA version; None where none is known to."""
+    wanted = Version(version)
+    return next((b.branch for b in driver_branches() if Version(b.cuda_max) >= wanted), None)
 
 
 def cuda_of_driver(version: str) -> str | None:

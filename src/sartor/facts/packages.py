@@ -14,7 +14,7 @@ from functools import cache
 
 import msgspec
 
-from sartor.facts import Fact, files_of_facts, read_facts
+from sartor.facts import Fact, converted, files_of_facts, read_facts
 
 
 class FeatureFact(Fact, frozen=True):
@@ -24,11 +24,12 @@ class FeatureFact(Fact, frozen=True):
     matches serve the feature. ``versions`` is a specifier of the distribution's versions.
     ``serves`` are the compute capabilities (``9.0``) or majors (``10.*``) that the host code lets
     it run on (empty: wherever its units run): elsewhere it is not applicable, whatever its units
-    hold.
+    hold. ``core``: nothing of the distribution is of use on a GPU without it.
     """
 
     name: str
     libraries: list[str]
+    core: bool = False
     kernels: str | None = None
     versions: str = ""
     serves: list[str] = []
@@ -104,7 +105,7 @@ def package_facts() -> tuple[PackageFacts, ...]:
     found = []
     for file in files_of_facts("packages"):
         try:
-            found.append(msgspec.convert(read_facts(file), PackageFacts))
+            found.append(converted(read_facts(file), PackageFacts))
         except msgspec.ValidationError as error:
             raise msgspec.ValidationError(f"{file}: {error}") from error
     return tuple(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from packaging.version import InvalidVersion, Version
 
@@ -10,6 +11,7 @@ RELEASE = r"\d{1,9}(?:\.\d{1,9}){0,5}"
 BOUND = re.compile(rf">=(?P<least>{RELEASE}(?:\.post\d{{1,9}})?)|<(?P<below>{RELEASE})")
 
 
+@lru_cache(1 << 12)
 def known_version(text: str | None) -> Version | None:
     """``text`` as a version that can be compared; None where it is none, or not known."""
     try:

@@ -49,7 +49,8 @@ def ask_keyring(program: str, services: list[str], user: str | None) -> tuple[st
             )
         except OSError:
             return None
-        lines = done.stdout.decode("utf-8", "replace").strip("\r\n").splitlines()
+        text = done.stdout.decode("utf-8", "replace").strip("\r\n")
+        lines = [line.rstrip("\r") for line in text.split("\n")]
         found = [user, *lines] if user else lines
         if done.returncode == 0 and len(found) == 2 and found[0]:
             return found[0], found[1] or ""

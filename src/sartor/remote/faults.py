@@ -104,9 +104,13 @@ def refused(url: str, why: str) -> IndexRefusedError:
     )
 
 
-def denied(url: str, status: int) -> IndexRefusedError:
+class DeniedError(IndexRefusedError):
+    """The server wants to know who asks, or does not let that one in."""
+
+
+def denied(url: str, status: int) -> DeniedError:
     """The server wants to know who asks."""
-    return IndexRefusedError(
+    return DeniedError(
         f"`{safe_url(url)}` may not be read: the server answered {status}",
         hint="credentials are taken from pip's and uv's configuration (in the index's address), "
         "from `~/.netrc`, and from the program `keyring`; a proxy's from its address",

@@ -40,6 +40,8 @@ class RemoteFile:
     """A file on a server. `look` first; then ``size``, ``ranges`` and `stream` hold.
 
     ``size`` and ``sha256`` are what an index says of it. ``fetched`` counts the bytes that came.
+    ``addressed``: what names it is the digest of its bytes, which the reader checks. Then it needs
+    no `look`, and a server without ranges may begin from the first byte each time.
     ``read_again``: parts were read once more after its bytes were hashed.
     It may be used by several threads.
     """
@@ -51,6 +53,8 @@ class RemoteFile:
         name: str,
         size: int | None = None,
         sha256: str | None = None,
+        *,
+        addressed: bool = False,
     ) -> None:
         self.name = name
         self.stated_sha256 = sha256
@@ -64,6 +68,7 @@ class RemoteFile:
         self._size = size
         self._http = http
         self._url = url
+        self._addressed = addressed
         self._identity: tuple[str | None, str | None] = (None, None)
         self._drops = self._stalls = 0
         self._lock = threading.Lock()
@@ -148,6 +153,10 @@ class RemoteFile:
             headers["If-Range"] = condition
         answer, stream = self._http.get(self._url, headers)
         with self._closing_on_error(stream):
+            if answer.status == 200 and self._addressed:
+                self._check_whole(answer)
+                self.ranges = "not given"
+                return answer, stream
             if answer.status != 206:
                 why = "changed while it was read, or is served without ranges now"
                 raise self.untrusted(f"it {why} (it answered {answer.status})")
@@ -233,6 +242,11 @@ class RemoteFile:
         if self.sha256 not in {None, found}:
             raise self.untrusted("it changed between two readings")
         self.sha256 = found
+
+    def _check_whole(self, answer: Answer) -> None:
+        if answer.length not in {None, self._size}:
+            raise self.untrusted(f"it has {answer.length} bytes, and is to have {self._size}")
+        self._check_plain(answer)
 
     def _check_not_more(self, answer: Answer, left: int) -> None:
         if left < 0 and answer.status == 206:

@@ -31,11 +31,11 @@ from sartor.remote.faults import (
 from sartor.remote.pipe import NothingCame, Pipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import requests
 
-    from sartor.index.sources import Access
+    from sartor.remote.access import Access
 
 BLOCK = 256 << 10
 PIPE_BLOCKS = 32
@@ -49,6 +49,8 @@ VALIDATORS = frozenset({"If-None-Match", "If-Modified-Since"})
 MOST_BACKOFF = 16.0
 MOST_ASKED = 60
 """One request is made so often, to a server that asks to wait a little."""
+MOST_CHALLENGES = 2
+"""One request is made again so often because it was to say who asks."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -86,6 +88,7 @@ class Asking(NamedTuple):
 
     headers: Mapping[str, str]
     limits: Limits
+    form: Mapping[str, str] | None = None
 
 
 class Stream:
@@ -170,8 +173,10 @@ def _follow(
     are those for the host of each step, so that none goes to another host.
     """
     for _ in range(MOST_REDIRECTS + 1):
-        response = session.get(
+        response = session.request(
+            "GET" if asking.form is None else "POST",
             url,
+            data=asking.form,
             headers=asking.headers,
             stream=True,
             timeout=(asking.limits.connect, asking.limits.block),
@@ -184,6 +189,8 @@ def _follow(
         if target is None:
             return response
         response.close()
+        if asking.form is not None:
+            raise Impossible("what was sent to it would go on to another address")
         before, url = url, urljoin(url, target)
         if urlsplit(before).scheme == "https" and urlsplit(url).scheme == "http":
             raise Impossible("the server leads from https to http: anybody could change the bytes")
@@ -193,14 +200,21 @@ def _follow(
 class Http:
     """Asks servers as the user's configuration says. Close it: what is under way is left then.
 
+    ``on_challenge`` is told of a 401, and says whether ``access`` has something else to say now.
     It may be used by several threads.
     """
 
-    def __init__(self, access: Access, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        access: Access,
+        limits: Limits | None = None,
+        on_challenge: Callable[[Answer], bool] | None = None,
+    ) -> None:
         from sartor.remote.session import make_session
 
         self.limits = limits or Limits()
         self._access = access
+        self._on_challenge = on_challenge
         self._session = make_session(access)
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -216,17 +230,20 @@ class Http:
             self.done(stream)
         self._session.close()
 
-    def get(self, url: str, headers: Mapping[str, str]) -> tuple[Answer, Stream]:
+    def get(
+        self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> tuple[Answer, Stream]:
         """The answer, and its stream, which the caller gives back with `done`.
 
-        Its status is a success, 416, or 304 where ``headers`` ask for that. Redirects are
-        followed, servers that are busy are waited for, and broken connections are made again.
-        Raises `IndexUnreachableError`, `IndexRefusedError` and `NoSuchTargetError`.
+        Its status is a success, 416, or 304 where ``headers`` ask for that. A ``form`` is posted.
+        Redirects are followed, servers that are busy are waited for, and broken connections are
+        made again. Raises `IndexUnreachableError`, `IndexRefusedError` and `NoSuchTargetError`.
         """
-        failed, keyring = 0, False
+        failed = challenged = 0
+        asking = Asking(headers, self.limits, form)
         for attempt in range(MOST_ASKED):
             self._hold()
-            stream = Stream(self._session, url, self._access, Asking(headers, self.limits))
+            stream = Stream(self._session, url, self._access, asking)
             with self._lock:
                 self._open.add(stream)
             try:
@@ -245,9 +262,9 @@ class Http:
             ):
                 return answer, stream
             self.done(stream)
-            if answer.status == 401 and not keyring:
-                keyring = True
-                if self._access.ask_keyring(answer.url):
+            if answer.status == 401 and self._on_challenge and challenged < MOST_CHALLENGES:
+                challenged += 1
+                if self._on_challenge(answer):
                     continue
             failed += answer.status in TRY_AGAIN_STATUS
             self._refused(url, answer, attempt, failed)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from packaging.utils import canonicalize_name
+
 from sartor.errors import NoSuchTargetError
 from sartor.evidence.fingerprint import fingerprint
 from sartor.index.wheels import IndexFile
@@ -107,8 +109,9 @@ class Indexes:
     def _links(self, path: Path, project: str) -> list[IndexFile] | None:
         if path.is_file():
             return self._local(path, path.resolve().as_uri(), project)
-        names = sorted(path.glob("*.whl")) if path.is_dir() else []
-        return [IndexFile(p.name, p.resolve().as_uri(), p.stat().st_size) for p in names]
+        wheels = sorted(path.glob("*.whl")) if path.is_dir() else []
+        own = [p for p in wheels if canonicalize_name(p.name.partition("-")[0]) == project]
+        return [IndexFile(p.name, p.resolve().as_uri(), p.stat().st_size) for p in own]
 
     def _local(self, path: Path, url: str, project: str) -> list[IndexFile] | None:
         """The files on a page that lies here, parsed again only where it changed."""

@@ -16,7 +16,7 @@ from sartor.errors import UsageError
 from sartor.index.trust import Trust, loose_certificates
 
 if TYPE_CHECKING:
-    from sartor.index.sources import Access
+    from sartor.remote.access import Access
 
 CONNECTIONS = 16
 

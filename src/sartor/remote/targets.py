@@ -16,7 +16,7 @@ from sartor.errors import NoSuchTargetError, UsageError
 from sartor.evidence.reading import Asked, evidence_of
 from sartor.evidence.shelf import Shelf
 from sartor.index.sources import access, index_sources
-from sartor.index.wheels import IndexFile, choose
+from sartor.index.wheels import Chosen, IndexFile, choose
 from sartor.remote.address import address_digest, safe_url
 from sartor.remote.file import RemoteFile
 from sartor.remote.http import Http
@@ -27,14 +27,14 @@ from sartor.remote.served import served_metadata
 from sartor.remote.wheel import Wanted, how_it_came, read_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from packaging.requirements import Requirement
 
     from sartor.artifact.model import Evidence, NotRead
     from sartor.artifact.reading import NamesWanted
     from sartor.index.sources import Access
-    from sartor.index.wheels import Chosen, Fits
+    from sartor.index.wheels import Fits
     from sartor.remote.http import Limits
     from sartor.remote.members import WheelMembers
     from sartor.reporter import Reporter
@@ -97,17 +97,51 @@ class Remotes:
 
     def read(self, target: Requirement | str, names: NamesWanted, fits: Fits) -> Iterator[Reading]:
         """Each wheel that is meant, in the order of their names."""
+        chosen = self.choose(target, fits)
+        left = chosen.left
+        for file in chosen.wheels:
+            yield self.read_wheel(file, names, left)
+            left = []
+
+    def choose(self, target: Requirement | str, fits: Fits) -> Chosen:
+        """The wheels that are meant: of a project those of one version, of an address that one."""
         if isinstance(target, str):
             file = _from_address(target)
             self._access.learn(target)
-            yield self._read(file, names, [])
-            return
+            return Chosen("", [file], [])
         chosen = self._choose(target, fits)
         self._say(target.name, chosen.version, chosen.wheels)
-        left = chosen.left
-        for file in chosen.wheels:
-            yield self._read(file, names, left)
-            left = []
+        return chosen
+
+    def files(self, project: str) -> list[IndexFile]:
+        """Every file of a project (a normalised name) on the configured indexes."""
+        return self._indexes.files(project)
+
+    def members(self, listed: IndexFile) -> WheelMembers:
+        """The files in one wheel, each fetched once it is asked for."""
+        from sartor.remote.members import local_members, remote_members
+
+        if urlsplit(listed.url).scheme == "file":
+            return local_members(listed.url)
+        file = RemoteFile(self._http, listed.url, listed.name, listed.size, listed.sha256)
+        return remote_members(file)
+
+    def read_wheel(
+        self, listed: IndexFile, names: NamesWanted, left: Sequence[NotRead] = ()
+    ) -> Reading:
+        """One wheel; ``left`` is what there is to say of others."""
+        parts = urlsplit(listed.url)
+        evidence, fetched, notes = self._find(listed, names), 0, [*left]
+        if evidence is None and parts.scheme == "file":
+            path = Path(unquote(parts.path))
+            evidence = evidence_of(path, names, self._shelf, again=self._keeping.again)
+        elif evidence is None:
+            file = RemoteFile(self._http, listed.url, listed.name, listed.size, listed.sha256)
+            evidence = self._fetch(file, listed, names)
+            fetched, notes = file.fetched, [*how_it_came(file), *left]
+        evidence = msgspec.structs.replace(evidence, not_read=[*evidence.not_read, *notes])
+        yanked = {} if listed.yanked is None else {listed.name: listed.yanked}
+        return Reading(evidence, fetched, yanked)
 
     @cached_property
     def _access(self) -> Access:
@@ -116,7 +150,8 @@ class Remotes:
     @property
     def _http(self) -> Http:
         if self._opened is None:
-            self._opened = Http(self._access, self._limits)
+            keyring = self._access.ask_keyring
+            self._opened = Http(self._access, self._limits, lambda answer: keyring(answer.url))
         return self._opened
 
     def _choose(self, target: Requirement, fits: Fits) -> Chosen:
@@ -136,20 +171,6 @@ class Remotes:
                 f"{name} {version} has {len(wheels)} wheels, and all are read: `--python 3.12` or "
                 "`--host 'h200, ...'` asks for those alone that fit"
             )
-
-    def _read(self, listed: IndexFile, names: NamesWanted, left: list[NotRead]) -> Reading:
-        parts = urlsplit(listed.url)
-        evidence, fetched, notes = self._find(listed, names), 0, left
-        if evidence is None and parts.scheme == "file":
-            path = Path(unquote(parts.path))
-            evidence = evidence_of(path, names, self._shelf, again=self._keeping.again)
-        elif evidence is None:
-            file = RemoteFile(self._http, listed.url, listed.name, listed.size, listed.sha256)
-            evidence = self._fetch(file, listed, names)
-            fetched, notes = file.fetched, [*how_it_came(file), *left]
-        evidence = msgspec.structs.replace(evidence, not_read=[*evidence.not_read, *notes])
-        yanked = {} if listed.yanked is None else {listed.name: listed.yanked}
-        return Reading(evidence, fetched, yanked)
 
     def _find(self, listed: IndexFile, names: NamesWanted) -> Evidence | None:
         """What is known of a file by the sha256 that is stated of it."""

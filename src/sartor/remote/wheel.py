@@ -11,9 +11,8 @@ import base64
 import hashlib
 import io
 import posixpath
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from sartor.artifact.members import is_library, matters
@@ -21,14 +20,14 @@ from sartor.artifact.metadata import MOST_RECORD
 from sartor.artifact.model import Evidence, NotRead
 from sartor.artifact.reading import Progress, Walk
 from sartor.artifact.source import BytesSource, Invalid
-from sartor.artifact.stream import HEAD, TAIL
 from sartor.artifact.zip import ZipMembers
 from sartor.errors import ArtifactUnreadableError
 from sartor.remote import file as remote_file
+from sartor.remote.room import LARGE, ROOM, Room
 from sartor.remote.view import HashedView, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from sartor.artifact.reading import NamesWanted
     from sartor.artifact.source import Source
@@ -38,10 +37,6 @@ if TYPE_CHECKING:
 MOST_OF_IT = 0.75
 """From this part of the file on, all of it is fetched: the rest is the price of its hash."""
 THREADS = 3
-ROOM = 160 << 20
-"""What all that is read at a time may keep; with Python and the evidence it stays under 300 MB."""
-LARGE = HEAD + TAIL + (24 << 20)
-"""What one large library keeps, its stream included; a hostile one some 40 MiB more."""
 GAP, JOB = 256 << 10, 8 << 20
 """Small members that lie together are one request."""
 ARCHIVE = (b"PK\3\4", b"PK\5\6")
@@ -153,7 +148,7 @@ def _read_parts(
     A METADATA that does not lie in the tail, which is here, is taken from the file that the index
     serves beside the wheel; `_check_metadata` and the RECORD say whether that is the same.
     """
-    room = _Room(ROOM)
+    room = Room(ROOM)
     far = [m for m in chosen if _is_main_metadata(m) and m.offset < file.size - len(file.tail)]
     served = metadata() if len(far) == 1 else None
     if served is not None:
@@ -289,25 +284,3 @@ def unreadable(file: RemoteFile, fault: Invalid) -> ArtifactUnreadableError:
         found=[str(fault)],
         hint="what is read from an address is a wheel; one that is damaged is so on its server",
     )
-
-
-class _Room:
-    """So much memory; who wants more than is left waits."""
-
-    def __init__(self, most: int) -> None:
-        self._most = self._left = most
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def taking(self, size: int) -> Iterator[None]:
-        """Have ``size`` bytes of it meanwhile."""
-        size = min(size, self._most)
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= size)
-            self._left -= size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._left += size
-                self._changed.notify_all()

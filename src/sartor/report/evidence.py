@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sartor.evidence.model import EvidenceList, ExportDocument, ScanDocument, VerifyDocument
+from sartor.matrix.model import SupportMap
 from sartor.paths import human_bytes
 from sartor.report.table import table
 from sartor.report.words import clean
@@ -41,6 +42,11 @@ def evidence_lines(document: msgspec.Struct) -> list[str]:
                 f"{document.rows} files' evidence, {size}, in {clean(document.file)}",
                 f"sha256 {document.sha256}",
             ]
+        case SupportMap():
+            from sartor.report.inspection import layout_for
+            from sartor.report.map.lines import map_lines
+
+            return map_lines(document, layout_for(sys.stdout, detail=False, kernels=False).width)
         case _:
             raise TypeError(type(document).__name__)
 
@@ -61,13 +67,22 @@ def list_lines(rows: list[KeptEvidence]) -> list[str]:
         ]
         for row in rows
     ]
-    return [*table(cells), *(line for row in rows for line in detail_lines(row))]
+    details = [line for row in rows for line in detail_lines(row)]
+    return [*table(cells), *(details or ["", counts(rows)])]
+
+
+def counts(rows: list[KeptEvidence]) -> str:
+    """How many files are kept, and where: ``3 files: 1 in the snapshot, 2 in the store``."""
+    places = Counter(str(row.where) for row in rows)
+    where = ", ".join(f"{count} in the {place}" for place, count in sorted(places.items()))
+    return f"{len(rows)} file{'s' if len(rows) > 1 else ''}: {where}"
 
 
 def remarks(row: KeptEvidence) -> list[str]:
     """What is worth knowing of a row."""
     found: list[str] = [] if row.where == "store" else [row.where]
     found += [] if row.origin == "read" else [row.origin]
+    found += [] if row.stated_by is None else ["read in parts: its index states the sha256"]
     found += [] if row.extent == "complete" else [f"{row.extent}: not all was read"]
     return found + ([] if row.is_current else ["old: it is read again when it is needed"])
 

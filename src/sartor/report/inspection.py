@@ -10,6 +10,7 @@ import msgspec
 from sartor.paths import human_bytes
 from sartor.report.grid import Column, grid
 from sartor.report.inspection_features import feature_lines, why_lines
+from sartor.report.inspection_files import with_files_folded
 from sartor.report.inspection_gpus import aligned, alternatives, cell, gpu_lines, heads
 from sartor.report.inspection_kernels import kernel_lines
 from sartor.report.inspection_library import detail_lines, holds
@@ -66,16 +67,20 @@ def inspection_lines(found: Inspection, layout: Layout) -> list[str]:
     """The target, the verdict in tables, what is wrong, and what was not read."""
     width = layout.width
     coded = [lib for lib in found.libraries if has_code(lib)]
+    title = [*heading(found, width), *package_lines(found, coded, width)]
+    names = kernel_lines(found) if layout.kernels else []
+    found = with_files_folded(found)
+    coded = [lib for lib in found.libraries if has_code(lib)]
     detailed = layout.detail or len(found.libraries) == 1
     parts = [
-        [*heading(found, width), *package_lines(found, coded, width)],
+        title,
         gpu_lines(found, width),
         library_lines(found, coded, width),
         feature_lines(found, width),
         [] if detailed else why_lines(found, coded, width),
         [] if detailed else holds_lines(coded, width),
         *([detail_lines(lib, found.gpus, width) for lib in found.libraries] if detailed else []),
-        *(kernel_lines(found) if layout.kernels else []),
+        *names,
         finding_lines(found, width),
         not_read_lines(found, width),
         legend_lines(width) if found.gpus and coded else [],
@@ -94,10 +99,12 @@ def has_code(library: InspectedLibrary) -> bool:
 
 
 def heading(found: Inspection, width: int) -> list[str]:
-    """The target's name, what it is, how big, and which one exactly."""
+    """The target's name, what it is, how big, what of it was fetched, and which one exactly."""
     name = cut(clean(found.target.rstrip("/").rpartition("/")[2] or found.target), width)
-    words: list[str] = [found.kind]
+    words: list[str] = [found.kind, *([clean(found.platform)] if found.platform else [])]
     words += [human_bytes(found.size)] if found.size is not None else []
+    fetched = found.fetched_bytes
+    words += [f"{human_bytes(fetched)} fetched"] if fetched is not None else []
     words += [f"sha256 {found.sha256[:16]}"] if found.sha256 else []
     return [name, "=" * len(name), ", ".join(words)]
 

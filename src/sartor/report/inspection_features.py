@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -112,7 +113,19 @@ def feature_cell(feature: Feature | None, target: Target, notes: Notes) -> list[
     return [f"{grade} {mark}".strip(), *wanted(feature.needs_driver_cuda, target)]
 
 
-def reason_texts(feature: Feature, target: Target) -> list[str]:
+class Reasoned(Protocol):
+    """A verdict with its reasons: a feature, or a part of the map."""
+
+    @property
+    def verdict(self) -> FeatureGrade:
+        """The grade."""
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """All of them, those of native units too."""
+
+
+def reason_texts(feature: Reasoned, target: Target) -> list[str]:
     """Why a feature is not native; counts of all units left out.
 
     Units that it does without on the GPU are no reason, unless it has no other.
@@ -132,6 +145,7 @@ def word(grade: FeatureGrade) -> str:
     return "n/a" if grade == "not-applicable" else grade
 
 
+@lru_cache(1 << 12)
 def of_any_gpu(text: str, target: Target) -> str:
     """A reason without the GPU's own architecture, so that GPUs can share it."""
     return re.sub(rf"\b{re.escape(target.gpu)}\b", "this GPU", text)

@@ -28,26 +28,31 @@ class Dispatcher:
             for fact in about.dispatch if about else ():
                 if within_versions(fact.versions, package.version):
                     self._facts.append((package, fact))
+        self._of_library: dict[str, list[DispatchFact]] = {}
         self._known: dict[int, tuple[Unit, list[DispatchFact]]] = {}
 
     def __call__(self, library: Library, unit: Unit, target: Target) -> DispatchFact | None:
         """The fact that says the engine does not call ``unit`` on ``target``; None without one."""
-        for fact in self._about(library, unit):
+        for fact in self.about(library, unit):
             if not serves(fact.serves, target.compute_capability):
                 return fact
         return None
 
-    def _about(self, library: Library, unit: Unit) -> list[DispatchFact]:
+    def about(self, library: Library, unit: Unit) -> list[DispatchFact]:
         """The facts about a unit, found once for all GPUs; it is kept, so that its id stays its."""
         known = self._known.get(id(unit))
         if known is None:
-            matching = [
-                fact
-                for package, fact in self._facts
-                if owns(package, library, fact.libraries) and unit_matches(fact, library, unit)
-            ]
+            about = self._of(library)
+            matching = [fact for fact in about if unit_matches(fact, library, unit)]
             known = self._known[id(unit)] = (unit, matching)
         return known[1]
+
+    def _of(self, library: Library) -> list[DispatchFact]:
+        found = self._of_library.get(library.path)
+        if found is None:
+            found = [fact for own, fact in self._facts if owns(own, library, fact.libraries)]
+            self._of_library[library.path] = found
+        return found
 
 
 def owns(package: Package, library: Library, globs: Iterable[str]) -> bool:

@@ -12,7 +12,7 @@ from sartor.facts.packages import facts_about
 from sartor.facts.versions import within_versions
 from sartor.verdict.dispatch import feature_units, owns, serves
 from sartor.verdict.model import Feature, FeatureGrade, Grade, Reason
-from sartor.verdict.unit import UnitGrade, grade_unit
+from sartor.verdict.unit import UnitGrade, grade_unit, looks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,12 +42,43 @@ def features(
         for fact in about.feature if about else ():
             if within_versions(fact.versions, package.version):
                 serving = [lib for lib in libraries if owns(package, lib, fact.libraries)]
-                units = [(lib, feature_units(fact, lib)) for lib in serving]
+                units = alike([(lib, feature_units(fact, lib)) for lib in serving], dispatch)
                 for index, target in enumerate(targets):
                     feature = judge_feature(fact, units, target, dispatch)
                     if feature is not None:
                         found.append(replace(feature, package=package.name, target=index))
     return found
+
+
+def alike(serving: Serving, dispatch: Dispatcher) -> Serving:
+    """Libraries with units, those that no GPU and no driver tells apart as one that counts for all.
+
+    A library whose units could not be told stays as it is.
+    """
+    counts: Counter[object] = Counter()
+    first: dict[object, tuple[Library, list[Unit] | None]] = {}
+    for library, units in serving:
+        if units is None:
+            first[id(library)] = library, None
+            continue
+        own = (library.kind, library.cuda_major, tuple(library.toolkits))
+        for unit in units:
+            key = (own, *_form(library, unit, dispatch))
+            counts[key] += unit.count
+            first.setdefault(key, (library, [unit]))
+    return [
+        (library, units and [replace(unit, count=counts[key]) for unit in units])
+        for key, (library, units) in first.items()
+    ]
+
+
+def _form(library: Library, unit: Unit, dispatch: Dispatcher) -> tuple[object, ...]:
+    """What a unit's grade depends on; of one that is linked, its library too."""
+    facts = tuple(id(fact) for fact in dispatch.about(library, unit))
+    named = unit.kernels if unit.kernels is None else bool(unit.kernels)
+    read = tuple(library.images[i].arch for i in unit.kernels_read)
+    linked = id(library) if unit.relocatable else None
+    return looks(library, unit.images), linked, unit.scattered, named, read, facts
 
 
 def judge_feature(
@@ -71,7 +102,7 @@ def judge_feature(
         count = sum(count for count, _ in graded)
         return _feature(fact, target, "not-applicable", [Reason("not-applicable", count, why)])
     verdict = combine({grade.grade for _, grade in graded})
-    needed = [g.needs_driver_cuda for _, g in graded if g.needs_driver_cuda]
+    needed = {g.needs_driver_cuda for _, g in graded if g.needs_driver_cuda}
     newest = max(needed, key=Version, default=None)
     return _feature(fact, target, verdict, reasons_of(graded), newest)
 

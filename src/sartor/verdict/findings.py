@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Rule = Callable[[Case], Iterable[Outcome]]
 
 RULES: tuple[Rule, ...] = (
+    gpu_findings.gpu_not_known,
     gpu_findings.driver_range,
     gpu_findings.driver_cuda,
     gpu_findings.other_machine,

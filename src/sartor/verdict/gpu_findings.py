@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sartor.facts import archs
 from sartor.host.names import gpu_fact
 from sartor.verdict.case import listed
 from sartor.verdict.model import Finding
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
     from sartor.artifact.model import Library
     from sartor.verdict.case import Case
     from sartor.verdict.model import Target
+
+
+def gpu_not_known(case: Case) -> Iterator[Finding]:
+    """No GPU of that compute capability is known: what is said of it is the load rule's alone."""
+    known = {row.compute_capability for row in archs()}
+    unknown = [t.compute_capability for t in case.gpus if t.compute_capability not in known]
+    if unknown:
+        yield Finding(
+            code="gpu-not-known",
+            severity="warning",
+            text=(
+                f"no GPU of compute capability {listed(unknown)} is known: a slip of the keyboard,"
+                f" or newer than the facts. The verdict follows the driver's load rule alone."
+            ),
+        )
 
 
 def driver_range(case: Case) -> Iterator[Finding]:

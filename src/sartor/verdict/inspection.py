@@ -38,6 +38,7 @@ def judge(
         kind=evidence.kind,
         size=evidence.size,
         sha256=evidence.sha256,
+        platform=evidence.platform or None,
         gpus=list(targets),
         packages=evidence.packages,
         libraries=[

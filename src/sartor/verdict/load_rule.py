@@ -8,6 +8,7 @@ ones to the driver (`docs/fatbin-load-rule.md`). What neither that nor NVIDIA's 
 from __future__ import annotations
 
 import re
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -109,6 +110,7 @@ class Architecture(msgspec.Struct, frozen=True):
         return self.major, self.minor
 
 
+@lru_cache(1 << 12)
 def architecture(text: str) -> Architecture | None:
     """Read ``sm_90a``, ``compute_80`` or ``lto_90``; None for anything else."""
     found = ARCHITECTURE.fullmatch(text)
@@ -312,5 +314,10 @@ def _of_major(toolkit: str | None, target: Target) -> Refused | None:
 
 
 def _fact(code: Architecture) -> ArchFact | None:
-    rows = (row for row in facts.archs() if row.compute_capability == code.capability)
-    return next(rows, None)
+    return _facts_by_number().get(code.number)
+
+
+@cache
+def _facts_by_number() -> dict[tuple[int, int], ArchFact]:
+    rows = ((architecture(f"sm_{r.compute_capability.replace('.', '')}"), r) for r in facts.archs())
+    return {code.number: row for code, row in rows if code}

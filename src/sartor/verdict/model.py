@@ -117,13 +117,15 @@ class Inspection(
 ):
     """What `sartor inspect --json` prints for one target.
 
-    ``fetched_bytes`` is what came over the network of a file that is on a server.
+    ``fetched_bytes`` is what came over the network of a target that is on a server. Of an image
+    that is a folder, or in a registry, ``sha256`` is its manifest's and ``size`` its layers'.
     """
 
     target: str
     kind: TargetKind
     size: int | None = None
     sha256: str | None = None
+    platform: str | None = None
     fetched_bytes: int | None = None
     gpus: list[Target] = []
     packages: list[Package] = []

@@ -10,7 +10,6 @@ import msgspec
 
 from sartor import facts
 from sartor.errors import HostDescriptionError, UnknownGpuError, UsageError
-from sartor.facts.versions import numbers
 from sartor.host.describe import gpus_in_word, parse_host, unknown_gpu
 from sartor.host.model import Driver, Host
 from sartor.host.stated import KEYS, Faults, gpu_of
@@ -178,9 +177,7 @@ def driver_of_cuda(text: str) -> str:
     """What to write for a CUDA version that was given as a driver's; an example for the rest."""
     match = CUDA_VERSION.fullmatch(text)
     if match:
-        wanted = numbers(match[1])
-        rows = (row for row in facts.driver_branches() if numbers(row.cuda_max) >= wanted)
-        branch = next((row.branch for row in rows), None)
+        branch = facts.branch_for_cuda(match[1])
         if branch:
             return f", but CUDA's: drivers support {match[1]} from `--driver {branch}` on"
     return f"; write it like `{KEYS['driver'].example}`, as `nvidia-smi` prints it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from packaging.version import Version
 
 from sartor import facts
+from sartor.artifact.model import ImageKind
 from sartor.facts.versions import known_version
 from sartor.verdict.load_rule import (
     Chosen,
@@ -23,15 +25,16 @@ from sartor.verdict.load_rule import (
     choose,
     image_outcome,
 )
-from sartor.verdict.model import Grade, Reason, Verdict
+from sartor.verdict.model import Grade, Reason, Target, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sartor.artifact.model import Image, Library, Unit
+    from sartor.artifact.model import Library, Unit
     from sartor.facts.packages import DispatchFact
-    from sartor.verdict.model import Target
+    from sartor.verdict.load_rule import DeviceImage
 
+    Seen = tuple[ImageKind, str, str | None, str | None]
     Dispatch = Callable[[Library, Unit, Target], DispatchFact | None]
 
 
@@ -89,20 +92,49 @@ def _placed(library: Library, unit: Unit, target: Target) -> UnitGrade:
     return grade
 
 
+class Look(msgspec.Struct, frozen=True):
+    """What the driver's rule looks at of an image; see `sartor.verdict.load_rule.DeviceImage`."""
+
+    kind: ImageKind
+    arch: str
+    ptx_isa: str | None
+    compression: str | None
+
+
+def looks(library: Library, indices: list[int]) -> tuple[Seen, ...]:
+    """All that decides which image of a container the driver takes: the fields of `Look`."""
+    images = [library.images[i] for i in indices]
+    return tuple([(i.kind, i.arch, i.ptx_isa, i.compression) for i in images])
+
+
 def _loaded(library: Library, indices: list[int], target: Target) -> UnitGrade:
     """What becomes of a container of these images."""
-    images = [library.images[i] for i in indices]
     made_by = max(library.toolkits, key=Version, default=None) if library.kind != "elf" else None
+    on = (target.gpu, target.compute_capability, target.driver, target.driver_cuda)
+    grade = _alike_loaded(looks(library, indices), on, made_by)
+    return grade if grade.image is None else replace(grade, image=indices[grade.image])
+
+
+@lru_cache(1 << 16)
+def _alike_loaded(
+    seen: tuple[Seen, ...],
+    on: tuple[str, str, str | None, str | None],
+    made_by: str | None,
+) -> UnitGrade:
+    """What becomes of any container of such images on such a GPU; ``image`` is a place in it."""
+    gpu, capability, driver, driver_cuda = on
+    target = Target(gpu, capability, driver=driver, driver_cuda=driver_cuda)
+    images = [Look(*look) for look in seen]
     match choose(images, target):
         case Chosen(index=index):
-            return _taken(indices[index], images[index], target, made_by)
+            return _taken(index, images[index], target, made_by)
         case Unsettled(among=among, why=why):
-            grades = [_taken(indices[i], images[i], target, made_by) for i in among]
+            grades = [_taken(i, images[i], target, made_by) for i in among]
             same = len({grade.grade for grade in grades}) == 1
             return grades[0] if same else UnitGrade("unknown", why)
         case Nothing():
             held = in_order(image.arch for image in images) or "no image at all"
-            return UnitGrade("missing", f"holds {held}: nothing for {target.gpu}")
+            return UnitGrade("missing", f"holds {held}: nothing for {gpu}")
 
 
 def in_order(archs: Iterable[str]) -> str:
@@ -139,7 +171,7 @@ def _linked(library: Library, unit: Unit, target: Target) -> UnitGrade:
     )
 
 
-def _taken(index: int, image: Image, target: Target, made_by: str | None) -> UnitGrade:
+def _taken(index: int, image: DeviceImage, target: Target, made_by: str | None) -> UnitGrade:
     """What becomes of the image that the driver takes; ``made_by`` is the release of CUDA."""
     match image_outcome(image, target, made_by):
         case Native():
@@ -153,6 +185,7 @@ def _taken(index: int, image: Image, target: Target, made_by: str | None) -> Uni
             return UnitGrade("unknown", f"{image.arch}: {why}", index)
 
 
+@lru_cache(1 << 12)
 def driver_without_gpu(target: Target) -> str | None:
     """Why the driver does not drive the GPU at all: not yet, or no longer; None where it does.
 
@@ -190,7 +223,8 @@ def driver_too_old(library: Library, target: Target) -> str | None:
     """
     if library.kind != "elf" or library.cuda_major is None or target.driver_cuda is None:
         return None
-    if library.cuda_major <= Version(target.driver_cuda).major:
+    have = known_version(target.driver_cuda)
+    if have is None or library.cuda_major <= have.major:
         return None
     minimum = driver_for_major(library.cuda_major)
     return (
@@ -200,6 +234,7 @@ def driver_too_old(library: Library, target: Target) -> str | None:
     )
 
 
+@cache
 def driver_for_major(major: int) -> str | None:
     """The oldest driver that starts programs of a CUDA major; None where the facts lack it."""
     rows = (row for row in facts.toolkits() if Version(row.version).major == major)
@@ -237,7 +272,12 @@ def _needs(library: Library, grade: UnitGrade, target: Target) -> str | None:
     major = f"{library.cuda_major}.0" if library.cuda_major and library.kind == "elf" else None
     wanted = [version for version in (major, grade.needs_driver_cuda) if version]
     first = first_cuda(target)
-    return max([*wanted, first] if first else wanted, key=Version) if wanted else None
+    return _newest((*wanted, first) if first else tuple(wanted)) if wanted else None
+
+
+@lru_cache(1 << 10)
+def _newest(versions: tuple[str, ...]) -> str:
+    return max(versions, key=Version)
 
 
 def _bytes_used(library: Library, graded: list[tuple[Unit, UnitGrade]], wanted: Grade) -> int:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sartor.artifact import image, stream
 from sartor.artifact.image import ImageMembers, folder_image
 from sartor.artifact.members import matters
-from sartor.artifact.oci import Layer
+from sartor.artifact.oci import stored_layer
 from sartor.artifact.source import BytesSource, Invalid
 from sartor.artifact.targets import open_members
 from sartor.errors import ArtifactUnreadableError
@@ -51,7 +51,7 @@ def layer(content: dict[str, Content], hard: tuple[str, ...] = ()) -> bytes:
 def members(*layers: bytes) -> ImageMembers:
     """An image of these, the lowest first."""
     found = [
-        Layer(f"layer {index}", BytesSource(data, f"layer {index}"), digest(data))
+        stored_layer(f"layer {index}", BytesSource(data, f"layer {index}"), digest(data))
         for index, data in enumerate(layers)
     ]
     return ImageMembers(found, [], lambda: None)
@@ -217,7 +217,7 @@ def test_layers_are_told_by_their_magic(pack: Callable[[bytes], bytes]) -> None:
 @pytest.mark.parametrize("pack", PACKERS)
 def test_a_layer_of_another_digest_is_refused(pack: Callable[[bytes], bytes]) -> None:
     data = pack(layer({"a.so": b"a"}))
-    found = Layer("it", BytesSource(data, "it"), digest(b"another"))
+    found = stored_layer("it", BytesSource(data, "it"), digest(b"another"))
     with pytest.raises(Invalid, match="another digest"):
         contents(ImageMembers([found], [], lambda: None))
 

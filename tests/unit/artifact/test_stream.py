@@ -114,6 +114,33 @@ def test_device_code_is_read_in_one_pass(
     assert source.passes == 1
 
 
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(1, 9), st.sampled_from([1, 2, 8])), max_size=4), min_size=1
+    ),
+    piece_sizes,
+)
+def test_names_are_read_in_the_same_pass(
+    units: list[list[tuple[int, int]]], sizes: list[int]
+) -> None:
+    code = b"".join(
+        container(*(entry(bytes([n]) * 8 * n, 72, kind) for n, kind in unit)) for unit in units
+    )
+    data = b"\x7fELF".ljust(400, b"\x90") + code + b"\xff" * 500
+    with pytest.MonkeyPatch.context() as patch:
+        small_bounds(patch)
+        source = StreamedSource(lambda: cut(data, sizes), len(data), "x")
+        source.expect_names()
+        for unit in walked(source, 400, len(code)):
+            with_kernels = [e for e in unit.entries if e.image_kind in {"cubin", "ptx"}]
+            if with_kernels:
+                cheapest = min(with_kernels, key=lambda e: (e.image_kind != "cubin", e.stored))
+                read = source.read(cheapest.payload, cheapest.stored)
+                assert read == data[cheapest.payload : cheapest.payload + cheapest.stored]
+    assert source.passes == 1
+
+
 @pytest.mark.parametrize("gap", [8, 16, 24, 4096, 60_000])
 def test_paddings_are_kept(gap: int) -> None:
     first, second = container(entry(b"one....."), entry(b"")), container(entry(b"two....."))
@@ -232,16 +259,20 @@ def test_a_bomb_stays_small() -> None:
     ],
     ids=["magics", "misaligned", "empty images", "one endless container"],
 )
-def test_streams_made_of_magics_are_bounded_in_memory(unit: bytes) -> None:
+@pytest.mark.parametrize("names", [False, True])
+def test_streams_made_of_magics_are_bounded_in_memory(unit: bytes, names: bool) -> None:
     block = unit * (MEBI // len(unit))
     tracemalloc.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(speculate, "MOST_KEPT", 4 * MEBI)
+        patch.setattr(speculate, "MOST_PAYLOADS", 4 * MEBI)
         source = StreamedSource(lambda: iter([block] * 40), 40 * len(block), "x")
+        if names:
+            source.expect_names()
         source.finish()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < stream.HEAD + stream.TAIL + 24 * MEBI
+    assert peak < stream.HEAD + stream.TAIL + (30 if names else 24) * MEBI
     offset = 20 * len(block)
     assert source.read(offset, 100) == block[:100]
 

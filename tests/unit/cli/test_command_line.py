@@ -9,7 +9,13 @@ import jsonschema
 import pytest
 
 from sartor.cli import COMMANDS, parser, run
-from sartor.errors import SartorError, UsageError, all_errors, closest, did_you_mean
+from sartor.errors import (
+    SartorError,
+    UsageError,
+    all_errors,
+    closest,
+    did_you_mean,
+)
 from sartor.schemas import DOCUMENTS, document_name, schemas
 
 if TYPE_CHECKING:
@@ -94,6 +100,17 @@ def test_help(command: str | None, capsys: pytest.CaptureFixture[str]) -> None:
         parser().parse_args(["--help"] if command is None else [command, "--help"])
     assert raised.value.code == 0
     assert "usage: sartor" in capsys.readouterr().out
+
+
+def test_targets_may_stand_on_both_sides_of_an_option(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    script = tmp_path / "kernel.ptx"
+    script.write_text(".version 8.7\n.target sm_90\n.address_size 64\n")
+    assert run(["inspect", str(script), "--sm", "12.0", str(tmp_path), "--json"]) == 0
+    assert [d["kind"] for d in printed(capsysbinary)["inspections"]] == ["ptx", "environment"]
+    assert run(["detect", "somewhere", "--json"]) == UsageError.exit_code
+    assert "somewhere" in printed(capsysbinary)["message"]
 
 
 def test_every_document_has_a_schema() -> None:

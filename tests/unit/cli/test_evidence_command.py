@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ import pytest
 import zstandard
 
 from sartor.cli import all_options, run
+from sartor.evidence import actions
+from sartor.facts import map_choice
 from sartor.schemas import schemas
 
 if TYPE_CHECKING:
@@ -45,7 +48,8 @@ def outcomes(document: Any) -> list[str]:
 
 def test_a_round(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "e.jsonl.zst"
-    assert told("show") == (0, {"schema": "sartor.evidence-list/1", "rows": []})
+    status, document = told("show")
+    assert (status, {row["where"] for row in document["rows"]}) == (0, {"snapshot"})
     status, document = told("scan", LIBRARY)
     assert (status, outcomes(document)) == (0, ["added"])
     status, document = told("show", LIBRARY)
@@ -57,7 +61,7 @@ def test_a_round(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (status, outcomes(document)) == (0, ["added"])
     status, document = told("verify", LIBRARY)
     assert (status, outcomes(document)) == (0, ["same"])
-    assert told("show")[1]["rows"][0]["origin"] == "imported"
+    assert [r["origin"] for r in told("show")[1]["rows"] if r["where"] == "store"] == ["imported"]
 
 
 def test_what_goes_wrong(told: Told, tmp_path: Path) -> None:
@@ -101,9 +105,10 @@ def test_in_words(
 ) -> None:
     monkeypatch.setenv("SARTOR_HOME", str(tmp_path / "home"))
     for words, expected in (
-        (["show"], "nothing is kept yet"),
+        (["show"], " in the snapshot\n"),
         (["scan", str(LIBRARY)], "1 added"),
-        (["show"], "zstd.fatbin"),
+        (["show"], " in the snapshot, 1 in the store\n"),
+        (["show", "torch==2.8.0"], "torch-2.8.0-cp312-cp312-manylinux_2_28_x86_64.whl"),
         (["show", "zstd.fatbin"], "sha256 "),
         (["export", str(tmp_path / "e")], "1 files' evidence"),
         (["import", str(tmp_path / "e")], "1 same"),
@@ -111,6 +116,15 @@ def test_in_words(
     ):
         assert run(["evidence", *words]) == 0
         assert expected in capsys.readouterr().out
+
+
+def test_where_nothing_is_kept_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SARTOR_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(actions, "open_snapshot", lambda: None)
+    assert run(["evidence", "show"]) == 0
+    assert "nothing is kept yet" in capsys.readouterr().out
 
 
 def test_inspect_keeps_and_finds(
@@ -128,3 +142,38 @@ def test_inspect_keeps_and_finds(
 
 def test_options_of_its_words_are_known() -> None:
     assert "--again" in all_options()
+
+
+def test_the_map(told: Told) -> None:
+    """Of a release in the snapshot, and with that a GPU that the published map does not show."""
+    status, document = told("map", "vllm==0.25.1", "--gpu", "rtx-5090", "--driver", "570")
+    assert (status, document["schema"]) == (0, "sartor.map/1")
+    assert {wheel["machine"] for wheel in document["wheels"]} == {"x86_64", "aarch64"}
+    for wheel in document["wheels"]:
+        (verdict,) = wheel["verdicts"]
+        assert (verdict["verdict"], verdict["needs_driver"]) == ("missing", 580)
+        assert "CUDA 13" in verdict["because"]
+    status, document = told("map", "torch==2.11.0", "--gpu", "rtx-5070", "--gpu", "gb10")
+    assert [gpu["machine"] for gpu in document["gpus"]] == [None, "aarch64"]
+    assert told("map", "nothing==1")[1]["code"] == "no-such-evidence"
+    assert told("map", "--gpu", "rtx-9999")[1]["code"] == "unknown-gpu"
+    assert told("map", "--driver", "new")[1]["code"] == "usage"
+    status, document = told("map", "torch==2.11.0")
+    assert len(document["gpus"]) == len(map_choice().gpu)
+
+
+def test_the_map_in_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SARTOR_HOME", str(tmp_path))
+    run(["evidence", "map", "vllm==0.19.1", "--gpu", "gb10", "--driver", "590"])
+    one = capsys.readouterr().out
+    assert one.startswith("GB10 (sm_121), driver 590 (13.1)\n1 of 1 wheels have code that it runs;")
+    assert "\njit       FlashAttention 2: compute_80 PTX (ISA 8.8) is compiled at first use" in one
+    assert "\nn/a       CUTLASS MLA: the engine offers it on 10.* alone\n" in one
+    run(["evidence", "map", "vllm==0.19.1", "--gpu", "gb10", "--gpu", "t4"])
+    several = capsys.readouterr().out
+    assert re.search(r"vllm 0\.19\.1 x86_64 +n/a +partial 525\n", several)
+    for line in (*one.splitlines(), *several.splitlines()):
+        assert len(line) <= 100
+        assert line.isascii()

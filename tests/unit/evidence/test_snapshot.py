@@ -1,74 +1,63 @@
-"""The snapshot's tool: which wheels it takes, and that the same wheels give the same file."""
+"""That the snapshot which is shipped holds what its list asks for, as today's readers say it."""
 
 from __future__ import annotations
 
-import runpy
-import zipfile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-import sartor.evidence.schema
-from sartor.evidence.snapshot import open_snapshot
+from sartor.evidence.row import plain
+from sartor.evidence.snapshot import SNAPSHOT, open_snapshot
+from snapshot_tool import tool
 
-TOOL = Path(__file__).parents[3] / "tools/make_snapshot.py"
-FATBIN = Path(__file__).parents[2] / "data/fatbin"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
+    from sartor.evidence.row import Row
 
-@pytest.fixture
-def tool() -> dict[str, Any]:
-    return runpy.run_path(str(TOOL))
-
-
-def small_wheel(folder: Path, name: str) -> Path:
-    """A wheel with one library of device code."""
-    path = folder / name
-    project, version, *_ = name.split("-")
-    info = f"{project}-{version}.dist-info"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.write(FATBIN / "library.so", f"{project}/_C.so")
-        archive.writestr(f"{info}/METADATA", f"Name: {project}\nVersion: {version}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: cp312-cp312-linux_x86_64\n")
-        archive.writestr(f"{info}/RECORD", f"{project}/_C.so,,\n")
-    return path
+COMMAND = "python tools/make_snapshot.py"
+MOST_BYTES = 8_000_000
+FEWEST_WHEELS = 60
 
 
-def test_the_best_wheel_is_found(tool: dict[str, Any], tmp_path: Path) -> None:
-    for name in (
-        "one-1.0-cp311-cp311-manylinux_2_28_x86_64.whl",
-        "one-1.0-cp312-cp312-manylinux_2_17_x86_64.whl",
-        "one-1.0-cp312-cp312-manylinux_2_28_x86_64.whl",
-        "one-1.0-cp38-abi3-manylinux_2_28_aarch64.whl",
-        "one-2.0-cp312-cp312-manylinux_2_28_x86_64.whl",
-        "nothing.whl",
-    ):
-        (tmp_path / name).touch()
-    wanted = tool["Wanted"]("one==1.0", "3.12", ("x86_64", "aarch64"))
-    found = [tool["find"](wanted, machine, [tmp_path]) for machine in wanted.machines]
-    assert [path.name for path in found] == [
-        "one-1.0-cp312-cp312-manylinux_2_28_x86_64.whl",
-        "one-1.0-cp38-abi3-manylinux_2_28_aarch64.whl",
-    ]
-    assert tool["find"](tool["Wanted"]("one==3.0"), "x86_64", [tmp_path]) is None
-
-
-def test_it_is_made_again_the_same(
-    tool: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wheels = [
-        small_wheel(tmp_path, f"{name}-1.0-cp312-cp312-linux_x86_64.whl") for name in ("a", "b")
-    ]
-    out = tmp_path / "snapshot.sqlite"
-    assert tool["make"](wheels, out)[-1] == "2 added"
-    first = out.read_bytes()
-    monkeypatch.setattr(sartor.evidence.schema, "now", lambda: "2030-01-01T00:00:00Z")
-    assert tool["make"](wheels, out)[-1] == "2 known"
-    assert out.read_bytes() == first
-    assert tool["make"](wheels[:1], out)[-1] == "1 known"
-    snapshot = open_snapshot(out)
-    assert snapshot is not None
+@pytest.fixture(scope="module")
+def rows() -> Iterator[list[Row]]:
+    """Those of the snapshot that is shipped."""
+    snapshot = open_snapshot()
+    assert snapshot is not None, f"there is no snapshot: `{COMMAND}`"
     with snapshot:
-        assert [row.project for row in snapshot.rows()] == ["a"]
-        assert all(row.is_current for row in snapshot.rows())
+        yield list(snapshot.rows())
+
+
+def test_the_snapshot_holds_what_its_list_asks_for(rows: list[Row]) -> None:
+    """Where it does not: the list has grown, or readers, or what facts look for, have changed."""
+    asked, good = tool.releases(), [row for row in rows if tool.is_good(row)]
+    lacking = tool.lacking(asked, good)
+    assert not lacking, f"`{COMMAND}` reads what the snapshot lacks: {lacking}"
+    more = [row.name for row in rows if not any(release.has(row.name) for release in asked)]
+    assert not more, f"`{COMMAND}` takes out what the list does not ask for: {more}"
+    old = [row.name for row in rows if row not in good]
+    assert not old, f"`{COMMAND}` reads again what is old: {old}"
+    assert len(rows) >= FEWEST_WHEELS
+
+
+def test_the_snapshot_says_what_each_file_is(rows: list[Row]) -> None:
+    for row in rows:
+        assert (row.kind, row.origin, row.extent) == ("wheel", "read", "complete"), row.name
+        assert row.name.endswith(".whl")
+        assert row.size > 0
+        assert row.read_at >= "2026-11-21"
+    assert len({row.sha256 for row in rows}) == len({row.name for row in rows}) == len(rows)
+
+
+def test_the_snapshot_is_small_and_has_no_addresses(rows: list[Row]) -> None:
+    data = SNAPSHOT.read_bytes()
+    assert len(data) < MOST_BYTES
+    assert b"://" not in data
+    for row in rows:
+        assert b"://" not in plain(row.document, row.name), row.name
+
+
+def test_where_there_is_no_snapshot_there_is_none(tmp_path: Path) -> None:
     assert open_snapshot(tmp_path / "none") is None

@@ -75,6 +75,21 @@ def test_what_was_read_here_stands_before_what_was_imported(store: Store) -> Non
     assert store.put(foreign) == "same"
 
 
+def test_a_hash_that_was_computed_stands_before_one_that_was_stated(store: Store) -> None:
+    here = msgspec.structs.replace(row(1, "all"), stated_by="b" * 16)
+    there = msgspec.structs.replace(here, stated_by="a" * 16, read_at="2026-11-21T00:00:00Z")
+    assert store.put(here) == "added"
+    assert store.put(here) == "same"
+    assert store.put(there) == "replaced"  # who asks now asks there
+    assert store.put(here) == "same"
+    assert store.put(msgspec.structs.replace(row(1), stated_by="a" * 16)) == "kept"
+    assert store.put(row(1)) == "replaced"
+    assert store.put(there) == "kept"
+    found = store.get(sha256_of(1))
+    assert found is not None
+    assert found.stated_by is None
+
+
 def test_an_older_sartor_does_not_undo_a_newer_ones_reading(store: Store) -> None:
     newer = msgspec.structs.replace(row(1), reader=1000)
     assert store.put(newer) == "added"

@@ -35,6 +35,7 @@ CAPABILITIES = {row.compute_capability for row in facts.archs()}
 COMPILERS = {"nvcc", "nvrtc", "ptxas", "cc", "c++", "ninja", "triton", "cutlass-dsl"}
 ARCHITECTURE = re.compile(r"(sm|compute|lto)_\d+[af]?")
 GLOB = re.compile(r"[\w./+*?-]+")
+LIBRARY = re.compile(r"\.so|\.cubin$")
 KERNELS = tomllib.loads(Path(__file__).with_name("kernels.toml").read_text("utf-8"))["kernel"]
 
 
@@ -123,7 +124,7 @@ def test_globs_regular_expressions_and_versions_are_well_formed() -> None:
         f"{said(row)}: {glob}"
         for row in SERVING
         for glob in row.libraries
-        if not GLOB.fullmatch(glob) or ".so" not in glob
+        if not GLOB.fullmatch(glob) or not LIBRARY.search(glob)
     )
     none_of(f"{said(row)}: no library" for row in SERVING if not row.libraries)
     none_of(f"{said(row)}" for row in SERVING if row.kernels and not compiles(row.kernels))

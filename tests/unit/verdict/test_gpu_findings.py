@@ -25,7 +25,7 @@ def case(*gpus: Target, major: int = 12, machine: str = "x86_64", host: Host | N
 
 
 def said(of: Case) -> dict[str, str]:
-    codes = {"driver-range", "driver-cuda", "other-machine"}
+    codes = {"gpu-not-known", "driver-range", "driver-cuda", "other-machine"}
     return {f.code: f.text for f in findings(of)[0] if f.code in codes}
 
 
@@ -54,6 +54,13 @@ def test_a_gpu_that_only_exists_beside_another_processor() -> None:
 def test_a_host_of_another_processor(architecture: str | None, codes: set[str]) -> None:
     host = Host(architecture=architecture)
     assert set(said(case(H200, host=host))) == codes
+
+
+def test_a_capability_that_no_gpu_has() -> None:
+    found = said(case(Target("sm_99", "9.9"), H200))
+    assert set(found) == {"gpu-not-known"}
+    assert "9.9" in found["gpu-not-known"]
+    assert "9.0" not in found["gpu-not-known"]
 
 
 def test_without_a_gpu_or_a_driver_nothing_is_said() -> None:

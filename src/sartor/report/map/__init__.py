@@ -1,0 +1,1 @@
+"""The map as a page, as Markdown and as lines."""
