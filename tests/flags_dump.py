@@ -16,9 +16,11 @@ from typing import Any
 def plain(value: Any) -> Any:
     """A value as JSON has it, or a mark with the name of its class."""
     if isinstance(value, enum.Enum):
-        return plain(value.value) if isinstance(value.value, str) else {
-            "object": f"{type(value).__name__}.{value.name}"
-        }
+        return (
+            plain(value.value)
+            if isinstance(value.value, str)
+            else {"object": f"{type(value).__name__}.{value.name}"}
+        )
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -10,6 +10,7 @@ from sartor.artifact.model import Evidence
 from sartor.build.model import Environment
 from sartor.errors import ErrorDocument, UsageError, did_you_mean
 from sartor.evidence.model import EvidenceList, ExportDocument, ScanDocument, VerifyDocument
+from sartor.flags.model import FlagFindings, OptionsDiff, OptionSet
 from sartor.host.model import Host
 from sartor.matrix.model import SupportMap
 from sartor.models.model import Model
@@ -39,11 +40,14 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     Evidence,
     EvidenceList,
     ExportDocument,
+    FlagFindings,
     Host,
     Inspection,
     Inspections,
     LogsDocument,
     Model,
+    OptionSet,
+    OptionsDiff,
     Plan,
     Report,
     ScanDocument,

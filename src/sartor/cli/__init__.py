@@ -22,6 +22,7 @@ COMMANDS = {
     "up": "from this machine to an answering endpoint: detect, plan, build, verify, serve",
     "detect": "show what this machine is: GPUs, driver, CPU, memory, tools",
     "inspect": "open packages and say what their machine code does on a GPU",
+    "flags": "show, compare, check and translate the options of an engine's version",
     "evidence": "keep what was read of packages: show, scan, export, import, verify",
     "status": "show what runs, since when, on which port",
     "logs": "show the log of a server or of a build",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +10,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from sartor.errors import NoSuchTargetError, UsageError, did_you_mean
-from sartor.flags.facts import readers, reader_of
+from sartor.flags.facts import reader_of, readers
 from sartor.flags.model import OptionSet
 from sartor.flags.reader import READER_VERSION, Release, read_options
 from sartor.flags.snapshot import open_snapshot
@@ -44,7 +43,7 @@ def parse_engine(text: str) -> Asked:
     except InvalidRequirement:
         requirement = Requirement(known[0])
     specifiers = list(requirement.specifier)
-    project = canonicalize_name(text.split("=")[0].strip() or "-")
+    project = canonicalize_name(text.split("=", maxsplit=1)[0].strip() or "-")
     if project not in known:
         raise UsageError(
             f"`{project}` is no engine whose flags are read",
@@ -53,9 +52,7 @@ def parse_engine(text: str) -> Asked:
         )
     exact = len(specifiers) == 1 and specifiers[0].operator == "=="
     if not exact or "*" in specifiers[0].version:
-        raise UsageError(
-            f"`{text}` names no version", hint=f"write it as `{project}==0.32.0`"
-        )
+        raise UsageError(f"`{text}` names no version", hint=f"write it as `{project}==0.32.0`")
     return Asked(project, str(Version(specifiers[0].version)))
 
 
@@ -186,6 +183,3 @@ def history(project: str, known: Sequence[str] = ()) -> list[OptionSet]:
     shipped = open_snapshot()
     sets = shipped.sets(project) if shipped else []
     return [s for s in sets if not known or s.version in known]
-
-
-

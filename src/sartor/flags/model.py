@@ -98,3 +98,85 @@ class OptionSet(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.opt
     def find(self, name: str) -> Option | None:
         """The option of that name."""
         return next((o for o in self.options if name in o.names), None)
+
+
+State = Literal[
+    "ok", "unknown", "removed", "renamed", "changed", "invalid", "contradicts", "unsupported"
+]
+
+
+class FlagFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to say of one option or variable of a command line.
+
+    ``flag`` is the name as it was typed. ``since`` is the version from which it is so, where the
+    releases that are known tell it; ``replacement`` what to write instead.
+    """
+
+    flag: str
+    state: State
+    since: str | None = None
+    replacement: str | None = None
+    because: str | None = None
+    closest: list[str] = []
+
+
+class FlagFindings(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.flags/1"):
+    """What `sartor flags --check` says of a command line: each option and variable in its order.
+
+    ``not_checked`` are things that could not be judged, and why.
+    """
+
+    engine: str
+    version: str
+    findings: list[FlagFinding]
+    not_checked: list[str] = []
+
+    @property
+    def wrong(self) -> list[FlagFinding]:
+        """The findings that are not ``ok``."""
+        return [f for f in self.findings if f.state != "ok"]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one option or variable differs between two versions; ``before`` and ``after`` as text."""
+
+    name: str
+    what: str
+    before: str | None = None
+    after: str | None = None
+
+
+class OptionsDiff(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.options-diff/1"):
+    """What came, went and changed from one version to another."""
+
+    engine: str
+    before: str
+    after: str
+    added: list[str]
+    removed: list[Change]
+    changed: list[Change]
+    variables_added: list[str]
+    variables_removed: list[str]
+    not_compared: list[str] = []
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one option or variable: ``words`` is what is written now, maybe nothing."""
+
+    flag: str
+    outcome: Literal["kept", "replaced", "no-counterpart", "dropped"]
+    words: list[str] = []
+    because: str | None = None
+
+
+class Translation(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.translation/1"):
+    """A command line for another version or engine, and what became of each part of it.
+
+    ``findings`` are what is to say of the new one.
+    """
+
+    before: str
+    after: str
+    command: str
+    steps: list[Step]
+    findings: list[FlagFinding]

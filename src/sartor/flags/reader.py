@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sartor.flags.actions import options_of
+from sartor.flags.added import options_of
 from sartor.flags.model import Option, OptionSet, Unread
 from sartor.flags.static.arguments import Recorder
 from sartor.flags.static.classes import attribute_docs
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sartor.flags.facts import ReaderFact
     from sartor.flags.static.values import Value
+
 
 class Release(NamedTuple):
     """One wheel of a release, and the sha256 that its index states."""
@@ -63,9 +64,7 @@ def read_options(
     options = [_help(), *options_of(interpreter, arguments.added)]
     variables, more = variables_of(fact, interpreter, read, names)
     notes += [
-        Unread(option.name, "; ".join(why))
-        for option in options
-        if (why := _not_told(option))
+        Unread(option.name, "; ".join(why)) for option in options if (why := _not_told(option))
     ]
     return OptionSet(
         engine=fact.engine,

@@ -119,11 +119,12 @@ def packed(sets: list[OptionSet]) -> bytes:
         for one in sets
     ]
     whole = Snapshot(
-        [msgspec.Raw(o) for o in options], [msgspec.Raw(v) for v in variables], list(notes), releases
+        [msgspec.Raw(o) for o in options],
+        [msgspec.Raw(v) for v in variables],
+        list(notes),
+        releases,
     )
-    return zstandard.ZstdCompressor(LEVEL, write_checksum=True).compress(
-        msgspec.json.encode(whole)
-    )
+    return zstandard.ZstdCompressor(LEVEL, write_checksum=True).compress(msgspec.json.encode(whole))
 
 
 def _place(table: dict[bytes, int], data: bytes) -> int:

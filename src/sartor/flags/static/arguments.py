@@ -14,8 +14,21 @@ if TYPE_CHECKING:
 BOOLEAN = Special("BooleanOptionalAction")
 ACTION = Special("Action")
 KNOWN = frozenset(
-    "option_strings dest action nargs const default type choices required help metavar "
-    "deprecated version".split()
+    [
+        "option_strings",
+        "dest",
+        "action",
+        "nargs",
+        "const",
+        "default",
+        "type",
+        "choices",
+        "required",
+        "help",
+        "metavar",
+        "deprecated",
+        "version",
+    ]
 )
 
 

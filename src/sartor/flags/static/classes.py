@@ -38,7 +38,9 @@ def class_attribute(interpreter: Interpreter, cls: PyClass, name: str) -> Value:
     special = _class_special(interpreter, cls, name)
     if special is not None:
         return special[0]
-    known_bases = all(isinstance(b, (PyClass, Special, Form, type)) for c in cls.mro() for b in c.bases)
+    known_bases = all(
+        isinstance(b, (PyClass, Special, Form, type)) for c in cls.mro() for b in c.bases
+    )
     if known_bases and not name.startswith("__"):
         raise no_name(name, cls.name)
     return Unknown(f"`{cls.name}.{name}` may come from a base outside of this package")

@@ -257,7 +257,9 @@ class Interpreter(Statements):
         match function:
             case Unknown():
                 if any(isinstance(a, Instance) and a.cls is self.watched for a in args):
-                    self.failed_ways.append(f"options may be added where it cannot be seen: {function.why}")
+                    self.failed_ways.append(
+                        f"options may be added where it cannot be seen: {function.why}"
+                    )
                 return function
             case Native(function=act):
                 return _native(act, args, kwargs)

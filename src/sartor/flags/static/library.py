@@ -50,11 +50,34 @@ MOST_COMBINED = 5000
 CLASSES = ("torch.dtype", "torch.device", "torch.Tensor", "transformers.PretrainedConfig")
 """Classes from outside that stand in types: none of Python's own."""
 UNION = Special("Union")
-TYPING = (
-    "Any Literal Optional Annotated Final ClassVar Callable TypeVar TypeAlias Generic Protocol "
-    "Type TypeGuard TypeIs Self NewType ParamSpec Concatenate Required NotRequired Never "
-    "NamedTuple TypedDict LiteralString Unpack InitVar"
-).split()
+TYPING = [
+    "Any",
+    "Literal",
+    "Optional",
+    "Annotated",
+    "Final",
+    "ClassVar",
+    "Callable",
+    "TypeVar",
+    "TypeAlias",
+    "Generic",
+    "Protocol",
+    "Type",
+    "TypeGuard",
+    "TypeIs",
+    "Self",
+    "NewType",
+    "ParamSpec",
+    "Concatenate",
+    "Required",
+    "NotRequired",
+    "Never",
+    "NamedTuple",
+    "TypedDict",
+    "LiteralString",
+    "Unpack",
+    "InitVar",
+]
 COLLECTIONS = {
     "List": list,
     "Dict": dict,
@@ -62,14 +85,31 @@ COLLECTIONS = {
     "Set": set,
     "FrozenSet": frozenset,
 }
-FORMS = "Callable Iterable Sequence Mapping Iterator Collection MutableMapping Awaitable".split()
-IDENTITY = (
-    "functools.cache functools.wraps typing.runtime_checkable typing.final typing.no_type_check "
-    "abc.abstractmethod contextlib.contextmanager contextlib.asynccontextmanager enum.unique "
-    "typing_extensions.runtime_checkable typing_extensions.deprecated"
-).split()
+FORMS = [
+    "Callable",
+    "Iterable",
+    "Sequence",
+    "Mapping",
+    "Iterator",
+    "Collection",
+    "MutableMapping",
+    "Awaitable",
+]
+IDENTITY = [
+    "functools.cache",
+    "functools.wraps",
+    "typing.runtime_checkable",
+    "typing.final",
+    "typing.no_type_check",
+    "abc.abstractmethod",
+    "contextlib.contextmanager",
+    "contextlib.asynccontextmanager",
+    "enum.unique",
+    "typing_extensions.runtime_checkable",
+    "typing_extensions.deprecated",
+]
 DATACLASSES = ("dataclasses.dataclass", "pydantic.dataclasses.dataclass", "attrs.define")
-ENUMS = "Enum StrEnum IntEnum Flag IntFlag EnumMeta".split()
+ENUMS = ["Enum", "StrEnum", "IntEnum", "Flag", "IntFlag", "EnumMeta"]
 
 
 def builtin_values(interpreter: Interpreter) -> dict[str, Value]:
@@ -224,7 +264,8 @@ def _system_values(interpreter: Interpreter) -> dict[str, Value]:
         ),
         "itertools.chain": Native("chain", lambda *vs: _chained(interpreter, *vs)),
         "itertools.chain.from_iterable": Native(
-            "chain", lambda v: _chained(interpreter, *interpreter.items(v))  # type: ignore[misc]
+            "chain",
+            lambda v: _chained(interpreter, *interpreter.items(v)),  # type: ignore[misc]
         ),
         "functools.partial": Native(
             "partial",
@@ -306,8 +347,10 @@ def _field(kind: str, default: Value = MISSING, **given: Value) -> FieldSpec:
     factory = given.get("default_factory", MISSING)
     if kind == "pydantic":
         factory = None if factory is MISSING else factory
-        default = Special("PydanticUndefined") if default is MISSING and factory is None else default
-    elif default is ... :
+        default = (
+            Special("PydanticUndefined") if default is MISSING and factory is None else default
+        )
+    elif default is ...:
         default = MISSING
     metadata = given.get("metadata")
     found = FieldSpec(default, factory, kind, metadata if isinstance(metadata, dict) else {})
@@ -397,9 +440,7 @@ def _get(interpreter: Interpreter, value: Value, name: str, *default: Value) -> 
         raise
 
 
-def _of_items(
-    interpreter: Interpreter, value: Value, act: Callable[[list[Value]], Value]
-) -> Value:
+def _of_items(interpreter: Interpreter, value: Value, act: Callable[[list[Value]], Value]) -> Value:
     items = interpreter.items(value)
     return items if isinstance(items, Unknown) else act(items)
 

@@ -23,27 +23,98 @@ if TYPE_CHECKING:
 
 MOST_TEXT = 1 << 20
 TEXT = frozenset(
-    "capitalize casefold count endswith find format index isalnum isalpha isascii isdecimal "
-    "isdigit islower isnumeric isspace isupper join lower lstrip partition removeprefix "
-    "removesuffix replace rfind rpartition rsplit rstrip split splitlines startswith strip swapcase "
-    "title upper encode".split()
+    [
+        "capitalize",
+        "casefold",
+        "count",
+        "endswith",
+        "find",
+        "format",
+        "index",
+        "isalnum",
+        "isalpha",
+        "isascii",
+        "isdecimal",
+        "isdigit",
+        "islower",
+        "isnumeric",
+        "isspace",
+        "isupper",
+        "join",
+        "lower",
+        "lstrip",
+        "partition",
+        "removeprefix",
+        "removesuffix",
+        "replace",
+        "rfind",
+        "rpartition",
+        "rsplit",
+        "rstrip",
+        "split",
+        "splitlines",
+        "startswith",
+        "strip",
+        "swapcase",
+        "title",
+        "upper",
+        "encode",
+    ]
 )
 OF: dict[type, frozenset[str]] = {
     str: TEXT,
     bytes: frozenset({"decode"}),
-    list: frozenset("append extend insert pop remove index count sort reverse copy clear".split()),
+    list: frozenset(
+        [
+            "append",
+            "extend",
+            "insert",
+            "pop",
+            "remove",
+            "index",
+            "count",
+            "sort",
+            "reverse",
+            "copy",
+            "clear",
+        ]
+    ),
     tuple: frozenset({"index", "count"}),
     dict: frozenset(
-        "get items keys values update pop setdefault copy clear popitem".split()
+        [
+            "get",
+            "items",
+            "keys",
+            "values",
+            "update",
+            "pop",
+            "setdefault",
+            "copy",
+            "clear",
+            "popitem",
+        ]
     ),
     set: frozenset(
-        "add update discard remove union intersection difference copy issubset issuperset".split()
+        [
+            "add",
+            "update",
+            "discard",
+            "remove",
+            "union",
+            "intersection",
+            "difference",
+            "copy",
+            "issubset",
+            "issuperset",
+        ]
     ),
     frozenset: frozenset({"union", "intersection", "difference", "issubset"}),
     int: frozenset({"bit_length"}),
     float: frozenset({"is_integer"}),
 }
-CHANGES = frozenset("append extend insert update pop setdefault clear add remove sort".split())
+CHANGES = frozenset(
+    ["append", "extend", "insert", "update", "pop", "setdefault", "clear", "add", "remove", "sort"]
+)
 ITERATES = {"join", "extend", "update", "union", "intersection", "difference"}
 
 
@@ -166,9 +237,7 @@ class _Construct:
             return type_of(args[0])
         return self._number(kind, args)
 
-    def _dict(
-        self, interpreter: Interpreter, args: list[Value], kwargs: dict[str, Value]
-    ) -> Value:
+    def _dict(self, interpreter: Interpreter, args: list[Value], kwargs: dict[str, Value]) -> Value:
         found: dict[Value, Value] = {}
         if args and isinstance(args[0], dict):
             found |= args[0]

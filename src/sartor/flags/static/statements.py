@@ -350,9 +350,7 @@ class Statements(Expressions):
         for handler in node.handlers:
             if handler.type is None:
                 return handler
-            kinds = (
-                handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-            )
+            kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
             names = {ast.unparse(kind).rpartition(".")[2] for kind in kinds}
             if names & (ANY_FAULT | _ancestors(raised, self, scope)):
                 return handler
