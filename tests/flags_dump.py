@@ -63,7 +63,8 @@ def vllm_parser() -> argparse.ArgumentParser:
 
     top = FlexibleArgumentParser()
     below = top.add_subparsers(dest="subparser")
-    return cmd_init()[0].subparser_init(below)
+    parser: argparse.ArgumentParser = cmd_init()[0].subparser_init(below)
+    return parser
 
 
 def sglang_parser() -> argparse.ArgumentParser:

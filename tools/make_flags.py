@@ -1,4 +1,4 @@
-"""Make the snapshot of options that is shipped: `python tools/make_flags.py [--again] [--out FILE]`.
+"""Make the snapshot of options that is shipped: `python tools/make_flags.py [--again]`.
 
 Every release on the configured index from an engine's first version on is read, several at once;
 those that the snapshot has already, as today's reader would write them, are taken over, so that it

@@ -41,7 +41,8 @@ DEPRECATED = re.compile(
 )
 REPLACED = (
     re.compile(
-        r"(?:use|using|favou?r of|replaced (?:by|with)|renamed to|prefer|set)\s[^.]{0,60}?(--[a-z][\w.-]*\w(?:=\w+)?)",
+        r"(?:use|using|favou?r of|replaced (?:by|with)|renamed to|prefer|set)\s[^.]{0,60}?"
+        r"(--[a-z][\w.-]*\w(?:=\w+)?)",
         re.IGNORECASE,
     ),
     re.compile(r"alias (?:of|for)\s[^.]{0,20}?(--[a-z][\w-]*)", re.IGNORECASE),
@@ -65,10 +66,10 @@ def option_of(interpreter: Interpreter, added: Added) -> Option:
             why = first_unknown(value, *(value if isinstance(value, (list, tuple)) else ()))
             notes.append(f"{name}: {why.why if why else 'a part of it is not told'}")
     action, cls = action_of(given.get("action", "store"))
-    default, text, unknown = default_of(interpreter, given.get("default"), action)
+    default, text, unknown = default_of(given.get("default"), action)
     kind, words = type_of_values(interpreter, given.get("type"), action)
     help_text = str(given.get("help") if isinstance(given.get("help"), str) else "")
-    deprecated = deprecation(interpreter, given, help_text, cls)
+    deprecated = deprecation(given, help_text, cls)
     names = names_of(added.names, action)
     offered = OFFERED.search(str(given.get("metavar", "")))
     metavar = given.get("metavar")
@@ -127,9 +128,7 @@ def dest_of(names: list[str]) -> str:
     return name.lstrip("-").replace("-", "_")
 
 
-def default_of(
-    interpreter: Interpreter, value: Value, action: str
-) -> tuple[Plain, str | None, str | None]:
+def default_of(value: Value, action: str) -> tuple[Plain, str | None, str | None]:
     """The default as plain, or what object it is, or why it is not told."""
     if value is None and action in {"store_true", "store_false"}:
         return action == "store_false", None, None
@@ -263,9 +262,7 @@ def _tried(interpreter: Interpreter, kind: Value, text: str) -> Value | Raised:
         return Unknown("it takes too long")
 
 
-def deprecation(
-    interpreter: Interpreter, given: dict[str, Value], help_text: str, cls: PyClass | None
-) -> str | None:
+def deprecation(given: dict[str, Value], help_text: str, cls: PyClass | None) -> str | None:
     """The package's word on the option being deprecated; None without one."""
     import ast
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sartor.flags.model import Option
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sartor.flags.facts import ReaderFact
-    from sartor.flags.model import Option, OptionSet
+    from sartor.flags.model import OptionSet
 
 NUMBER = re.compile(r"-\d+$|-\d*\.\d+$")
 OPTIMIZATION = re.compile(r"-O=?(\w+)")

@@ -29,9 +29,9 @@ class ReaderFact(Fact, frozen=True, kw_only=True):
     ``registers`` are modules that are evaluated for what they register.
     ``variables`` is the module that lists the environment variables; ``prefixes`` begin their
     names; where ``searched``, all files are for what they ask. ``members`` begin the paths of files
-    that are fetched at once. ``commands`` and ``modules`` begin a command line. ``underscores``: its
-    parser takes ``--max_model_len`` too, and ``--option.key`` for JSON. ``positional_model``: the
-    model is the first word.
+    that are fetched at once. ``commands`` and ``modules`` begin a command line. ``underscores``:
+    its parser takes ``--max_model_len`` too, and ``--option.key`` for JSON.
+    ``positional_model``: the model is the first word.
     """
 
     engine: str

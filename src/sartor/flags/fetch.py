@@ -17,6 +17,7 @@ from sartor.flags.snapshot import open_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
     from sartor.evidence.shelf import Shelf
     from sartor.index.wheels import IndexFile
@@ -65,7 +66,7 @@ class Flags:
         self._opened: Remotes | None = None
         self._shelf: Shelf | None = None
 
-    def __enter__(self) -> Flags:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sartor.flags.model import Option, OptionSet, Variable
 
@@ -29,7 +29,7 @@ class History:
 
     def last_before(self, name: str, version: str) -> tuple[Option | Variable, str | None] | None:
         """The thing as it was last known before a version, and the release that first lacked it."""
-        tables = self._options if name.startswith("-") else self._variables
+        tables = self._tables(name)
         at = Version(version)
         found: Option | Variable | None = None
         gone: str | None = None
@@ -44,11 +44,14 @@ class History:
 
     def first_after(self, name: str, version: str) -> str | None:
         """The first later release that has it."""
-        tables = self._options if name.startswith("-") else self._variables
+        tables = self._tables(name)
         for one, table in zip(self.sets, tables, strict=True):
             if Version(one.version) > Version(version) and name in table:
                 return one.version
         return None
+
+    def _tables(self, name: str) -> Sequence[Mapping[str, Option | Variable]]:
+        return self._options if name.startswith("-") else self._variables
 
     def default_since(self, name: str, version: str) -> str | None:
         """The first release with the default that an option has in ``version``."""

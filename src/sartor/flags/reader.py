@@ -12,6 +12,7 @@ from sartor.flags.model import Option, OptionSet, Unread
 from sartor.flags.static.arguments import Recorder
 from sartor.flags.static.classes import attribute_docs
 from sartor.flags.static.interpreter import Interpreter
+from sartor.flags.static.known import match_class
 from sartor.flags.static.library import builtin_values, library_values
 from sartor.flags.static.values import Instance, Native, PyClass, Raised, TooMuch, Unknown
 from sartor.flags.variables import variables_of
@@ -119,9 +120,7 @@ def _resolve_all(interpreter: Interpreter, name: str) -> None:
 
 def _enter(interpreter: Interpreter, recorder: Recorder, fact: ReaderFact) -> None:
     """Call the function that adds the options, with a parser that writes them down."""
-    from sartor.flags.static.library import _match_class
-
-    interpreter.watched = _match_class()
+    interpreter.watched = match_class()
     parser = recorder.parser(interpreter.watched)
     for entry in fact.entries:
         module, _, path = entry.partition(":")

@@ -8,16 +8,18 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from sartor.flags.arguments import parse_words, takes_no_value
 from sartor.flags.check import Case, check
-from sartor.flags.command import CommandLine
+from sartor.flags.command import ENVIRONMENT, CommandLine
 from sartor.flags.facts import meanings
 from sartor.flags.model import Step, Translation
 
 if TYPE_CHECKING:
     from sartor.flags.arguments import Given
     from sartor.flags.facts import MeaningFact
-    from sartor.flags.model import FlagFinding, OptionSet
+    from sartor.flags.model import FlagFinding, Option, OptionSet
 
 
 class Sides(NamedTuple):
@@ -34,15 +36,16 @@ def translate(line: CommandLine, sides: Sides) -> Translation:
     steps, variables = _variables(line, sides)
     for given in parsed.given:
         steps.append(_same_engine(given, sides) if _same(sides) else _other(given, sides))
+    steps = _without_twins(steps, after)
     model = parsed.positional[:1] if sides.before.fact.positional_model else []
-    words = [word for step in steps for word in step.words if not step.flag.startswith("=")]
+    words = [word for step in steps for word in step.words]
     words, implied = _implied(words, sides)
     steps += implied
     words += [word for step in implied for word in step.words]
-    words, head = _head(line, words, model, sides)
+    words, head = _head(line, words, model, sides, steps)
     new = CommandLine(after.engine, head, words, variables)
-    text = " ".join([*(f"{k}={shlex.quote(v)}" for k, v in variables.items()), *map(_quoted, head)])
-    command = " ".join(part for part in (text, *map(_quoted, words)) if part)
+    ahead = [f"{k}={shlex.quote(v)}" for k, v in variables.items() if not _says(head, k)]
+    command = " ".join([*ahead, *map(_quoted, head), *map(_quoted, words)])
     return Translation(
         before=f"{before.project}=={before.version}",
         after=f"{after.project}=={after.version}",
@@ -53,7 +56,52 @@ def translate(line: CommandLine, sides: Sides) -> Translation:
 
 
 def _quoted(word: str) -> str:
+    """A word as the shell wants it; a variable ahead of the command stays one."""
+    name, equals, value = word.partition("=")
+    if equals and name.isidentifier():
+        return f"{name}={shlex.quote(value)}"
     return shlex.quote(word)
+
+
+def _says(head: list[str], name: str) -> bool:
+    """Whether the words ahead of the engine's own set a variable."""
+    return any(f"{name}=" in word for word in head)
+
+
+def _without_twins(steps: list[Step], after: OptionSet) -> list[Step]:
+    """Replacements that are options which the command line gives itself are left out."""
+    there = {o.dest for s in steps if s.outcome == "kept" for o in _options(s.words, after)}
+    found = []
+    for step in steps:
+        if step.outcome != "replaced":
+            found.append(step)
+            continue
+        groups = [g for g in _groups(step.words) if not _is_there(g, there, after)]
+        words = [word for group in groups for word in group]
+        if words:
+            found.append(msgspec.structs.replace(step, words=words))
+        else:
+            because = f"`{step.words[0]}` is there already"
+            found.append(Step(flag=step.flag, outcome="dropped", because=because))
+    return found
+
+
+def _options(words: list[str], known: OptionSet) -> list[Option]:
+    return [o for w in words if (o := known.find(w.partition("=")[0].partition(".")[0]))]
+
+
+def _groups(words: list[str]) -> list[list[str]]:
+    """Each option with its values."""
+    groups: list[list[str]] = []
+    for word in words:
+        if word.startswith("-") or not groups:
+            groups.append([])
+        groups[-1].append(word)
+    return groups
+
+
+def _is_there(group: list[str], there: set[str], known: OptionSet) -> bool:
+    return "." not in group[0] and any(o.dest in there for o in _options(group[:1], known))
 
 
 def _same(sides: Sides) -> bool:
@@ -67,8 +115,12 @@ def _variables(line: CommandLine, sides: Sides) -> tuple[list[Step], dict[str, s
     own = tuple(sides.before.fact.prefixes)
     known = {v.name for v in sides.after.known.variables}
     for name, value in line.environment.items():
-        if not name.startswith(own) or (_same(sides) and name in known):
+        if not name.startswith(own):
             kept[name] = value
+            continue
+        if _same(sides) and name in known:
+            kept[name] = value
+            steps.append(Step(flag=name, outcome="kept"))
             continue
         if not _same(sides):
             because = f"it is {sides.before.known.engine}'s own"
@@ -146,6 +198,12 @@ def _by_meaning(given: Given, row: MeaningFact, target: str, sides: Sides) -> St
         return Step(flag=given.typed, outcome=outcome, words=words, because=because)  # type: ignore[arg-type]
     common = {**{v: v for v in given.values}, **row.values.get(mine, {})}
     back = {c: own for own, c in row.values.get(theirs, {}).items()}
+    if row.values and option is not None:
+        allowed = {*row.values.get(mine, {}), *back, *map(str, option.choices or ())}
+        strange = [v for v in given.values if v not in allowed]
+        if strange:
+            because = f"what `{strange[0]}` is called in {theirs} is not known"
+            return Step(flag=given.typed, outcome="no-counterpart", because=because)
     values = [back.get(common.get(v, v), common.get(v, v)) for v in given.values]
     return Step(flag=given.typed, outcome="replaced", words=[target, *values], because=row.note)
 
@@ -168,11 +226,12 @@ def _implied(words: list[str], sides: Sides) -> tuple[list[str], list[Step]]:
 
 
 def _head(
-    line: CommandLine, words: list[str], model: list[str], sides: Sides
+    line: CommandLine, words: list[str], model: list[str], sides: Sides, steps: list[Step]
 ) -> tuple[list[str], list[str]]:
     """The beginning of the command, and the model where the engine wants it."""
     if _same(sides):
-        return [*model, *words], line.before
+        lost = {s.flag for s in steps if s.outcome != "kept"}
+        return [*model, *words], _without_variables(line.before, lost)
     fact = sides.after.fact
     name = next(iter(next(m for m in meanings() if m.id == "model").names[fact.engine]))
     if fact.positional_model and name in words:
@@ -184,4 +243,12 @@ def _head(
     return [*own, *words], head
 
 
-__all__ = ["Sides", "translate"]
+def _without_variables(before: list[str], lost: set[str]) -> list[str]:
+    """The words ahead of the engine's own without the variables that are gone."""
+    found: list[str] = []
+    for word in before:
+        if word.removeprefix("--env=").partition("=")[0] not in lost:
+            found.append(word)
+        elif found and found[-1] in ENVIRONMENT:
+            found.pop()
+    return found

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sartor.flags.model import Unread, Variable
-from sartor.flags.static.values import Instance, PyClass, Raised, TooMuch, Unknown
+from sartor.flags.static.values import Instance, PyClass, Raised, TooMuch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +27,7 @@ ASKED = re.compile(
     r"[\"']([A-Z][A-Z0-9_]+)[\"']"
 )
 KINDS = {"EnvBool": "bool", "EnvInt": "int", "EnvFloat": "float", "EnvStr": "str"}
+WITH_CHOICES = frozenset({"env_with_choices", "env_list_with_choices"})
 MOST_DEFAULT = 120
 
 
@@ -92,11 +93,12 @@ def _variable(
 def _choices(tree: ast.Module) -> Iterable[tuple[str, tuple[str, ...]]]:
     """``env_with_choices("NAME", default, ["a", "b"])``: what the variable may be."""
     for node in ast.walk(tree):
-        named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        if not (named and node.func.id in {"env_with_choices", "env_list_with_choices"}):  # type: ignore[attr-defined]
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
             continue
-        name, _, *rest = [*node.args, None, None]  # type: ignore[attr-defined]
-        items = rest[0].elts if rest and isinstance(rest[0], (ast.List, ast.Tuple)) else []
+        if node.func.id not in WITH_CHOICES or len(node.args) < 3:
+            continue
+        name, listed = node.args[0], node.args[2]
+        items = listed.elts if isinstance(listed, (ast.List, ast.Tuple)) else []
         texts = tuple(str(i.value) for i in items if isinstance(i, ast.Constant))
         if isinstance(name, ast.Constant) and texts and len(texts) == len(items):
             yield str(name.value), texts
@@ -124,8 +126,7 @@ def _of_class(interpreter: Interpreter, module: Module) -> list[Variable]:
 def _of_object(name: str, value: Instance) -> Variable:
     default = value.names.get("default")
     kind = next((KINDS[n] for n in KINDS if n in value.cls.base_names()), None)
-    plain = default is None or isinstance(default, (bool, int, float, str))
-    known = plain and not isinstance(default, Unknown)
+    known = default is None or isinstance(default, (bool, int, float, str))
     return Variable(name=name, type=kind, default=repr(default)[:MOST_DEFAULT] if known else None)
 
 

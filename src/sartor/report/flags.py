@@ -5,8 +5,6 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from sartor.flags.model import (
     Change,
     FlagFinding,
@@ -21,6 +19,8 @@ from sartor.report.table import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import msgspec
 
 WIDTH = 98
 MOST = 44

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from sartor.flags.static.values import Instance, Native, PyClass, Special, Unknown, first_unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sartor.flags.static.interpreter import Interpreter
     from sartor.flags.static.values import Value
 
@@ -93,7 +95,7 @@ class Recorder:
             self.arguments.defaults |= given
             return None
 
-        methods = {
+        methods: dict[str, Callable[..., Value]] = {
             "add_argument": add_argument,
             "add_argument_group": add_group,
             "add_mutually_exclusive_group": add_exclusive,

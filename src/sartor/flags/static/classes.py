@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sartor.flags.static.module import no_name
@@ -34,7 +35,7 @@ def class_attribute(interpreter: Interpreter, cls: PyClass, name: str) -> Value:
     """An attribute of a class; raises `Raised` where it and its bases are known, and lack it."""
     found = cls.find(name)
     if found is not None:
-        return _of_class(interpreter, cls, found[1])
+        return _of_class(cls, found[1])
     special = _class_special(interpreter, cls, name)
     if special is not None:
         return special[0]
@@ -46,7 +47,7 @@ def class_attribute(interpreter: Interpreter, cls: PyClass, name: str) -> Value:
     return Unknown(f"`{cls.name}.{name}` may come from a base outside of this package")
 
 
-def _of_class(interpreter: Interpreter, cls: PyClass, value: Value) -> Value:
+def _of_class(cls: PyClass, value: Value) -> Value:
     """A class's own value, as it is seen through the class."""
     if isinstance(value, Function) and value.kind == "class":
         return Bound(cls, value)
@@ -76,9 +77,7 @@ def _class_special(interpreter: Interpreter, cls: PyClass, name: str) -> tuple[V
             return (annotated(interpreter, cls),)
         case "__dict__":
             return (cls.names,)
-        case "__dataclass_fields__" if cls.is_dataclass:
-            return ({f.name: f for f in dataclass_fields(interpreter, cls)},)
-        case "model_fields" if cls.is_dataclass:
+        case "__dataclass_fields__" | "model_fields" if cls.is_dataclass:
             return ({f.name: f for f in dataclass_fields(interpreter, cls)},)
         case _:
             return None
@@ -224,7 +223,7 @@ def attribute_docs(cls: PyClass) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for below in reversed(cls.mro()):
         body = below.node.body
-        for statement, after in zip(body, body[1:], strict=False):
+        for statement, after in pairwise(body):
             target = getattr(statement, "target", None) or next(
                 iter(getattr(statement, "targets", [])), None
             )

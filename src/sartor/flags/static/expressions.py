@@ -108,32 +108,32 @@ class Expressions:
         found: Value = method(node, scope)
         return found
 
-    def _Constant(self, node: ast.Constant, _: Scope) -> Value:  # noqa: N802
+    def _Constant(self, node: ast.Constant, _: Scope) -> Value:
         return node.value
 
-    def _Name(self, node: ast.Name, scope: Scope) -> Value:  # noqa: N802
+    def _Name(self, node: ast.Name, scope: Scope) -> Value:
         return self.lookup(node.id, scope)
 
-    def _Attribute(self, node: ast.Attribute, scope: Scope) -> Value:  # noqa: N802
+    def _Attribute(self, node: ast.Attribute, scope: Scope) -> Value:
         return self.attribute(self.evaluate(node.value, scope), node.attr)
 
-    def _Subscript(self, node: ast.Subscript, scope: Scope) -> Value:  # noqa: N802
+    def _Subscript(self, node: ast.Subscript, scope: Scope) -> Value:
         return self.subscript(self.evaluate(node.value, scope), self.evaluate(node.slice, scope))
 
-    def _Slice(self, node: ast.Slice, scope: Scope) -> Value:  # noqa: N802
+    def _Slice(self, node: ast.Slice, scope: Scope) -> Value:
         parts = [
             None if part is None else self.evaluate(part, scope)
             for part in (node.lower, node.upper, node.step)
         ]
         return first_unknown(*parts) or slice(*parts)
 
-    def _Tuple(self, node: ast.Tuple, scope: Scope) -> Value:  # noqa: N802
+    def _Tuple(self, node: ast.Tuple, scope: Scope) -> Value:
         return _or_unknown(self._elements(node.elts, scope), tuple)
 
-    def _List(self, node: ast.List, scope: Scope) -> Value:  # noqa: N802
+    def _List(self, node: ast.List, scope: Scope) -> Value:
         return _or_unknown(self._elements(node.elts, scope), list)
 
-    def _Set(self, node: ast.Set, scope: Scope) -> Value:  # noqa: N802
+    def _Set(self, node: ast.Set, scope: Scope) -> Value:
         found = self._elements(node.elts, scope)
         if isinstance(found, Unknown):
             return found
@@ -151,7 +151,7 @@ class Expressions:
             found += inner
         return found
 
-    def _Dict(self, node: ast.Dict, scope: Scope) -> Value:  # noqa: N802
+    def _Dict(self, node: ast.Dict, scope: Scope) -> Value:
         found: dict[Value, Value] = {}
         for key, value in zip(node.keys, node.values, strict=True):
             if key is None:
@@ -166,7 +166,7 @@ class Expressions:
             found[name] = self.evaluate(value, scope)
         return found
 
-    def _JoinedStr(self, node: ast.JoinedStr, scope: Scope) -> Value:  # noqa: N802
+    def _JoinedStr(self, node: ast.JoinedStr, scope: Scope) -> Value:
         found = ""
         for part in node.values:
             value = self.evaluate(part, scope)
@@ -175,7 +175,7 @@ class Expressions:
             found += str(value)
         return found
 
-    def _FormattedValue(self, node: ast.FormattedValue, scope: Scope) -> Value:  # noqa: N802
+    def _FormattedValue(self, node: ast.FormattedValue, scope: Scope) -> Value:
         value = self.evaluate(node.value, scope)
         if isinstance(value, Unknown):
             return value
@@ -186,13 +186,13 @@ class Expressions:
             return _python(lambda: format(value, spec)) if len(spec) < 8 else Unknown("a wide form")
         return self.text(value)
 
-    def _IfExp(self, node: ast.IfExp, scope: Scope) -> Value:  # noqa: N802
+    def _IfExp(self, node: ast.IfExp, scope: Scope) -> Value:
         truth = self.truth(self.evaluate(node.test, scope))
         if isinstance(truth, Unknown):
             return truth
         return self.evaluate(node.body if truth else node.orelse, scope)
 
-    def _BoolOp(self, node: ast.BoolOp, scope: Scope) -> Value:  # noqa: N802
+    def _BoolOp(self, node: ast.BoolOp, scope: Scope) -> Value:
         wanted = isinstance(node.op, ast.Or)
         value: Value = None
         unknown: Unknown | None = None
@@ -207,12 +207,12 @@ class Expressions:
                 return value  # whatever the unknown one is
         return unknown or value
 
-    def _NamedExpr(self, node: ast.NamedExpr, scope: Scope) -> Value:  # noqa: N802
+    def _NamedExpr(self, node: ast.NamedExpr, scope: Scope) -> Value:
         value = self.evaluate(node.value, scope)
         self.bind(node.target, value, scope)
         return value
 
-    def _UnaryOp(self, node: ast.UnaryOp, scope: Scope) -> Value:  # noqa: N802
+    def _UnaryOp(self, node: ast.UnaryOp, scope: Scope) -> Value:
         value = self.evaluate(node.operand, scope)
         if isinstance(node.op, ast.Not):
             truth = self.truth(value)
@@ -222,7 +222,7 @@ class Expressions:
             return _python(lambda: act(value))
         return value if isinstance(value, Unknown) else Unknown("an operator of an object")
 
-    def _BinOp(self, node: ast.BinOp, scope: Scope) -> Value:  # noqa: N802
+    def _BinOp(self, node: ast.BinOp, scope: Scope) -> Value:
         return self.operate(
             node.op, self.evaluate(node.left, scope), self.evaluate(node.right, scope)
         )
@@ -241,7 +241,7 @@ class Expressions:
         act = OPERATORS.get(type(op))
         return Unknown("an operator") if act is None else _python(lambda: act(left, right))
 
-    def _Compare(self, node: ast.Compare, scope: Scope) -> Value:  # noqa: N802
+    def _Compare(self, node: ast.Compare, scope: Scope) -> Value:
         left = self.evaluate(node.left, scope)
         for op, right_node in zip(node.ops, node.comparators, strict=True):
             right = self.evaluate(right_node, scope)
@@ -280,7 +280,7 @@ class Expressions:
             return True
         return first_unknown(*items) or False
 
-    def _Lambda(self, node: ast.Lambda, scope: Scope) -> Value:  # noqa: N802
+    def _Lambda(self, node: ast.Lambda, scope: Scope) -> Value:
         return self.function("<lambda>", node, scope)
 
     def function(
@@ -296,7 +296,7 @@ class Expressions:
         inside = scope.parent if scope.is_class and scope.parent is not None else scope
         return Function(name, node, inside, defaults, keyword, cls=scope.cls)
 
-    def _Call(self, node: ast.Call, scope: Scope) -> Value:  # noqa: N802
+    def _Call(self, node: ast.Call, scope: Scope) -> Value:
         function = self.called(node, scope)
         args = self._elements(node.args, scope)
         if isinstance(args, Unknown):
@@ -316,35 +316,35 @@ class Expressions:
         """What a call calls."""
         return self.evaluate(node.func, scope)
 
-    def _Await(self, node: ast.Await, scope: Scope) -> Value:  # noqa: N802, ARG002
+    def _Await(self, node: ast.Await, scope: Scope) -> Value:  # noqa: ARG002
         return Unknown("what is awaited is not evaluated")
 
-    def _Starred(self, node: ast.Starred, scope: Scope) -> Value:  # noqa: N802
+    def _Starred(self, node: ast.Starred, scope: Scope) -> Value:
         inner = self.items(self.evaluate(node.value, scope))
         return inner if isinstance(inner, Unknown) else Form(Special("Unpack"), tuple(inner))
 
-    def _ListComp(self, node: ast.ListComp, scope: Scope) -> Value:  # noqa: N802
+    def _ListComp(self, node: ast.ListComp, scope: Scope) -> Value:
         found: list[Value] = []
         unknown = self._comprehend(
             node.generators, _inner(scope), lambda s: found.append(self.evaluate(node.elt, s))
         )
         return unknown or found
 
-    def _GeneratorExp(self, node: ast.GeneratorExp, scope: Scope) -> Value:  # noqa: N802
+    def _GeneratorExp(self, node: ast.GeneratorExp, scope: Scope) -> Value:
         found: list[Value] = []
         unknown = self._comprehend(
             node.generators, _inner(scope), lambda s: found.append(self.evaluate(node.elt, s))
         )
         return unknown or found
 
-    def _SetComp(self, node: ast.SetComp, scope: Scope) -> Value:  # noqa: N802
+    def _SetComp(self, node: ast.SetComp, scope: Scope) -> Value:
         found: list[Value] = []
         unknown = self._comprehend(
             node.generators, _inner(scope), lambda s: found.append(self.evaluate(node.elt, s))
         )
         return unknown or first_unknown(*found) or hashable(found)
 
-    def _DictComp(self, node: ast.DictComp, scope: Scope) -> Value:  # noqa: N802
+    def _DictComp(self, node: ast.DictComp, scope: Scope) -> Value:
         found: dict[Value, Value] = {}
         unknown: list[Unknown] = []
 

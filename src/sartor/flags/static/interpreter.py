@@ -6,6 +6,14 @@ import ast
 import builtins
 from typing import TYPE_CHECKING
 
+from sartor.flags.static.calls import (
+    SPECIAL,
+    bind_arguments,
+    bound,
+    called_natively,
+    field_attribute,
+    type_with,
+)
 from sartor.flags.static.classes import (
     class_attribute,
     dataclass_fields,
@@ -13,7 +21,6 @@ from sartor.flags.static.classes import (
     instance_attribute,
     make_instance,
 )
-from sartor.flags.static.expressions import is_type
 from sartor.flags.static.methods import METHODS, container_method
 from sartor.flags.static.module import Modules, circular, no_name
 from sartor.flags.static.statements import Break, Continue, Return, Statements
@@ -192,13 +199,13 @@ class Interpreter(Statements):
         if name in self._builtin:
             return self._builtin[name]
         if name == "super":
-            return Native("super", lambda *args: self._super(scope, *args))
+            return Native("super", lambda *_: self._super(scope))
         known = getattr(builtins, name, None)
         if isinstance(known, type) and issubclass(known, BaseException):
             return known
         return Unknown(f"the name `{name}` is not known")
 
-    def _super(self, scope: Scope, *args: Value) -> Value:
+    def _super(self, scope: Scope) -> Value:
         at: Scope | None = scope
         while at is not None:
             if "<self>" in at.names and at.cls is not None:
@@ -228,7 +235,7 @@ class Interpreter(Statements):
             case EnumMember(cls=cls, name=own, value=plain):
                 return {"value": plain, "name": own}.get(name) or class_attribute(self, cls, name)
             case FieldSpec():
-                return _field_attribute(value, name)
+                return field_attribute(value, name)
             case Native(name=own):
                 return own if name == "__name__" else Unknown(f"`{own}.{name}`")
             case Function():
@@ -262,7 +269,7 @@ class Interpreter(Statements):
                     )
                 return function
             case Native(function=act):
-                return _native(act, args, kwargs)
+                return called_natively(act, args, kwargs)
             case Bound(owner=owner, function=inner):
                 return self.call(inner, [owner, *args], kwargs)
             case Function():
@@ -307,7 +314,7 @@ class Interpreter(Statements):
             self.run(function.node.body, scope)
             value: Value = scope.names.get("<yielded>")
         except Return as end:
-            value = end.value if "<yielded>" not in scope.names else scope.names["<yielded>"]
+            value = scope.names.get("<yielded>", end.value)
         finally:
             self._depth -= 1
             self._within.pop()
@@ -327,7 +334,7 @@ class Interpreter(Statements):
         if isinstance(value, PyClass) and value.members is not None:
             return value.members.get(str(key), Unknown(f"no member {key}"))
         if isinstance(value, (type, Special, PyClass, Form)):
-            return _form(value, key)
+            return type_with(value, key)
         if isinstance(key, Unknown):
             return key
         if isinstance(value, (list, tuple, str, dict, bytes)):
@@ -384,86 +391,3 @@ class Interpreter(Statements):
     def fields(self, cls: PyClass) -> list[FieldSpec]:
         """The fields of a dataclass."""
         return dataclass_fields(self, cls)
-
-
-SPECIAL = {"__module__": "typing"}
-"""Attributes of the forms of `typing`."""
-
-
-def bound(value: Value, owner: Value) -> Value:
-    """A function as a method of ``owner``."""
-    if isinstance(value, Function):
-        if value.kind == "static":
-            return value
-        if value.kind == "class":
-            owner = owner.cls if isinstance(owner, Instance) else owner
-        return Bound(owner, value)
-    return value
-
-
-def bind_arguments(
-    function: Function, args: list[Value], kwargs: dict[str, Value], scope: Scope
-) -> None:
-    """Give a call's arguments their names; raises `Raised` where they do not fit."""
-    spec = function.node.args
-    positional = [a.arg for a in (*spec.posonlyargs, *spec.args)]
-    names = scope.names
-    names.update(zip(positional[::-1], function.defaults[::-1], strict=False))
-    names.update(function.keyword_defaults)
-    names.update(zip(positional, args, strict=False))
-    rest = args[len(positional) :]
-    if spec.vararg:
-        names[spec.vararg.arg] = tuple(rest)
-    elif rest:
-        raise Raised("TypeError", None, f"`{function.name}` takes {len(positional)} arguments")
-    taken = {*positional, *(a.arg for a in spec.kwonlyargs)}
-    names.update({k: v for k, v in kwargs.items() if k in taken})
-    more = {k: v for k, v in kwargs.items() if k not in taken}
-    if spec.kwarg:
-        names[spec.kwarg.arg] = more
-    elif more:
-        raise Raised("TypeError", None, f"`{function.name}` takes no `{next(iter(more))}`")
-    missing = [name for name in taken if name not in names]
-    if missing:
-        raise Raised("TypeError", None, f"`{function.name}` misses `{missing[0]}`")
-
-
-def _native(act: Callable[..., Value], args: list[Value], kwargs: dict[str, Value]) -> Value:
-    try:
-        return act(*args, **kwargs)
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        unknown = first_unknown(*args, *kwargs.values())
-        if unknown:
-            return unknown
-        raise Raised(type(error).__name__, None, str(error)[:200]) from error
-
-
-def _form(value: Value, key: Value) -> Value:
-    """A type with arguments; a ``Literal`` in a ``Literal`` stands for what is in it."""
-    args = key if isinstance(key, tuple) else (key,)
-    if getattr(value, "name", "") not in {"Annotated", "Literal"}:
-        args = tuple(Special("ForwardRef") if isinstance(a, str) else a for a in args)
-    if isinstance(value, Special) and value.name == "Optional":
-        return Form(Special("Union"), (*args, None))
-    if isinstance(value, Special) and value.name == "Literal":
-        flat: list[Value] = []
-        for arg in args:
-            inner = isinstance(arg, Form) and getattr(arg.origin, "name", "") == "Literal"
-            flat += arg.args if inner else (arg,)  # type: ignore[union-attr]
-        return Form(value, tuple(dict.fromkeys(flat)))
-    return Form(value, tuple(args))
-
-
-def _field_attribute(value: FieldSpec, name: str) -> Value:
-    found = {
-        "default": value.default,
-        "default_factory": value.factory,
-        "metadata": value.metadata,
-        "name": value.name,
-        "type": value.type,
-        "init": value.init if value.kind == "dataclasses" else None,
-    }
-    return found.get(name, Unknown(f"a field's `{name}`"))
-
-
-__all__ = ["Interpreter", "bound", "is_type"]

@@ -148,7 +148,7 @@ def _method(interpreter: Interpreter, value: Value, name: str) -> Any:
             unknown = first_unknown(*args[0])  # type: ignore[misc]
             if unknown:
                 return unknown
-            args = ([interpreter.text(item) for item in args[0]],)  # type: ignore[union-attr]
+            args = ([interpreter.text(item) for item in args[0]],)  # type: ignore[attr-defined]
         if name == "sort":
             value[:] = interpreter.items(sort(interpreter, value, **kwargs))  # type: ignore[index]
             return None
@@ -207,8 +207,9 @@ def sort(
     unknown = first_unknown(*keys)
     if unknown:
         return unknown
-    order = sorted(range(len(items)), key=lambda i: keys[i], reverse=bool(reverse))  # type: ignore[type-var]
-    return [items[i] for i in order]
+    plain: list[Any] = keys
+    places = sorted(range(len(items)), key=plain.__getitem__, reverse=bool(reverse))
+    return [items[i] for i in places]
 
 
 class _Construct:

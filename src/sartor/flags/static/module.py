@@ -88,9 +88,10 @@ class Modules:
             if data is None:
                 continue
             self.paths.add(path)
+            if len(data) > MOST_SOURCE:
+                self.faults[path] = f"it has {len(data)} bytes"
+                return None
             try:
-                if len(data) > MOST_SOURCE:
-                    raise ValueError("it is too large")
                 return Module(name, path, ast.parse(data))
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
                 self.faults[path] = f"it is no Python that is read here: {error}"

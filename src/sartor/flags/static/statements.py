@@ -66,7 +66,7 @@ class Statements(Expressions):
             if method is not None:
                 method(statement, scope)
 
-    def _run_Expr(self, node: ast.Expr, scope: Scope) -> None:  # noqa: N802
+    def _run_Expr(self, node: ast.Expr, scope: Scope) -> None:
         if isinstance(node.value, ast.Constant):
             return
         if isinstance(node.value, (ast.Yield, ast.YieldFrom)):
@@ -85,16 +85,16 @@ class Statements(Expressions):
         inner = self.items(value)
         found.append(inner) if isinstance(inner, Unknown) else found.extend(inner)
 
-    def _run_Assign(self, node: ast.Assign, scope: Scope) -> None:  # noqa: N802
+    def _run_Assign(self, node: ast.Assign, scope: Scope) -> None:
         value = self.evaluate(node.value, scope)
         for target in node.targets:
             self.bind(target, value, scope)
 
-    def _run_AnnAssign(self, node: ast.AnnAssign, scope: Scope) -> None:  # noqa: N802
+    def _run_AnnAssign(self, node: ast.AnnAssign, scope: Scope) -> None:
         if node.value is not None:
             self.bind(node.target, self.evaluate(node.value, scope), scope)
 
-    def _run_AugAssign(self, node: ast.AugAssign, scope: Scope) -> None:  # noqa: N802
+    def _run_AugAssign(self, node: ast.AugAssign, scope: Scope) -> None:
         loaded = ast.parse(ast.unparse(node.target), mode="eval").body
         before = self.evaluate(loaded, scope)
         value = self.evaluate(node.value, scope)
@@ -150,7 +150,7 @@ class Statements(Expressions):
                 raise Raised("IndexError")
             owner[key] = value
 
-    def _run_Delete(self, node: ast.Delete, scope: Scope) -> None:  # noqa: N802
+    def _run_Delete(self, node: ast.Delete, scope: Scope) -> None:
         for target in node.targets:
             if isinstance(target, ast.Subscript):
                 owner, key = self.evaluate(target.value, scope), self.evaluate(target.slice, scope)
@@ -163,19 +163,19 @@ class Statements(Expressions):
             elif isinstance(target, ast.Name):
                 scope.names.pop(target.id, None)
 
-    def _run_Import(self, node: ast.Import, scope: Scope) -> None:  # noqa: N802
+    def _run_Import(self, node: ast.Import, scope: Scope) -> None:
         scope.names |= self.modules.bind_import(node, scope.module)
 
-    def _run_ImportFrom(self, node: ast.ImportFrom, scope: Scope) -> None:  # noqa: N802
+    def _run_ImportFrom(self, node: ast.ImportFrom, scope: Scope) -> None:
         scope.names |= self.modules.bind_import(node, scope.module)
 
-    def _run_Global(self, node: ast.Global, scope: Scope) -> None:  # noqa: N802
+    def _run_Global(self, node: ast.Global, scope: Scope) -> None:
         scope.outer |= set(node.names)
 
-    def _run_Nonlocal(self, node: ast.Nonlocal, scope: Scope) -> None:  # noqa: N802
+    def _run_Nonlocal(self, node: ast.Nonlocal, scope: Scope) -> None:
         scope.outer |= set(node.names)
 
-    def _run_FunctionDef(self, node: ast.FunctionDef, scope: Scope) -> None:  # noqa: N802
+    def _run_FunctionDef(self, node: ast.FunctionDef, scope: Scope) -> None:
         function: Value = self.function(node.name, node, scope)
         scope.names[node.name] = self._decorated(node.decorator_list, function, scope)
 
@@ -188,7 +188,7 @@ class Statements(Expressions):
                 value = found
         return value
 
-    def _run_ClassDef(self, node: ast.ClassDef, scope: Scope) -> None:  # noqa: N802
+    def _run_ClassDef(self, node: ast.ClassDef, scope: Scope) -> None:
         bases = [self.evaluate(base, scope) for base in node.bases]
         cls = PyClass(node.name, bases, {}, {}, node, scope)
         inside = Scope(scope.module, scope, cls.names, is_class=True, cls=cls)
@@ -204,26 +204,26 @@ class Statements(Expressions):
                 self.call(setter[1], [value, cls, name], {})
         scope.names[node.name] = self._decorated(node.decorator_list, cls, scope)
 
-    def _run_Return(self, node: ast.Return, scope: Scope) -> None:  # noqa: N802
+    def _run_Return(self, node: ast.Return, scope: Scope) -> None:
         raise Return(self.evaluate(node.value, scope) if node.value else None)
 
-    def _run_Break(self, _: ast.Break, __: Scope) -> None:  # noqa: N802
+    def _run_Break(self, _: ast.Break, __: Scope) -> None:
         raise Break
 
-    def _run_Continue(self, _: ast.Continue, __: Scope) -> None:  # noqa: N802
+    def _run_Continue(self, _: ast.Continue, __: Scope) -> None:
         raise Continue
 
-    def _run_Raise(self, node: ast.Raise, scope: Scope) -> None:  # noqa: N802
+    def _run_Raise(self, node: ast.Raise, scope: Scope) -> None:
         value = self.evaluate(node.exc, scope) if node.exc else None
         cls = value.cls if isinstance(value, Instance) else value
         name = getattr(cls, "name", None) or getattr(cls, "__name__", None)
         raise Raised(str(name or "Exception"), value, ast.unparse(node)[:200])
 
-    def _run_Assert(self, node: ast.Assert, scope: Scope) -> None:  # noqa: N802
+    def _run_Assert(self, node: ast.Assert, scope: Scope) -> None:
         if self.truth(self.evaluate(node.test, scope)) is False:
             raise Raised("AssertionError", None, ast.unparse(node.test)[:200])
 
-    def _run_If(self, node: ast.If, scope: Scope) -> None:  # noqa: N802
+    def _run_If(self, node: ast.If, scope: Scope) -> None:
         truth = self.truth(self.evaluate(node.test, scope))
         if not isinstance(truth, Unknown):
             self.run(node.body if truth else node.orelse, scope)
@@ -286,7 +286,7 @@ class Statements(Expressions):
             self.conditions.pop()
         return None
 
-    def _run_For(self, node: ast.For, scope: Scope) -> None:  # noqa: N802
+    def _run_For(self, node: ast.For, scope: Scope) -> None:
         items = self.items(self.evaluate(node.iter, scope))
         if isinstance(items, Unknown):
             self._unknown_loop(node, ast.unparse(node.iter), items, scope)
@@ -311,7 +311,7 @@ class Statements(Expressions):
         text = f"for each of {over[:200]}"
         self._either((text, turn), (f"not {text}", lambda: None), scope, why)
 
-    def _run_While(self, node: ast.While, scope: Scope) -> None:  # noqa: N802
+    def _run_While(self, node: ast.While, scope: Scope) -> None:
         while (truth := self.truth(self.evaluate(node.test, scope))) is True:
             try:
                 self.run(node.body, scope)
@@ -324,14 +324,14 @@ class Statements(Expressions):
             ways = ((text, lambda: self.run(node.body, scope)), (f"not ({text})", lambda: None))
             self._either(*ways, scope, truth)
 
-    def _run_With(self, node: ast.With, scope: Scope) -> None:  # noqa: N802
+    def _run_With(self, node: ast.With, scope: Scope) -> None:
         for item in node.items:
             value = self.evaluate(item.context_expr, scope)
             if item.optional_vars is not None:
                 self.bind(item.optional_vars, value, scope)
         self.run(node.body, scope)
 
-    def _run_Try(self, node: ast.Try, scope: Scope) -> None:  # noqa: N802
+    def _run_Try(self, node: ast.Try, scope: Scope) -> None:
         try:
             self.run(node.body, scope)
         except Raised as raised:
@@ -356,7 +356,7 @@ class Statements(Expressions):
                 return handler
         return None
 
-    def _run_Match(self, node: ast.Match, scope: Scope) -> None:  # noqa: N802
+    def _run_Match(self, node: ast.Match, scope: Scope) -> None:
         why = Unknown("`match` is not evaluated")
         for case in node.cases:
             text = f"case {ast.unparse(case.pattern)[:200]}"

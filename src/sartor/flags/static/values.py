@@ -209,7 +209,8 @@ def order(value: Value) -> str:
     if isinstance(value, Form):
         return f"Form {order(value.origin)} {' '.join(map(order, value.args))}"
     name = getattr(value, "name", None) or getattr(value, "__name__", None)
-    return f"{type(value).__name__} {name or (value if isinstance(value, PLAIN) else '')}"
+    text = repr(value) if isinstance(value, PLAIN) else ""
+    return f"{type(value).__name__} {name or text}"
 
 
 def is_known(value: Value) -> bool:
