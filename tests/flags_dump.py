@@ -40,6 +40,14 @@ def type_name(kind: Any) -> str | None:
     return getattr(kind, "__name__", None) or type_name(getattr(kind, "func", None)) or "partial"
 
 
+def choices(action: argparse.Action) -> Any:
+    """The choices in their order; those of a set have none."""
+    if action.choices is None:
+        return None
+    found = action.choices
+    return plain(found if isinstance(found, (set, frozenset)) else list(found))
+
+
 def dumped(action: argparse.Action) -> dict[str, Any]:
     """One action."""
     return {
@@ -50,7 +58,7 @@ def dumped(action: argparse.Action) -> dict[str, Any]:
         "nargs": action.nargs,
         "const": plain(action.const),
         "default": plain(action.default),
-        "choices": None if action.choices is None else plain(list(action.choices)),
+        "choices": choices(action),
         "required": action.required,
         "metavar": plain(action.metavar),
     }

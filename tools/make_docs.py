@@ -21,6 +21,7 @@ from sartor.engines.facts import engines
 from sartor.errors import all_errors
 from sartor.evidence.snapshot import SNAPSHOT, open_snapshot
 from sartor.facts import gpus
+from sartor.flags.page import page as flags_page
 from sartor.host.describe import EXAMPLE
 from sartor.host.stated import KEYS
 from sartor.matrix.shown import shown
@@ -153,6 +154,7 @@ PAGES = {
     "docs/findings.md": findings_page,
     "docs/commands.md": commands_page,
     "docs/hosts.md": hosts_page,
+    "docs/flags.md": flags_page,
     "docs/map.html": map_page,
     "docs/map.md": map_markdown,
 }

@@ -5,6 +5,7 @@ What one value of an option is, is found by trying the engine's own function for
 
 from __future__ import annotations
 
+import ast
 import re
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sartor.flags.static.values import Value
 
 MOST_HELP = 240
+OF_ACTIONS = frozenset({"nargs", "const", "default"})
 WORDS = ("auto", "None", "none", "-1", "max")
 SUFFIXED = "4k"
 OFFERED = re.compile(r"\{([^{}]*)\}")
@@ -60,13 +62,13 @@ def options_of(interpreter: Interpreter, added: list[Added]) -> list[Option]:
 
 def option_of(interpreter: Interpreter, added: Added) -> Option:
     """One option."""
-    given, notes = added.given, []
+    action, cls = action_of(added.given.get("action", "store"))
+    given, notes = completed(added.given, action, cls), []
     for name, value in given.items():
         if name not in {"default", "help"} and not is_known(value):
             why = first_unknown(value, *(value if isinstance(value, (list, tuple)) else ()))
             notes.append(f"{name}: {why.why if why else 'a part of it is not told'}")
-    action, cls = action_of(given.get("action", "store"))
-    default, text, unknown = default_of(given.get("default"), action)
+    default, text, unknown = default_of(given.get("default"))
     kind, words = type_of_values(interpreter, given.get("type"), action)
     help_text = str(given.get("help") if isinstance(given.get("help"), str) else "")
     deprecated = deprecation(given, help_text, cls)
@@ -128,10 +130,8 @@ def dest_of(names: list[str]) -> str:
     return name.lstrip("-").replace("-", "_")
 
 
-def default_of(value: Value, action: str) -> tuple[Plain, str | None, str | None]:
+def default_of(value: Value) -> tuple[Plain, str | None, str | None]:
     """The default as plain, or what object it is, or why it is not told."""
-    if value is None and action in {"store_true", "store_false"}:
-        return action == "store_false", None, None
     if isinstance(value, Unknown):
         return None, None, value.why[:200]
     found, whole = plain(value)
@@ -264,8 +264,6 @@ def _tried(interpreter: Interpreter, kind: Value, text: str) -> Value | Raised:
 
 def deprecation(given: dict[str, Value], help_text: str, cls: PyClass | None) -> str | None:
     """The package's word on the option being deprecated; None without one."""
-    import ast
-
     texts = [help_text]
     if cls is not None and "deprecat" in cls.name.lower():
         strings = [n.value for n in ast.walk(cls.node) if isinstance(n, ast.Constant)]
@@ -307,6 +305,37 @@ def shortened(text: str) -> str:
 
 def _nargs(value: Value) -> int | str | None:
     return value if isinstance(value, (int, str)) else None
+
+
+def completed(given: dict[str, Value], action: str, cls: PyClass | None) -> dict[str, Value]:
+    """What was given, and what argparse or the engine's own action adds to it."""
+    if action in {"store_true", "store_false"}:
+        return {"default": action == "store_false", **given}
+    own = _of_constructor(cls) if cls is not None else {}
+    return {**own, **given}
+
+
+def _of_constructor(cls: PyClass) -> dict[str, Value]:
+    """What an action's ``__init__`` has for defaults, or hands on itself, as far as it is plain."""
+    found: dict[str, Value] = {}
+    node = next((m for c in cls.mro() for m in c.node.body if _is_constructor(m)), None)
+    if not isinstance(node, ast.FunctionDef):
+        return found
+    pairs = zip(node.args.args[::-1], node.args.defaults[::-1], strict=False)
+    named = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    for name, value in [*pairs, *named]:
+        if name.arg in OF_ACTIONS and isinstance(value, ast.Constant):
+            found[name.arg] = value.value
+    for call in ast.walk(node):
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "__init__":
+            for keyword in call.keywords:
+                if keyword.arg in OF_ACTIONS and isinstance(keyword.value, ast.Constant):
+                    found[str(keyword.arg)] = keyword.value.value
+    return found
+
+
+def _is_constructor(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name == "__init__"
 
 
 def _listed(metavar: Value) -> tuple[str, ...] | None:

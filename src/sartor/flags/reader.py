@@ -33,6 +33,7 @@ class Release(NamedTuple):
     sha256: str | None
 
 
+STRANGE = (RecursionError, TypeError, ValueError, AttributeError, LookupError, MemoryError)
 READER_VERSION = 1
 """Raise it with every change that changes what is said of a package."""
 
@@ -59,6 +60,8 @@ def read_options(
         notes.append(Unread("options", f"the evaluation was ended: {fault}"))
     except Raised as raised:
         notes.append(Unread("options", f"the definitions fail when they are evaluated: {raised}"))
+    except STRANGE as error:  # a package's source may be anything
+        notes.append(Unread("options", f"the evaluation fails: {type(error).__name__}"))
     arguments = recorder.arguments
     faults = [*arguments.faults, *interpreter.failed_ways]
     notes += [Unread("options", why) for why in dict.fromkeys(faults)]

@@ -108,7 +108,6 @@ class Recorder:
     def _add(
         self, names: list[Value], given: dict[str, Value], group: str, exclusive: int | None
     ) -> Value:
-        given = {k: v for k, v in given.items() if v is not None or k in {"default", "const"}}
         unknown = first_unknown(*names)
         if unknown or not all(isinstance(name, str) for name in names):
             why = unknown.why if unknown else "its name is no text"
