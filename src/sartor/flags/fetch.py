@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sartor.evidence.shelf import Shelf
     from sartor.index.wheels import IndexFile
     from sartor.paths import Places
+    from sartor.remote.members import WheelMembers
     from sartor.remote.targets import Remotes
     from sartor.reporter import Reporter
 
@@ -93,6 +94,10 @@ class Flags:
         least = Version(row.first_version if row else "0")
         found = {v for f in self._remotes.files(project) if (v := _version(f, project))}
         return sorted(v for v in found if v >= least)
+
+    def members(self, asked: Asked) -> WheelMembers:
+        """The files of a release's wheel."""
+        return self._remotes.members(self._choose(asked))
 
     @property
     def _remotes(self) -> Remotes:

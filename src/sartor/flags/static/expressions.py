@@ -3,60 +3,34 @@
 from __future__ import annotations
 
 import ast
-import operator
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sartor.flags.static.operators import (
+    COMPARISONS,
+    OPERATORS,
+    UNARY,
+    as_python,
+    check_size,
+    hashable,
+    inner_scope,
+    is_type,
+    of_enum,
+    or_unknown,
+    same_type,
+)
 from sartor.flags.static.values import (
-    EnumMember,
     Form,
     Function,
-    PyClass,
-    Raised,
     Scope,
     Special,
-    TooMuch,
     Unknown,
     first_unknown,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
-    from sartor.flags.static.module import Module
     from sartor.flags.static.values import Value
-
-OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.LShift: operator.lshift,
-    ast.RShift: operator.rshift,
-    ast.BitOr: operator.or_,
-    ast.BitXor: operator.xor,
-    ast.BitAnd: operator.and_,
-}
-COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Invert: operator.invert,
-}
-MOST_ITEMS = 1 << 20
-"""Of one text or container, and the bits of one number."""
-WIDE = re.compile(r"[%:{.][^%{}]{0,8}?\d{4}")
-TYPES = (type, PyClass, Form, Special)
 
 
 class Expressions:
@@ -128,10 +102,10 @@ class Expressions:
         return first_unknown(*parts) or slice(*parts)
 
     def _Tuple(self, node: ast.Tuple, scope: Scope) -> Value:
-        return _or_unknown(self._elements(node.elts, scope), tuple)
+        return or_unknown(self._elements(node.elts, scope), tuple)
 
     def _List(self, node: ast.List, scope: Scope) -> Value:
-        return _or_unknown(self._elements(node.elts, scope), list)
+        return or_unknown(self._elements(node.elts, scope), list)
 
     def _Set(self, node: ast.Set, scope: Scope) -> Value:
         found = self._elements(node.elts, scope)
@@ -183,7 +157,8 @@ class Expressions:
             return repr(value)
         spec = self.evaluate(node.format_spec, scope) if node.format_spec else ""
         if spec and isinstance(spec, str) and isinstance(value, (int, float, str)):
-            return _python(lambda: format(value, spec)) if len(spec) < 8 else Unknown("a wide form")
+            wide = Unknown("a wide form")
+            return as_python(lambda: format(value, spec)) if len(spec) < 6 else wide
         return self.text(value)
 
     def _IfExp(self, node: ast.IfExp, scope: Scope) -> Value:
@@ -219,7 +194,7 @@ class Expressions:
             return truth if isinstance(truth, Unknown) else not truth
         if isinstance(value, (int, float)):
             act = UNARY[type(node.op)]
-            return _python(lambda: act(value))
+            return as_python(lambda: act(value))
         return value if isinstance(value, Unknown) else Unknown("an operator of an object")
 
     def _BinOp(self, node: ast.BinOp, scope: Scope) -> Value:
@@ -239,7 +214,7 @@ class Expressions:
             return Unknown("an operator of an object")
         check_size(op, left, right)
         act = OPERATORS.get(type(op))
-        return Unknown("an operator") if act is None else _python(lambda: act(left, right))
+        return Unknown("an operator") if act is None else as_python(lambda: act(left, right))
 
     def _Compare(self, node: ast.Compare, scope: Scope) -> Value:
         left = self.evaluate(node.left, scope)
@@ -256,27 +231,27 @@ class Expressions:
         if unknown:
             return unknown
         if isinstance(op, (ast.Is, ast.IsNot)):
-            same = left is right or (is_type(left) and _same_type(left, right))
+            same = left is right or (is_type(left) and same_type(left, right))
             return same is isinstance(op, ast.Is)
         if isinstance(op, (ast.In, ast.NotIn)):
             found = self._contains(right, left)
             return found if isinstance(found, Unknown) else found is isinstance(op, ast.In)
-        left, right = _of_enum(left), _of_enum(right)
+        left, right = of_enum(left), of_enum(right)
         if isinstance(op, (ast.Eq, ast.NotEq)):
             return COMPARISONS[type(op)](left, right)
-        answer = _python(lambda: COMPARISONS[type(op)](left, right))
+        answer = as_python(lambda: COMPARISONS[type(op)](left, right))
         return answer if isinstance(answer, (bool, Unknown)) else Unknown("a comparison")
 
     def _contains(self, container: Value, value: Value) -> bool | Unknown:
         if isinstance(container, str):
             return isinstance(value, str) and value in container
         if isinstance(container, (dict, set, frozenset)):
-            answer = _python(lambda: value in container)
+            answer = as_python(lambda: value in container)
             return bool(answer)
         items = self.items(container)
         if isinstance(items, Unknown):
             return items
-        if any(_of_enum(value) == _of_enum(item) for item in items):
+        if any(of_enum(value) == of_enum(item) for item in items):
             return True
         return first_unknown(*items) or False
 
@@ -326,21 +301,21 @@ class Expressions:
     def _ListComp(self, node: ast.ListComp, scope: Scope) -> Value:
         found: list[Value] = []
         unknown = self._comprehend(
-            node.generators, _inner(scope), lambda s: found.append(self.evaluate(node.elt, s))
+            node.generators, inner_scope(scope), lambda s: found.append(self.evaluate(node.elt, s))
         )
         return unknown or found
 
     def _GeneratorExp(self, node: ast.GeneratorExp, scope: Scope) -> Value:
         found: list[Value] = []
         unknown = self._comprehend(
-            node.generators, _inner(scope), lambda s: found.append(self.evaluate(node.elt, s))
+            node.generators, inner_scope(scope), lambda s: found.append(self.evaluate(node.elt, s))
         )
         return unknown or found
 
     def _SetComp(self, node: ast.SetComp, scope: Scope) -> Value:
         found: list[Value] = []
         unknown = self._comprehend(
-            node.generators, _inner(scope), lambda s: found.append(self.evaluate(node.elt, s))
+            node.generators, inner_scope(scope), lambda s: found.append(self.evaluate(node.elt, s))
         )
         return unknown or first_unknown(*found) or hashable(found)
 
@@ -355,7 +330,7 @@ class Expressions:
             else:
                 found[key] = self.evaluate(node.value, inner)
 
-        stopped = self._comprehend(node.generators, _inner(scope), add)
+        stopped = self._comprehend(node.generators, inner_scope(scope), add)
         return stopped or (unknown[0] if unknown else found)
 
     def _comprehend(
@@ -381,73 +356,3 @@ class Expressions:
             if wanted and (unknown := self._comprehend(rest, scope, act)):
                 return unknown
         return None
-
-
-def is_type(value: Value) -> bool:
-    """Whether a value may stand in a type: a class, a form of `typing`, None."""
-    return value is None or isinstance(value, TYPES)
-
-
-def hashable(values: Iterable[Value]) -> Value:
-    """A set; raises `Raised` where a value cannot be in one."""
-    try:
-        return set(values)
-    except TypeError as error:
-        raise Raised("TypeError", None, str(error)) from error
-
-
-def check_size(op: ast.operator, left: Value, right: Value) -> None:
-    """Raises `TooMuch` where an operator would make something very large."""
-    sizes = [len(v) for v in (left, right) if isinstance(v, (str, bytes, list, tuple))]
-    numbers = [abs(v) for v in (left, right) if isinstance(v, (int, float))]
-    if isinstance(op, ast.Mult) and sizes and numbers and sizes[0] * numbers[0] > MOST_ITEMS:
-        raise TooMuch("a very long text or list")
-    if isinstance(op, (ast.Pow, ast.LShift)) and len(numbers) == 2:
-        bits = numbers[1] * (max(int(numbers[0]), 1).bit_length() if isinstance(op, ast.Pow) else 1)
-        if bits > 4096:
-            raise TooMuch("a very large number")
-    if isinstance(op, ast.Mult) and any(n > 1 << 4096 for n in numbers):
-        raise TooMuch("a very large number")
-    if isinstance(op, ast.Mod) and isinstance(left, (str, bytes)):
-        check_format(str(left))
-
-
-def check_format(text: str) -> None:
-    """Raises `TooMuch` for a form of texts that asks for a wide field."""
-    if WIDE.search(text) or "%*" in text:
-        raise TooMuch("a wide form")
-
-
-def _python(act: Callable[[], Value]) -> Value:
-    """What Python's own operation gives; its exceptions are the source's."""
-    try:
-        return act()
-    except (ArithmeticError, TypeError, ValueError, LookupError) as error:
-        raise Raised(type(error).__name__, None, str(error)) from error
-
-
-def _or_unknown(found: list[Value] | Unknown, make: Callable[[Iterator[Value]], Value]) -> Value:
-    return found if isinstance(found, Unknown) else make(iter(found))
-
-
-def _inner(scope: Scope) -> Scope:
-    return Scope(scope.module, scope, is_class=False, cls=scope.cls)
-
-
-def _of_enum(value: Value) -> Value:
-    """Members of enumerations of texts compare as these."""
-    if isinstance(value, EnumMember) and {"str", "StrEnum", "IntEnum", "int"} & (
-        value.cls.base_names()
-    ):
-        return value.value
-    return value
-
-
-def _same_type(left: Value, right: Value) -> bool:
-    named = isinstance(left, Special) and isinstance(right, Special) and left.name == right.name
-    return named or (isinstance(left, Form) and left == right)
-
-
-def module_of(scope: Scope) -> Module:
-    """The module in which a scope is."""
-    return scope.module

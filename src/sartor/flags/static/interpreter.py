@@ -23,7 +23,7 @@ from sartor.flags.static.classes import (
 )
 from sartor.flags.static.methods import METHODS, container_method
 from sartor.flags.static.module import Modules, circular, no_name
-from sartor.flags.static.statements import Break, Continue, Return, Statements
+from sartor.flags.static.statements import Statements
 from sartor.flags.static.values import (
     Bound,
     EnumMember,
@@ -44,6 +44,7 @@ from sartor.flags.static.values import (
     first_unknown,
     order,
 )
+from sartor.flags.static.ways import Break, Continue, Return
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

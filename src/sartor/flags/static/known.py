@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sartor.flags.static.classes import MISSING, defined_struct
-from sartor.flags.static.expressions import is_type
 from sartor.flags.static.module import Module
+from sartor.flags.static.operators import is_type
 from sartor.flags.static.values import (
     Bound,
     EnumMember,

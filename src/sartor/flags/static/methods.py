@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sartor.flags.static.expressions import check_format, hashable
+from sartor.flags.static.operators import check_format, hashable
 from sartor.flags.static.values import (
     EnumMember,
     Function,

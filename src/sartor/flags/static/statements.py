@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING
 
 from sartor.flags.static.expressions import Expressions
 from sartor.flags.static.values import (
-    EnumMember,
     Instance,
     PyClass,
     Raised,
     Scope,
     Unknown,
-    first_unknown,
+)
+from sartor.flags.static.ways import (
+    Break,
+    Continue,
+    Return,
+    alike,
+    ancestors,
+    joined,
+    make_members,
+    owner_of,
+    returned_before,
 )
 
 if TYPE_CHECKING:
@@ -29,22 +38,6 @@ if TYPE_CHECKING:
 ENUMS = {"Enum", "StrEnum", "IntEnum", "Flag", "IntFlag"}
 DATACLASS_BASES = {"BaseModel", "Struct", "NamedTuple"}
 ANY_FAULT = {"Exception", "BaseException"}
-
-
-class Return(Exception):  # noqa: N818 - the way out of a function
-    """A function returns."""
-
-    def __init__(self, value: Value) -> None:
-        super().__init__()
-        self.value = value
-
-
-class Break(Exception):  # noqa: N818
-    """A loop is left."""
-
-
-class Continue(Exception):  # noqa: N818
-    """The next turn of a loop begins."""
 
 
 class Statements(Expressions):
@@ -109,7 +102,7 @@ class Statements(Expressions):
         """Bind a target of an assignment."""
         match target:
             case ast.Name(id=name):
-                _owner(scope, name).names[name] = value
+                owner_of(scope, name).names[name] = value
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
                 self._bind_all(parts, value, scope)
             case ast.Starred(value=inner):
@@ -197,7 +190,7 @@ class Statements(Expressions):
             if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
                 cls.annotations[statement.target.id] = statement.annotation
         if ENUMS & cls.base_names() and node.name not in ENUMS:
-            _make_members(cls)
+            make_members(cls)
         cls.is_dataclass = bool(DATACLASS_BASES & cls.base_names())
         for name, value in list(cls.names.items()):
             if isinstance(value, Instance) and (setter := value.cls.find("__set_name__")):
@@ -257,16 +250,16 @@ class Statements(Expressions):
         elif isinstance(second, Raised):
             scope.names.clear()
             scope.names.update(after)
-        returned = [*_listed(after), *_listed(scope.names)]
+        returned = [*returned_before(after), *returned_before(scope.names)]
         if returned:
             after["<returned>"] = scope.names["<returned>"] = returned
         for name in after.keys() | scope.names.keys():
             a, b = after.get(name), scope.names.get(name)
-            if a is not b and not _alike(a, b):
+            if a is not b and not alike(a, b):
                 scope.names[name] = Unknown(f"`{name}` depends on `{one[0]}`: {why.why}")
         ends = [end for end in (first, second) if end is not None]
         if len(ends) == 2:
-            raise _joined(ends, one[0])
+            raise joined(ends, one[0])
         if len(ends) == 1 and isinstance(ends[0], Return) and ends[0].value is not None:
             scope.names["<returned>"] = [*returned, ends[0].value]
 
@@ -335,7 +328,7 @@ class Statements(Expressions):
         try:
             self.run(node.body, scope)
         except Raised as raised:
-            handler = self._handler(node, raised, scope)
+            handler = self._handler(node, raised)
             if handler is None:
                 self.run(node.finalbody, scope)
                 raise
@@ -346,13 +339,13 @@ class Statements(Expressions):
             self.run(node.orelse, scope)
         self.run(node.finalbody, scope)
 
-    def _handler(self, node: ast.Try, raised: Raised, scope: Scope) -> ast.ExceptHandler | None:
+    def _handler(self, node: ast.Try, raised: Raised) -> ast.ExceptHandler | None:
         for handler in node.handlers:
             if handler.type is None:
                 return handler
             kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
             names = {ast.unparse(kind).rpartition(".")[2] for kind in kinds}
-            if names & (ANY_FAULT | _ancestors(raised, self, scope)):
+            if names & (ANY_FAULT | ancestors(raised)):
                 return handler
         return None
 
@@ -367,70 +360,3 @@ class Statements(Expressions):
                 scope,
                 why,
             )
-
-
-def _ancestors(raised: Raised, _: Statements, __: Scope) -> set[str]:
-    """The names of an exception and of what it derives from."""
-    value = raised.value
-    cls = value.cls if isinstance(value, Instance) else value
-    if isinstance(cls, PyClass):
-        return {raised.kind, *cls.base_names()}
-    import builtins
-
-    known = getattr(builtins, raised.kind, None)
-    return {c.__name__ for c in known.__mro__} if isinstance(known, type) else {raised.kind}
-
-
-def _owner(scope: Scope, name: str) -> Scope:
-    """The scope whose name an assignment binds, after `global` and `nonlocal`."""
-    if name not in scope.outer:
-        return scope
-    above = scope.parent
-    while above is not None:
-        if name in above.names:
-            return above
-        above = above.parent
-    return scope.module.scope
-
-
-def _make_members(cls: PyClass) -> None:
-    """Turn the assignments of an enumeration into its members."""
-    members = {}
-    number = 0
-    for name, value in list(cls.names.items()):
-        if name.startswith("_") or callable(getattr(value, "function", None)):
-            continue
-        if not isinstance(value, (str, int, float, tuple, list, dict, type(None), Unknown)):
-            continue
-        number += 1
-        plain: Value = value
-        if isinstance(value, Unknown) and value.why == "enum.auto":
-            lowers = "StrEnum" in cls.base_names()
-            plain = name.lower() if lowers else number
-        members[name] = EnumMember(cls, name, plain)
-    cls.names |= members
-    cls.members = members
-
-
-def _listed(names: dict[str, Value]) -> list[Value]:
-    """What was returned on ways that the source may go."""
-    found = names.get("<returned>")
-    return found if isinstance(found, list) else []
-
-
-def _alike(one: Value, other: Value) -> bool:
-    plain = (str, int, float, bool, type(None))
-    return type(one) is type(other) and isinstance(one, plain) and one == other
-
-
-def _joined(ends: list[Exception], condition: str) -> Exception:
-    """How two ways that are both left go on: as one of them where they agree."""
-    first, second = ends
-    if isinstance(first, Raised):
-        return second
-    if isinstance(first, Return) and isinstance(second, Return):
-        if first.value is second.value or _alike(first.value, second.value):
-            return first
-        unknown = first_unknown(first.value, second.value)
-        return Return(unknown or Unknown(f"what is returned depends on `{condition}`"))
-    return first
