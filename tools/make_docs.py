@@ -1,9 +1,9 @@
 """Write what the code already says into the documents: `python tools/make_docs.py [--check]`.
 
-docs/errors.md, docs/findings.md, docs/commands.md, docs/hosts.md, docs/flags.md, docs/map.html and
-docs/map.md are generated whole. With ``--check`` nothing is written; the status is 1 where a file
-differs, and the command that mends it is printed. It is 1 too where a document has a placeholder left in it, or
-a relative link that leads nowhere.
+docs/errors.md, docs/findings.md, docs/commands.md, docs/hosts.md, docs/flags.md, docs/map.html
+and docs/map.md are generated whole. With ``--check`` nothing is written; the status is 1 where a
+file differs, and the command that mends it is printed. It is 1 too where a document has a
+placeholder left in it, or a relative link that leads nowhere.
 """
 
 from __future__ import annotations

@@ -69,6 +69,26 @@ def test_options_come_from_calls_loops_and_helpers() -> None:
     assert (kind.choices, kind.group) == (("a", "b"), "first")
 
 
+def test_values_that_are_a_kind_of_dict() -> None:
+    found = read(
+        args="""
+        import dataclasses
+        class Limits(dict[str, int]):
+            pass
+        def kind(hint):
+            return isinstance(hint, type) and issubclass(hint, dict)
+        @dataclasses.dataclass
+        class Config:
+            limits: Limits = dataclasses.field(default_factory=Limits)
+        def add(parser):
+            for field in dataclasses.fields(Config):
+                choices = ["dict"] if kind(field.type) else ["other"]
+                parser.add_argument("--" + field.name, choices=choices, default=field.default_factory())
+        """
+    )
+    assert (found.options[1].choices, found.options[1].default) == (("dict",), {})
+
+
 def test_what_is_not_told_is_said() -> None:
     found = read(
         args="""

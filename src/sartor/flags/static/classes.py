@@ -109,7 +109,9 @@ def instance_attribute(interpreter: Interpreter, value: Instance, name: str) -> 
 def make_instance(
     interpreter: Interpreter, cls: PyClass, args: list[Value], kwargs: dict[str, Value]
 ) -> Value:
-    """An object of a class; of a dataclass with its fields."""
+    """An object of a class; of a dataclass with its fields, of a dict's kin a dict."""
+    if "dict" in cls.base_names() and cls.find("__init__") is None:
+        return {**(args[0] if args and isinstance(args[0], dict) else {}), **kwargs}
     made = Instance(cls)
     if cls.is_dataclass and cls.find("__init__") is None:
         _fill(interpreter, made, args, kwargs)

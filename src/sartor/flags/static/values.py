@@ -146,6 +146,7 @@ class PyClass:
         for cls in self.mro():
             found.add(cls.name)
             for base in cls.bases:
+                base = base.origin if isinstance(base, Form) else base  # noqa: PLW2901
                 name = getattr(base, "name", None) or getattr(base, "__name__", None)
                 found.add(str(name or base))
         return found
