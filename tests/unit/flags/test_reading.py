@@ -83,7 +83,8 @@ def test_values_that_are_a_kind_of_dict() -> None:
         def add(parser):
             for field in dataclasses.fields(Config):
                 choices = ["dict"] if kind(field.type) else ["other"]
-                parser.add_argument("--" + field.name, choices=choices, default=field.default_factory())
+                default = field.default_factory()
+                parser.add_argument("--" + field.name, choices=choices, default=default)
         """
     )
     assert (found.options[1].choices, found.options[1].default) == (("dict",), {})
