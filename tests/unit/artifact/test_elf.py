@@ -318,7 +318,7 @@ WORDS = st.sampled_from([bytes(4), b"\xff" * 4, b"\1\0\0\0", bytes(8), b"\xff" *
 CUT = st.tuples(st.integers(0, len(LIBRARY.data) - 1), WORDS | st.binary(min_size=1, max_size=8))
 
 
-@settings(max_examples=400, deadline=2000)
+@settings(max_examples=400)
 @given(
     cuts=st.lists(CUT, max_size=6),
     end=st.just(len(LIBRARY.data)) | st.integers(0, len(LIBRARY.data)),
@@ -328,7 +328,7 @@ def test_a_damaged_library_is_invalid_or_read(cuts: list[tuple[int, bytes]], end
     everything(library_with(LIBRARY, cuts, end))
 
 
-@settings(max_examples=200, deadline=2000)
+@settings(max_examples=200)
 @given(st.binary(max_size=600))
 def test_any_bytes_behind_a_header_are_invalid_or_read(rest: bytes) -> None:
     everything(LIBRARY.data[:64] + rest)

@@ -110,7 +110,7 @@ operations = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(operations, max_size=4))
 def test_layers_top_down_equal_layers_applied_in_order(
     layers: list[dict[tuple[str, str], bytes]],

@@ -56,7 +56,6 @@ parts = st.text("ab漢ü. ", min_size=1, max_size=40).filter(lambda p: p not in 
 paths = st.lists(parts, min_size=1, max_size=9).map("/".join)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(paths, st.sampled_from(list(TYPES)), paths, st.binary(max_size=1200)), max_size=6
@@ -199,7 +198,7 @@ def test_hostile_archives(case: str) -> None:
     assert found.value.name == "x.tar"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_damage_is_invalid_or_another_member(draw: st.DataObject) -> None:
     data = bytearray(written([file("ü" * 120, b"x" * 600), file("b.so")]))

@@ -77,7 +77,6 @@ names = st.lists(
 ).map("/".join)
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(names, st.binary(max_size=2000), max_size=8),
     st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
@@ -103,7 +102,7 @@ def test_members_equal_zipfiles(
     assert members.not_read == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_damage_is_invalid_or_named(draw: st.DataObject) -> None:
     data = bytearray(archive({"a.so": b"\x7fELF" + bytes(90), "b.so": b"B" * 50}))

@@ -81,7 +81,7 @@ models = st.none() | st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(hosts, requests, models, st.booleans())
 def test_planning_ends_in_a_plan_or_an_error_of_ours(
     host: Host, request: Request, model: Model | None, reached: bool
@@ -112,7 +112,7 @@ FORGOTTEN: dict[str, object] = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(hosts, st.sets(st.sampled_from(sorted(FORGOTTEN))))
 def test_who_states_less_gets_no_fewer_open_questions(host: Host, forgotten: set[str]) -> None:
     """A rule that could not be applied does not become one that holds when less is known."""

@@ -87,7 +87,7 @@ HARD_LINKED: list[Member] = [
 @example([HARD_LINKED, [("hide", "d/a.ptx", None, 0)]])
 @example([HARD_LINKED, [("hide", "d", None, 0)]])
 @example([HARD_LINKED[1:], [("file", "d/b.ptx", None, 2)]])
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.lists(members, max_size=6), max_size=4))
 def test_they_say_the_same(contents: list[list[Member]]) -> None:
     layers = [layer(number, packed(content)) for number, content in enumerate(contents)]
