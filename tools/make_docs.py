@@ -1,9 +1,9 @@
 """Write what the code already says into the documents: `python tools/make_docs.py [--check]`.
 
-docs/errors.md, docs/findings.md, docs/commands.md, docs/hosts.md, docs/map.html and docs/map.md
-are generated whole. With ``--check`` nothing is written; the status is 1 where a file differs, and
-the command that mends it is printed. It is 1 too where a document has a placeholder left in it, or
-a relative link that leads nowhere.
+docs/errors.md, docs/findings.md, docs/commands.md, docs/hosts.md, docs/flags.md, docs/map.html
+and docs/map.md are generated whole. With ``--check`` nothing is written; the status is 1 where a
+file differs, and the command that mends it is printed. It is 1 too where a document has a
+placeholder left in it, or a relative link that leads nowhere.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sartor.engines.facts import engines
 from sartor.errors import all_errors
 from sartor.evidence.snapshot import SNAPSHOT, open_snapshot
 from sartor.facts import gpus
+from sartor.flags.page import page as flags_page
 from sartor.host.describe import EXAMPLE
 from sartor.host.stated import KEYS
 from sartor.matrix.shown import shown
@@ -153,6 +154,7 @@ PAGES = {
     "docs/findings.md": findings_page,
     "docs/commands.md": commands_page,
     "docs/hosts.md": hosts_page,
+    "docs/flags.md": flags_page,
     "docs/map.html": map_page,
     "docs/map.md": map_markdown,
 }

@@ -11,6 +11,7 @@ from sartor.build.model import Environment
 from sartor.errors import ErrorDocument, UsageError, did_you_mean
 from sartor.evidence.model import EvidenceList, ExportDocument, ScanDocument, VerifyDocument
 from sartor.fit.model import FitReport
+from sartor.flags.model import FlagFindings, OptionsDiff, OptionSet, Translation
 from sartor.host.model import Host
 from sartor.matrix.model import SupportMap
 from sartor.models.model import Model
@@ -41,11 +42,14 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     EvidenceList,
     ExportDocument,
     FitReport,
+    FlagFindings,
     Host,
     Inspection,
     Inspections,
     LogsDocument,
     Model,
+    OptionSet,
+    OptionsDiff,
     Plan,
     Report,
     ScanDocument,
@@ -53,6 +57,7 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     StatusDocument,
     StopDocument,
     SupportMap,
+    Translation,
     VerifyDocument,
     VersionDocument,
 )

@@ -23,6 +23,7 @@ COMMANDS = {
     "detect": "show what this machine is: GPUs, driver, CPU, memory, tools",
     "fit": "say whether a model fits: on which GPUs, with what context, how many at once",
     "inspect": "open packages and say what their machine code does on a GPU",
+    "flags": "show, compare, check and translate the options of an engine's version",
     "evidence": "keep what was read of packages: show, scan, export, import, verify",
     "status": "show what runs, since when, on which port",
     "logs": "show the log of a server or of a build",

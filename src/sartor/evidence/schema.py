@@ -44,6 +44,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 """Statements that lead from one version of the schema to the next; never changed, only added to."""
 
+OPTIONS = """CREATE TABLE IF NOT EXISTS options (
+    sha256 TEXT PRIMARY KEY, project TEXT NOT NULL, version TEXT NOT NULL,
+    reader INTEGER NOT NULL, read_at TEXT NOT NULL, document BLOB NOT NULL) WITHOUT ROWID"""
+"""Made with its first row, in any version of the schema: the shipped snapshot has none."""
+
 
 def connect(path: Path, *, query: str = "") -> sqlite3.Connection:
     """A connection in which every statement is a transaction unless one is begun."""

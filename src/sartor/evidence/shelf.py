@@ -120,6 +120,22 @@ class Shelf:
                 return
             self.put = self._tried(lambda: own.put(row, again=again))
 
+    def options(self, sha256: str, reader: int) -> bytes | None:
+        """What is kept of a wheel's options, as that reader read them."""
+        for store in self._stores():
+            found = self._tried(partial(store.options, sha256, reader))
+            if found is not None:
+                return found
+        return None
+
+    def keep_options(
+        self, sha256: str, project: str, version: str, reader: int, document: bytes
+    ) -> None:
+        """Put what was read of a wheel's options into the user's store."""
+        own = self._own
+        if own is not None and own.writable:
+            self._tried(lambda: own.put_options(sha256, project, version, reader, document))
+
     def forget_last(self) -> None:
         """Begin with another file: nothing was put."""
         self.put = self.refusal = None

@@ -19,7 +19,7 @@ import msgspec
 from sartor.artifact.source import Invalid
 from sartor.evidence.faults import damaged, explained
 from sartor.evidence.row import Row, now, rank
-from sartor.evidence.schema import MIGRATIONS, connect, create, migrate, version_of
+from sartor.evidence.schema import MIGRATIONS, OPTIONS, connect, create, migrate, version_of
 from sartor.paths import not_writable
 
 if TYPE_CHECKING:
@@ -147,6 +147,31 @@ class Store:
                 "(SELECT fingerprint FROM file ORDER BY seen_at DESC LIMIT -1 OFFSET ?)",
                 (MOST_FILES,),
             )
+
+    def options(self, sha256: str, reader: int) -> bytes | None:
+        """The document of the options that a reader read of a wheel; None without one."""
+        there = "SELECT 1 FROM sqlite_master WHERE name = 'options'"
+        query = "SELECT document FROM options WHERE sha256 = ? AND reader = ?"
+        with explained(self.path):
+            if self._connection.execute(there).fetchone() is None:
+                return None
+            found = self._connection.execute(query, (sha256, reader)).fetchone()
+        return bytes(found[0]) if found else None
+
+    def put_options(
+        self, sha256: str, project: str, version: str, reader: int, document: bytes
+    ) -> None:
+        """Keep what was read of a wheel's options; an older reader's word does not replace."""
+        self.check_writable()
+        query = (
+            "INSERT INTO options VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET "
+            "reader = excluded.reader, read_at = excluded.read_at, document = excluded.document "
+            "WHERE excluded.reader >= reader"
+        )
+        with explained(self.path):
+            row = (sha256, project, version, reader, now(), document)
+            self._connection.execute(OPTIONS)
+            self._connection.execute(query, row)
 
     def copy_to(self, path: Path) -> None:
         """Write the rows into a new file at ``path``, compactly, and the same where they are."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sartor.index.sources import Access
     from sartor.index.wheels import Fits
     from sartor.remote.http import Limits
+    from sartor.remote.members import WheelMembers
     from sartor.reporter import Reporter
 
     Known = Callable[[str, NamesWanted], Evidence | None]
@@ -111,6 +112,19 @@ class Remotes:
         chosen = self._choose(target, fits)
         self._say(target.name, chosen.version, chosen.wheels)
         return chosen
+
+    def files(self, project: str) -> list[IndexFile]:
+        """Every file of a project (a normalised name) on the configured indexes."""
+        return self._indexes.files(project)
+
+    def members(self, listed: IndexFile) -> WheelMembers:
+        """The files in one wheel, each fetched once it is asked for."""
+        from sartor.remote.members import local_members, remote_members
+
+        if urlsplit(listed.url).scheme == "file":
+            return local_members(listed.url)
+        file = RemoteFile(self._http, listed.url, listed.name, listed.size, listed.sha256)
+        return remote_members(file)
 
     def read_wheel(
         self, listed: IndexFile, names: NamesWanted, left: Sequence[NotRead] = ()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+import msgspec
 import pytest
 
+import sartor
 from sartor.cli import COMMANDS, parser, run
 from sartor.errors import (
     SartorError,
@@ -122,6 +126,19 @@ def test_every_document_has_a_schema() -> None:
     with pytest.raises(UsageError) as raised:
         schemas("sartor.hots/1")
     assert "sartor.host/1" in str(raised.value.hint)
+
+
+def test_every_struct_with_a_schema_is_published() -> None:
+    for module in pkgutil.walk_packages(sartor.__path__, "sartor."):
+        if module.name.endswith("model"):
+            importlib.import_module(module.name)
+    tagged, waiting = set(), [msgspec.Struct]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if kind.__struct_config__.tag_field == "schema" and kind.__module__.startswith("sartor."):
+            tagged.add(kind)
+    assert tagged == set(DOCUMENTS)
 
 
 def test_errors_have_codes_of_their_own() -> None:
