@@ -1,7 +1,8 @@
 """`sartor fit` against what vLLM measured: `judge.py FIT.jsonl` (see measure.py).
 
 Prints a row for each shape and ends with 1 where a capacity is more than 3 % off, lies outside of
-the stated bound, or a verdict is wrong: said to fit and did not start, or the other way round.
+the stated bound, or a verdict is wrong: said to fit and without memory left, or the other way
+round. A shape that did not start for another reason was not measured, and judges nothing.
 Runs anywhere with Sartor; the GPU is described as `h200` unless `--host` says otherwise.
 """
 
@@ -21,8 +22,8 @@ DATA = Path(__file__).resolve().parents[2] / "data" / "shapes"
 MOST_OFF = 0.03
 
 
-def judged(row: dict[str, Any], host: str) -> tuple[str, bool]:
-    """One line, and whether the row agrees."""
+def judged(row: dict[str, Any], host: str) -> tuple[str, bool | None]:
+    """One line, and whether the row agrees; None where vLLM did not say."""
     fraction, context, batched, sequences = row["settings"]
     found = fit_model(
         FitRequest(
@@ -39,9 +40,11 @@ def judged(row: dict[str, Any], host: str) -> tuple[str, bool]:
     )
     started = row.get("tokens") is not None
     said = found.verdict
-    if not started:
+    if not started and ("nothing_left" in row or "needs" in row):
         agrees = said in {"does not fit", "may fit"}
-        return f"{row['shape']:22} {said:13} did not start", agrees
+        return f"{row['shape']:22} {said:13} no memory was left for the cache", agrees
+    if not started:
+        return f"{row['shape']:22} {said:13} did not start, and memory is not the reason", None
     tokens = found.chosen.tokens if found.chosen else None
     if tokens is None or said == "does not fit":
         return f"{row['shape']:22} {said:13} started with {int(row['tokens'])} tokens", False
@@ -66,10 +69,12 @@ def main() -> int:
     asked = options.parse_args()
     rows = [json.loads(line) for line in Path(asked.file).read_text().splitlines() if line]
     results = [judged(row, asked.host) for row in rows]
+    marks = {True: "ok ", False: "NO ", None: "?  "}
     for text, agrees in results:
-        print(f"{'ok ' if agrees else 'NO '} {text}")
-    print(f"{sum(ok for _, ok in results)} of {len(results)} agree")
-    return 0 if results and all(ok for _, ok in results) else 1
+        print(f"{marks[agrees]} {text}")
+    known = [agrees for _, agrees in results if agrees is not None]
+    print(f"{sum(known)} of {len(known)} agree; {len(results) - len(known)} were not measured")
+    return 0 if known and all(known) else 1
 
 
 if __name__ == "__main__":
