@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from sartor.flags.static.operators import (
@@ -33,45 +34,45 @@ if TYPE_CHECKING:
     from sartor.flags.static.values import Value
 
 
-class Expressions:
+class Expressions(ABC):
     """The part of the interpreter that evaluates expressions; the rest is given below it."""
 
     # Given by the other parts.
+    @abstractmethod
     def lookup(self, name: str, scope: Scope) -> Value:
         """The value of a name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def attribute(self, value: Value, name: str) -> Value:
         """An attribute of a value."""
-        raise NotImplementedError
 
+    @abstractmethod
     def call(self, function: Value, args: list[Value], kwargs: dict[str, Value]) -> Value:
         """The value of a call."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bind(self, target: ast.expr, value: Value, scope: Scope) -> None:
         """Bind a target of an assignment."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self) -> None:
         """Count; raises `TooMuch`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def items(self, value: Value) -> list[Value] | Unknown:
         """What iterating over a value gives."""
-        raise NotImplementedError
 
+    @abstractmethod
     def subscript(self, value: Value, key: Value) -> Value:
         """An item of a container, or a type with arguments."""
-        raise NotImplementedError
 
+    @abstractmethod
     def truth(self, value: Value) -> bool | Unknown:
         """Whether a value counts as true."""
-        raise NotImplementedError
 
+    @abstractmethod
     def text(self, value: Value) -> Value:
         """What ``str`` gives."""
-        raise NotImplementedError
 
     def evaluate(self, node: ast.expr, scope: Scope) -> Value:
         """The value of an expression; `Unknown` where the source does not tell it."""

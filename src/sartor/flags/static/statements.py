@@ -7,6 +7,7 @@ is `Unknown`, and what is done meanwhile is done under that condition.
 from __future__ import annotations
 
 import ast
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from sartor.flags.static.expressions import Expressions
@@ -47,9 +48,9 @@ class Statements(Expressions):
     conditions: list[str]
     failed_ways: list[str]
 
+    @abstractmethod
     def set_attribute(self, owner: Value, name: str, value: Value) -> None:
         """Set an attribute."""
-        raise NotImplementedError
 
     def run(self, body: Sequence[ast.stmt], scope: Scope) -> None:
         """Run statements; raises `Return`, `Break`, `Continue`, `Raised` and `TooMuch`."""
