@@ -247,6 +247,13 @@ class PortInUseError(SartorError):
     summary = "another process listens on the port that was asked for"
 
 
+class OptionRefusedError(SartorError):
+    """The engine's version does not take an option that it would be started with."""
+
+    code, exit_code = "option-refused", 53
+    summary = "the engine's version does not take an option or variable that it would be given"
+
+
 class ServerDiedError(SartorError):
     """The engine's server ended before it was asked to."""
 

@@ -28,6 +28,7 @@ from sartor.serve.address import choose_port, port_is_free, read_key, write_key
 from sartor.serve.ask import first_question, ready
 from sartor.serve.endings import died, last_lines
 from sartor.serve.model import Answer, Endpoint, Exit, Processes, Run
+from sartor.serve.options import check_options
 from sartor.serve.origin import here
 
 if TYPE_CHECKING:
@@ -297,6 +298,7 @@ def _record(
 ) -> Run:
     stack, key_file = environment.stack, settings.api_key_file
     command = launcher(stack.launcher).command(environment.python, folder, settings)
+    check_options(stack, command)
     return Run(
         id=folder.name,
         key=key,
