@@ -133,11 +133,18 @@ def settled() -> bool:
     return False
 
 
+def resident_mib() -> int:
+    """What this process has in memory now; a leak grows it from one thousand to the next."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return (pages * resource.getpagesize()) >> 20
+
+
 def fuzz(count: int, first: int = 0) -> dict[str, object]:
     """So many behaviours; raises `AssertionError` at the first that is not met as it should be."""
     small_limits()
     outcomes: Counter[str] = Counter()
     slowest, before = 0.0, 0
+    resident: list[int] = []
     with hostile(*a_wheel(mostly=True)) as whole, hostile(*a_wheel(mostly=False)) as parts:
         honest: dict[tuple[int, Names], Evidence] = {}
         for server in (whole, parts):
@@ -155,7 +162,9 @@ def fuzz(count: int, first: int = 0) -> dict[str, object]:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
             if number % 1000 == 999:
                 sys.stderr.flush()
-                sys.stderr.write(f"{number + 1} {dict(outcomes)} slowest {slowest:.2f} s" + "\n")
+                resident.append(resident_mib())
+                said = f"{dict(outcomes)} slowest {slowest:.2f} s, {resident[-1]} MiB"
+                sys.stderr.write(f"{number + 1} {said}\n")
         if not settled():
             raise AssertionError("threads are left")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
@@ -167,6 +176,7 @@ def fuzz(count: int, first: int = 0) -> dict[str, object]:
         "slowest_seconds": round(slowest, 2),
         "peak_mib": peak >> 20,
         "grown_mib": (peak - before) >> 20 if before else None,
+        "resident_mib_each_1000": resident,
     }
 
 

@@ -95,6 +95,12 @@ def test_quantised_weights_are_still_what_was_judged(vllm: Path) -> None:
         assert json.loads(done.stdout.splitlines()[-1])["weights"] == size
 
 
+def test_files_are_still_as_large(vllm: Path, tmp_path: Path) -> None:
+    paths = [str(DATA / "shapes" / f"{case['shape']}.json") for case in JUDGED["files"]]
+    lines = run(vllm, "checkpoint.py", str(tmp_path), *paths).stdout.splitlines()
+    assert [json.loads(line) for line in lines] == JUDGED["files"]
+
+
 @pytest.mark.parametrize("cache_type", ["f16", "q8_0"])
 @pytest.mark.parametrize("context", [512, 3000])
 @pytest.mark.parametrize("kind", ["grouped", "sliding", "mamba"])

@@ -52,6 +52,13 @@ def test_quantised_weights_are_those_that_the_engine_makes(name: str) -> None:
     assert abs(whole(shape_of(name)).likely / JUDGED["weights"][name] - 1) < 0.01
 
 
+@pytest.mark.parametrize("case", JUDGED["files"], ids=lambda c: c["shape"])
+def test_weights_are_as_large_as_the_file_that_was_written(case: dict[str, Any]) -> None:
+    shape = config_shape(case["config"])
+    assert shape is not None
+    assert abs(whole(shape).likely / case["bytes"] - 1) < 0.01
+
+
 @pytest.mark.parametrize(
     "case", JUDGED["cache"], ids=lambda c: f"{c['shape']}-{c['tensor']}-{c['cache_type']}"
 )
