@@ -250,7 +250,7 @@ class PortInUseError(SartorError):
 class OptionRefusedError(SartorError):
     """The engine's version does not take an option that it would be started with."""
 
-    code, exit_code = "option-refused", 53
+    code, exit_code = "option-refused", 54
     summary = "the engine's version does not take an option or variable that it would be given"
 
 
