@@ -22,16 +22,22 @@ def check_options(stack: Stack, command: Command) -> None:
     By the options that are shipped of its releases. Nothing is said of an engine, or of a version,
     of which none are: its own first words are then what tells.
     """
+    from packaging.requirements import Requirement
+
+    from sartor.flags.facts import reader_of
+
+    project = Requirement(stack.requirements[0]).name
+    fact = reader_of(project)
+    if fact is None:
+        return
     from sartor.flags.check import Case, check
     from sartor.flags.command import parse_command
-    from sartor.flags.facts import reader_of
     from sartor.flags.history import History
     from sartor.flags.snapshot import open_snapshot
 
-    project = stack.requirements[0].partition("==")[0].partition("[")[0].strip()
-    fact, shipped = reader_of(project), open_snapshot()
-    known = shipped.get(project, stack.version) if shipped and fact else None
-    if fact is None or shipped is None or known is None:
+    shipped = open_snapshot()
+    known = shipped.get(project, stack.version) if shipped else None
+    if shipped is None or known is None:
         return
     line = parse_command(shlex.join(command.argv), known.engine)
     line = line._replace(environment=command.environment)
