@@ -28,7 +28,7 @@ MOST_SHOWN = 5
 
 
 class IndexFile(msgspec.Struct, frozen=True):
-    """One file that an index lists, and what it says of it."""
+    """One file that an index lists, and what it says of it. ``uploaded`` is RFC 3339, in UTC."""
 
     name: str
     url: str
@@ -37,6 +37,7 @@ class IndexFile(msgspec.Struct, frozen=True):
     requires_python: str | None = None
     yanked: str | None = None
     metadata_sha256: str | None = None
+    uploaded: str | None = None
 
 
 class Fits(msgspec.Struct, frozen=True):

@@ -6,6 +6,10 @@ import hashlib
 
 import msgspec
 
+from sartor.plan.decision import Accepted, Decision, Rejected, Unchecked
+
+__all__ = ["Accepted", "Decision", "Rejected", "Unchecked"]
+
 
 class Request(msgspec.Struct, frozen=True):
     """What the user asked for. ``engine`` is a canonical name, ``context`` is in tokens.
@@ -17,36 +21,6 @@ class Request(msgspec.Struct, frozen=True):
     build: str | None = None
     context: int | None = None
     python: str | None = None
-
-
-class Accepted(msgspec.Struct, frozen=True, tag_field="outcome", tag="accepted"):
-    """The rule is met. ``evidence`` says what that rests on."""
-
-    rule: str
-    wanted: str
-    found: str
-    evidence: str
-
-
-class Rejected(msgspec.Struct, frozen=True, tag_field="outcome", tag="rejected"):
-    """The rule is not met; ``hint`` is what would change that, where something would."""
-
-    rule: str
-    wanted: str
-    found: str
-    evidence: str
-    hint: str | None = None
-
-
-class Unchecked(msgspec.Struct, frozen=True, tag_field="outcome", tag="not checked"):
-    """The rule could not be applied: ``why`` names what is not known."""
-
-    rule: str
-    wanted: str
-    why: str
-
-
-Decision = Accepted | Rejected | Unchecked
 
 
 class Device(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ own client, which bounds it. Indexes and link lists may be folders (``file:``), 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -162,7 +163,13 @@ def _file(package: DistributionPackage) -> IndexFile | None:
         requires_python=package.requires_python,
         yanked=(package.yanked_reason or "no reason is given") if package.is_yanked else None,
         metadata_sha256=_hex(metadata.get("sha256")),
+        uploaded=_utc(package.upload_time),
     )
+
+
+def _utc(moment: datetime | None) -> str | None:
+    """A moment as RFC 3339 has it, in UTC, to the second (PEP 700); comparable as text."""
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _hex(text: str | None) -> str | None:
