@@ -259,13 +259,18 @@ def _as_row(package: LockedPackage, folder: PurePath) -> _Package:
 
 def _text(file: _LockFile) -> str:
     """Keys before tables, and tables of one kind together, as TOML wants it."""
-    plain = {k: v for k, v in msgspec.to_builtins(file).items() if v not in (None, [], {})}
+    plain = _said(msgspec.to_builtins(file))
     plain.setdefault("roots", [])
     single = {k: plain.pop(k) for k in ("host", "env", "facts") if k in plain}
     many = {k: plain.pop(k) for k in ("index", "system", "package") if k in plain}
     lines = toml_text.lines_of(plain)
     for header, entries in single.items():
-        lines += toml_text.table(header, entries)
+        lines += toml_text.table(header, _said(entries))
     for header, rows in many.items():
-        lines += toml_text.arrays(header, rows)
+        lines += toml_text.arrays(header, map(_said, rows))
     return HEAD + "\n".join([*lines, ""])
+
+
+def _said(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that say something: what is empty is read back as it was."""
+    return {key: value for key, value in entries.items() if value not in (None, [], {})}

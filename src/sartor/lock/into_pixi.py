@@ -162,14 +162,14 @@ def _pins(tables: dict[str, Any]) -> tuple[list[Pin], list[str]]:
 def _require_python(pins: list[Pin], name: str, locking: Locking) -> None:
     for pin in pins:
         required = parse_line(pin.line)
-        if required and required.name == "python":
-            if satisfied(required, f"{locking.host.python}.99") is False:
-                raise ProjectConflictError(
-                    f"`{name}` is for Python {required.bounds}, and the stack for "
-                    f"{locking.host.python}",
-                    found=[f"{pin.where} has `{required.text}`"],
-                    hint="plan for a Python of the workspace's (`--python`); nothing was written",
-                )
+        if required is None or required.name != "python":
+            continue
+        if satisfied(required, f"{locking.host.python}.99") is False:
+            raise ProjectConflictError(
+                f"`{name}` is for Python {required.bounds}, the stack for {locking.host.python}",
+                found=[f"{pin.where} has `{required.text}`"],
+                hint="plan for a Python of the workspace's (`--python`); nothing was written",
+            )
 
 
 def _is_specifier(text: str) -> bool:

