@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+from packaging.requirements import Requirement
 
+from sartor.facts.packages import normalized
 from sartor.plan.code_rules import CODE_RULES, METADATA_RULES
 from sartor.plan.companions import (
     companion_questions,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from sartor.artifact.model import Package
     from sartor.plan.case import Case, Rule
     from sartor.plan.closure import Closure
-    from sartor.plan.known import Known, Resolution
+    from sartor.plan.known import Known, Parts, Resolution
 
 Stage = Literal["listed", "metadata", "code", "resolution", "whole"]
 
@@ -208,18 +210,30 @@ def whole(judged: Judged, roots: Sequence[str], known: Known) -> Judged:
     if lacking:
         return _waits(judged, Wanted(evidence=lacking))
     case = judged.case
-    held = {h: known.evidence[h] for h in hashes}
+    named = [case.package, *(one.package for one in case.companions.values())]
     judgement = closure(
         found,
-        held,
-        {},
+        {h: known.evidence[h] for h in hashes},
+        {package.name: package for package in named if package is not None},
         case.host,
         case.machine,
         case.targets,
-        [case.line.distribution, *roots],
+        [case.line.distribution, *(normalized(Requirement(root).name) for root in roots)],
+        parts=_parts(judged),
+        left_out=case.line.leave_out,
     )
     after = _further(judged, judgement.decisions, stage="whole")
     return msgspec.structs.replace(after, closure=judgement)
+
+
+def _parts(judged: Judged) -> dict[str, Parts]:
+    """What was judged already of the wheels, by sha256."""
+    hashes = _deciding(judged.case)
+    return {
+        sha256: parts
+        for name, parts in judged.case.code.items()
+        if parts is not None and (sha256 := hashes.get(name)) is not None
+    }
 
 
 def _waits(judged: Judged, wanted: Wanted) -> Judged:
