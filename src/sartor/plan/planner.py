@@ -17,7 +17,7 @@ from sartor.plan.machine import machines
 from sartor.plan.offers import offers, question
 from sartor.plan.ranking import is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
-from sartor.plan.verdict import conclude
+from sartor.plan.conclusion import Planned, conclude
 from sartor.verdict.targets import targets_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sartor.host.model import Host
     from sartor.models.model import Model
-    from sartor.plan.model import Plan, Request
+    from sartor.plan.model import Request
     from sartor.verdict.model import Target
 
 STAGES = (("listed", metadata, 12), ("metadata", code, 4))
@@ -96,7 +96,7 @@ def plan(
     model: Model | None,
     known: Known,
     built: Collection[Built] = (),
-) -> Plan | Wanted:
+) -> Planned | Wanted:
     """The stack for ``host``, why it, and why not each other; or what must be known first.
 
     ``model`` is None for the demo model. ``built`` are the environments that are there, which are
@@ -181,7 +181,7 @@ class _Planning:
         self._roots = roots
         self._request = request
 
-    def run(self, judged: list[Judged], host: Host, model: Model | None) -> Plan | Wanted:
+    def run(self, judged: list[Judged], host: Host, model: Model | None) -> Planned | Wanted:
         """Stage by stage; only what may be chosen is resolved."""
         wanted = None
         if self._request.objective != "newest":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec.structs import replace
 
 from sartor.host.summary import summary
 from sartor.plan.code_rules import served
-from sartor.plan.known import ResolveQuestion, Unread, Unsolvable, Wanted
+from sartor.plan.known import Resolution, ResolveQuestion, Unread, Unsolvable, Wanted
 from sartor.plan.memory import trained_context
 from sartor.plan.model import (
     Accepted,
@@ -16,7 +17,6 @@ from sartor.plan.model import (
     Plan,
     Rejected,
     Tried,
-    environment_key,
 )
 from sartor.plan.native import defects
 from sartor.plan.stack import stack_of
@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from sartor.plan.outcome import Conflict
 
 
+class Planned(msgspec.Struct, frozen=True):
+    """A plan, and the resolver's answer for its stack: the lock with its addresses."""
+
+    plan: Plan
+    resolution: Resolution | None = None
+
+
 def conclude(
     judged: Sequence[Judged],
     roots: tuple[str, ...],
@@ -39,7 +46,7 @@ def conclude(
     model: Model | None,
     request: Request,
     known: Known,
-) -> Plan | Wanted:
+) -> Planned | Wanted:
     """The plan of what stands; without anything that does, the conflicts are wanted first."""
     chosen = next((j for j in judged if j.stage == "whole" and not j.rejected), None)
     conflicts = _conflicts(judged, roots, known) if chosen is None else []
@@ -56,9 +63,9 @@ def conclude(
         indexes=index_reports(known),
     )
     if chosen is None:
-        return base
+        return Planned(base)
     closure = chosen.closure
-    return replace(
+    planned = replace(
         base,
         status="ready",
         stack=stack_of(chosen, roots),
@@ -76,6 +83,7 @@ def conclude(
             *unsaid(model),
         ],
     )
+    return Planned(planned, chosen.resolution)
 
 
 def _conflicts(
@@ -220,5 +228,3 @@ def reason(rejection: Rejected) -> str:
     hint = f" ({rejection.hint})" if rejection.hint else ""
     return f"{rejection.rule}: wanted {rejection.wanted}; found {rejection.found}{hint}"
 
-
-__all__ = ["conclude", "environment_key", "index_reports", "name_of", "reason", "unsaid"]
