@@ -44,8 +44,8 @@ class RemoteFile:
     ``size`` and ``sha256`` are what an index says of it. ``fetched`` counts the bytes that came.
     ``addressed``: what names it is the digest of its bytes, which the reader checks. Then it needs
     no `look`, and a server without ranges may begin from the first byte each time.
-    ``in_parts``: little of it is wanted; its tail is a short one (`SHORT_TAIL`), and where the server
-    gives no ranges it is refused rather than fetched.
+    ``in_parts``, to be set first: little of it is wanted. Its tail is a short one (`SHORT_TAIL`),
+    and where the server gives no ranges it is refused rather than fetched.
     ``read_again``: parts were read once more after its bytes were hashed.
     It may be used by several threads.
     """
@@ -59,7 +59,6 @@ class RemoteFile:
         sha256: str | None = None,
         *,
         addressed: bool = False,
-        in_parts: bool = False,
     ) -> None:
         self.name = name
         self.stated_sha256 = sha256
@@ -74,8 +73,7 @@ class RemoteFile:
         self._http = http
         self._url = url
         self._addressed = addressed
-        self._in_parts = in_parts
-        self._tail = SHORT_TAIL if in_parts else TAIL
+        self.in_parts = False
         self._identity: tuple[str | None, str | None] = (None, None)
         self._drops = self._stalls = 0
         self._lock = threading.Lock()
@@ -84,6 +82,10 @@ class RemoteFile:
     def size(self) -> int:
         """In bytes; known once `look` is done."""
         return self._size or 0
+
+    @property
+    def _tail(self) -> int:
+        return SHORT_TAIL if self.in_parts else TAIL
 
     @property
     def address(self) -> str:
@@ -174,8 +176,9 @@ class RemoteFile:
         first, last, total = self._content_range(answer)
         if self._size is not None and total != self._size:
             raise self.untrusted(f"it has {total} bytes, and the index says {self._size}")
+        shown = f"{first}-{last}/{total}"
         if last != total - 1 or first != max(total - self._tail, 0):
-            raise self.untrusted(f"asked for the last {self._tail} bytes it sent {first}-{last}/{total}")
+            raise self.untrusted(f"asked for the last {self._tail} bytes it sent {shown}")
         self._check_plain(answer)
         if answer.length not in {None, total - first}:
             raise self.untrusted(f"it says that {total - first} bytes are {answer.length}")
@@ -205,7 +208,7 @@ class RemoteFile:
 
     def _take_whole(self) -> None:
         self.ranges = "not given"
-        if self._in_parts:
+        if self.in_parts:
             raise refused(self._url, "its server gives no ranges, and all of it is not fetched")
         for attempt in range(self._http.limits.tries):
             answer, stream = self._http.get(self._url, {})
