@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sartor.catalog.clients import Clients
+    from sartor.errors import ErrorDocument
     from sartor.index.wheels import IndexFile
     from sartor.plan.known import ListingQuestion
     from sartor.remote.listings import Listings
@@ -41,6 +42,7 @@ class Said(NamedTuple):
 
     files: list[IndexFile]
     why: str | None = None
+    error: ErrorDocument | None = None
 
 
 class Lister:
@@ -77,18 +79,20 @@ class Lister:
 
     def _asked(self, question: ListingQuestion) -> Listing:
         files: dict[str, IndexFile] = {}
-        wrong = []
+        wrong, met = [], None
         for said in self._said(question):
             for file in said.files:
                 files.setdefault(file.name, file)
             if said.why:
                 wrong.append(said.why)
+                met = met or said.error
         return Listing(
             index=question.index,
             project=question.project,
             state="not reached" if wrong else "reached",
             files=list(files.values()),
             why="; ".join(dict.fromkeys(wrong)) or None,
+            error=met,
         )
 
     def _said(self, question: ListingQuestion) -> Iterator[Said]:
@@ -111,7 +115,7 @@ class Lister:
     def _as_it_was(self, place: Place, project: str, error: SartorError) -> Said:
         kept = self._pages.get(place.address, project)
         if not isinstance(error, IndexUnreachableError) or kept is None or kept.files is None:
-            return Said([], error.message)
+            return Said([], error.message, error.document())
         ago = f"{max(now() - kept.asked_at, 0) / 60:.0f} minutes ago"
         with self._lock:
             told = place in self._told
@@ -121,7 +125,8 @@ class Lister:
                 f"{shown_place(place.address)} is not reached: what it said earlier is used "
                 f"(of `{project}` {ago})"
             )
-        return Said(kept.files, f"{error.message}; its files are as it said {ago}")
+        why = f"{error.message}; its files are as it said {ago}"
+        return Said(kept.files, why, error.document())
 
 
 def address_of(index: str) -> str:

@@ -117,35 +117,48 @@ def planned(options: argparse.Namespace, reporter: Reporter) -> Planned:
     places = default_places()
     host = find_host(options.host, places)
     model = look_up(options.model, places, reporter)
-    return plan_with_catalog(host, request_of(options), model, places, reporter, options.refresh)
+    request = request_of(options)
+    return plan_with_catalog(host, request, model, places, reporter, refresh=options.refresh)
 
 
 def request_of(options: argparse.Namespace) -> Request:
     """The options; raises `UsageError` for what means nothing."""
-    from sartor.errors import UsageError
     from sartor.plan.model import Request
 
-    if options.context is not None and options.context < 1:
-        raise UsageError(
-            "`--context` is a number of tokens, 1 or more",
-            hint="leave it out for the engine's default",
-        )
-    if options.python is not None and not PYTHON.fullmatch(options.python):
-        raise UsageError(
-            f"`--python {options.python}` is not a version of Python",
-            hint="the form is 3.12, or 3.12.4",
-        )
     return Request(
         engines=tuple(options.engines),
         build=options.build,
-        context=options.context,
-        python=options.python,
+        context=checked_context(options.context),
+        python=checked_python(options.python),
         pins=tuple(options.pin),
         as_of=moment_of(options.as_of),
         objective=options.objective,
         allow=tuple(sorted(set(options.allow))),
         indexes=tuple(options.index),
     )
+
+
+def checked_context(tokens: int | None) -> int | None:
+    """A number of tokens; raises `UsageError`."""
+    from sartor.errors import UsageError
+
+    if tokens is not None and tokens < 1:
+        raise UsageError(
+            "`--context` is a number of tokens, 1 or more",
+            hint="leave it out for the engine's default",
+        )
+    return tokens
+
+
+def checked_python(version: str | None) -> str | None:
+    """A version of Python; raises `UsageError`."""
+    from sartor.errors import UsageError
+
+    if version is not None and not PYTHON.fullmatch(version):
+        raise UsageError(
+            f"`--python {version}` is not a version of Python", hint="the form is 3.12, or 3.12.4"
+        )
+    return version
 
 
 def moment_of(date: str | None) -> str | None:
@@ -160,7 +173,8 @@ def moment_of(date: str | None) -> str | None:
         moment = datetime.fromisoformat(f"{date}T23:59:59+00:00" if len(date) == 10 else date)
     except ValueError:
         raise UsageError(
-            f"`--as-of {date}` is not a date", hint="the form is 2025-08-31, or 2025-08-31T12:00:00Z"
+            f"`--as-of {date}` is not a date",
+            hint="the form is 2025-08-31, or 2025-08-31T12:00:00Z",
         ) from None
     known = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return known.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

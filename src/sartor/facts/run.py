@@ -71,9 +71,6 @@ def essential_to(roots: frozenset[str]) -> set[str]:
     while waiting:
         found |= waiting
         waiting = {
-            name
-            for row in essentials()
-            if waiting & set(row.distributions)
-            for name in row.needs
+            name for row in essentials() if waiting & set(row.distributions) for name in row.needs
         } - found
     return found

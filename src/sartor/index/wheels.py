@@ -177,6 +177,7 @@ def python_fits(tags: Iterable[Tag], python: str) -> bool:
 
 
 def allows(specifier: str, python: str) -> bool:
+    """Whether a ``Requires-Python`` takes a version (``3.12``), whatever its last number."""
     try:
         return SpecifierSet(specifier).contains(f"{python}.99")
     except (InvalidSpecifier, InvalidVersion):

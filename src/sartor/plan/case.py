@@ -12,7 +12,7 @@ from sartor.host.model import Host
 from sartor.index.wheels import IndexFile
 from sartor.models.model import Model
 from sartor.plan.known import IndexState, Machine, Parts
-from sartor.plan.model import Candidate, Decision, Request
+from sartor.plan.model import Candidate, Decision, Request, Stack
 from sartor.verdict.model import Target
 
 TORCH = "torch"
@@ -60,8 +60,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     ``package`` is its metadata (``unread``: why there is none), ``companions`` what that names,
     ``code`` the parts of the wheels whose machine code decides, by project (None: never read); each
-    is there once it was asked for. ``targets`` are the kinds of GPU. ``built`` says that its
-    environment is there: it needs neither an index nor room any more.
+    is there once it was asked for. ``targets`` are the kinds of GPU. ``built`` is the stack of
+    its environment, where that is there: it needs neither an index nor room any more.
     """
 
     host: Host
@@ -73,7 +73,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     unread: str | None = None
     companions: dict[str, Companion] = {}
     code: dict[str, Parts | None] = {}
-    built: bool = False
+    built: Stack | None = None
 
     @property
     def engine(self) -> EngineFacts:

@@ -104,9 +104,7 @@ def sizes(resolution: Resolution) -> Sizes:
     """What is to be fetched. What it takes when installed is said by no index and no evidence."""
     known = [locked.file.size for locked in resolution.packages if locked.file.size is not None]
     files = len(resolution.packages)
-    return Sizes(
-        download_bytes=sum(known), files=files, files_of_unknown_size=files - len(known)
-    )
+    return Sizes(download_bytes=sum(known), files=files, files_of_unknown_size=files - len(known))
 
 
 def _evidence(members: Members) -> Iterator[Decision]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from sartor.errors import ErrorDocument
 from sartor.host.summary import summary
 from sartor.plan.code_rules import served
-from sartor.plan.known import Resolution, ResolveQuestion, Unread, Unsolvable, Wanted
+from sartor.plan.known import DEFAULT, Resolution, ResolveQuestion, Unread, Unsolvable, Wanted
 from sartor.plan.memory import trained_context
 from sartor.plan.model import (
     Accepted,
@@ -33,10 +34,16 @@ if TYPE_CHECKING:
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """A plan, and the resolver's answer for its stack: the lock with its addresses."""
+    """A plan, and the resolver's answer for its stack: the lock with its addresses.
+
+    ``error`` is what was met where the user's own index, or the resolver, could not be asked.
+    ``is_built``: its environment is there.
+    """
 
     plan: Plan
     resolution: Resolution | None = None
+    error: ErrorDocument | None = None
+    is_built: bool = False
 
 
 def conclude(
@@ -63,7 +70,7 @@ def conclude(
         indexes=index_reports(known),
     )
     if chosen is None:
-        return Planned(base)
+        return Planned(base, error=_met(known))
     closure = chosen.closure
     planned = replace(
         base,
@@ -83,7 +90,7 @@ def conclude(
             *unsaid(model),
         ],
     )
-    return Planned(planned, chosen.resolution)
+    return Planned(planned, chosen.resolution, _met(known), chosen.case.built is not None)
 
 
 def _conflicts(
@@ -141,6 +148,14 @@ def _grades(chosen: Judged) -> dict[str, str]:
     if chosen.closure is not None:
         return chosen.closure.grades
     return {"packages": "declared"}
+
+
+def _met(known: Known) -> ErrorDocument | None:
+    """The first error that was met at the user's own index, or by the resolver."""
+    of_index = (one.error for one in known.listings.values() if one.index == DEFAULT)
+    answers = (one for one in known.resolutions.values() if isinstance(one, Unread))
+    met = [*of_index, *(one.error for one in answers)]
+    return next((error for error in met if error is not None), None)
 
 
 SHOWN = {"asked-for", "model-format", "cpu-isa", "device-code", "driver", "memory", "torch-pin"}
@@ -227,4 +242,3 @@ def reason(rejection: Rejected) -> str:
     """A rejection in one line."""
     hint = f" ({rejection.hint})" if rejection.hint else ""
     return f"{rejection.rule}: wanted {rejection.wanted}; found {rejection.found}{hint}"
-

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 from sartor.errors import (
     CompilerMissingError,
     DiskFullError,
-    IndexRefusedError,
-    IndexUnreachableError,
     ModelTooLargeError,
     NothingFitsError,
     ResolutionError,
     SartorError,
     SystemLibraryMissingError,
+    from_document,
 )
 from sartor.plan.conclusion import name_of, reason
-from sartor.plan.known import DEFAULT
 
 if TYPE_CHECKING:
-    from sartor.plan.model import Plan, Rejected, Tried
+    from sartor.plan.conclusion import Planned
+    from sartor.plan.model import Tried
 
 OWN_ERRORS: dict[str, type[SartorError]] = {
     "memory": ModelTooLargeError,
@@ -32,12 +31,13 @@ ANOTHER_MACHINE = {"gpu", "architecture", "platform-tag"}
 MOST_SHOWN = 12
 
 
-def why_nothing_fits(plan: Plan) -> SartorError:
+def why_nothing_fits(planned: Planned) -> SartorError:
     """The nearest misses first; candidates that the user ruled out by name are not listed.
 
     Where one rule alone stands between the best candidate and a plan, the error is that rule's own;
     where the user's own index did not answer, that is the error.
     """
+    plan = planned.plan
     request = plan.request
     asked = [t for t in plan.rejected if not _ruled_out_by_request(t)]
     nearest = sorted(asked or plan.rejected, key=_distance)
@@ -49,7 +49,7 @@ def why_nothing_fits(plan: Plan) -> SartorError:
             found=[f"{i.alias}: {i.state}" for i in plan.indexes],
             hint="check the version, and `--as-of`",
         )
-    if (unreached := _unreached(plan, nearest)) is not None:
+    if (unreached := _unreached(planned, nearest)) is not None:
         return unreached
     best = nearest[0].rejections
     found = list(dict.fromkeys(f"{name_of(t)}: {reason(t.rejections[0])}" for t in nearest))
@@ -68,20 +68,28 @@ def why_nothing_fits(plan: Plan) -> SartorError:
     return kind(message, found=found[:MOST_SHOWN], hint=hints[0] if hints else None)
 
 
-def _unreached(plan: Plan, nearest: list[Tried]) -> SartorError | None:
-    """The error of the user's own index, where it is what stands against the nearest candidate."""
+def _unreached(planned: Planned, nearest: list[Tried]) -> SartorError | None:
+    """What was met at the user's own index, where that stands against the nearest candidate."""
     best = [r for r in nearest[0].rejections if r.rule == "index"]
-    states = [i for i in plan.indexes if i.alias == DEFAULT]
-    if not best or not states or states[0].state == "reached":
+    return from_document(planned.error) if best and planned.error is not None else None
+
+
+def lock_of(planned: Planned) -> str | None:
+    """The resolver's lock of the stack's packages; None for a source package, or one that is built.
+
+    Raises what was met where the resolver could not be asked.
+    """
+    if planned.resolution is not None:
+        return planned.resolution.pylock
+    if planned.is_built or (planned.plan.stack and planned.plan.stack.source):
         return None
-    why = states[0].why or "it did not answer"
-    refused = any(status in why for status in ("401", "403", "404", "500"))
-    kind: type[SartorError] = IndexRefusedError if refused else IndexUnreachableError
-    return kind(f"the package index did not answer: {why}", hint=_hint(best))
-
-
-def _hint(rejections: list[Rejected]) -> str | None:
-    return next((r.hint for r in rejections if r.hint), None)
+    if planned.error is not None:
+        raise from_document(planned.error)
+    raise ResolutionError(
+        "the packages of the stack could not be resolved",
+        found=planned.plan.not_checked,
+        hint="`sartor plan --explain` shows what is not checked",
+    )
 
 
 def _distance(tried: Tried) -> tuple[bool, int]:

@@ -12,20 +12,20 @@ from sartor.engines.facts import EngineFacts, engines
 from sartor.engines.facts import engine as engine_facts
 from sartor.errors import UsageError, did_you_mean
 from sartor.plan.case import Case, Offer
+from sartor.plan.conclusion import Planned, conclude
 from sartor.plan.known import Known, ListingQuestion, Wanted
 from sartor.plan.machine import machines
 from sartor.plan.offers import offers, question
 from sartor.plan.ranking import is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
-from sartor.plan.conclusion import Planned, conclude
 from sartor.verdict.targets import targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sartor.host.model import Host
     from sartor.models.model import Model
-    from sartor.plan.model import Request
+    from sartor.plan.model import Request, Stack
     from sartor.verdict.model import Target
 
 STAGES = (("listed", metadata, 12), ("metadata", code, 4))
@@ -49,6 +49,9 @@ class Built(msgspec.Struct, frozen=True):
     line: str
     version: str
     python: str
+
+
+EMPTY: Mapping[Built, Stack] = {}
 
 
 def asked_engines(request: Request) -> list[Asked]:
@@ -95,7 +98,7 @@ def plan(
     request: Request,
     model: Model | None,
     known: Known,
-    built: Collection[Built] = (),
+    built: Mapping[Built, Stack] = EMPTY,
 ) -> Planned | Wanted:
     """The stack for ``host``, why it, and why not each other; or what must be known first.
 
@@ -145,7 +148,7 @@ def _cases(
     model: Model | None,
     meant: Sequence[Asked],
     known: Known,
-    built: Collection[Built],
+    built: Mapping[Built, Stack],
 ) -> list[Case]:
     targets = tuple(targets_of(host))
     found = []
@@ -166,10 +169,10 @@ def _case(
     model: Model | None,
     offer: Offer,
     targets: tuple[Target, ...],
-    built: Collection[Built],
+    built: Mapping[Built, Stack],
 ) -> Case:
     name, line, machine = offer.engine.name, offer.line, offer.machine
-    there = Built(name, line.id, offer.version or "", machine.python) in built
+    there = built.get(Built(name, line.id, offer.version or "", machine.python))
     return Case(host=host, request=request, model=model, offer=offer, targets=targets, built=there)
 
 

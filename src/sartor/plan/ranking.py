@@ -27,7 +27,7 @@ def kind(case: Case) -> Key:
     position = case.engine.line.index(case.line)
     third = int(case.line.provenance != "maker" and bool(_rivals(case)))
     rank = case.engine.rank[case.line.accelerator]
-    return (not case.on_cuda, rank, not case.built, third, position)
+    return (not case.on_cuda, rank, case.built is None, third, position)
 
 
 def _rivals(case: Case) -> list[str]:

@@ -59,7 +59,7 @@ def index(case: Case) -> Decision | None:
     if case.line.how == "source":
         return None
     wanted = "the configured index" if offer.index == DEFAULT else f"the index {offer.index}"
-    if case.built:
+    if case.built is not None:
         return Accepted("index", wanted, "not needed: the environment is there", BUILT)
     if offer.state == "reached":
         return Accepted("index", wanted, "reached", "asked just now")
@@ -178,7 +178,7 @@ def _suppliable(soname: str) -> bool:
 def disk(case: Case) -> Decision | None:
     """There is room for the environment."""
     wanted = f"{case.line.disk_mb} MB for the environment"
-    if case.built:
+    if case.built is not None:
         return Accepted("disk", wanted, "it is there already", BUILT)
     places = [d for d in case.host.disks if d.purpose == "data"]
     if not places:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 
 def stack_of(judged: Judged, roots: Sequence[str]) -> Stack:
-    """Everything that `build` needs for a candidate."""
+    """Everything that `build` needs for a candidate; of one that is built, its own."""
     case, closure = judged.case, judged.closure
+    if case.built is not None:
+        return case.built
     line, candidate = case.line, case.candidate
     tool = interpreter(case.host, case.request, case.machine)
     version = case.request.python or case.machine.python

@@ -32,7 +32,7 @@ from sartor.plan.known import (
 )
 from sartor.plan.memory import fit
 from sartor.plan.model import Accepted, Decision, Fit, Rejected, Tried, Unchecked
-from sartor.plan.rules import LISTED
+from sartor.plan.rules import BUILT, LISTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,9 +177,13 @@ def resolve_question(case: Case, roots: Sequence[str], known: Known) -> ResolveQ
 def resolution(judged: Judged, roots: Sequence[str], known: Known) -> Judged:
     """What the resolver says of it. A source package's is resolved once its wheel is there."""
     case = judged.case
+    if case.built is not None:
+        found = f"{len(case.built.packages)} packages, as they were installed"
+        said: Decision = Accepted("resolution", "one consistent set of packages", found, BUILT)
+        return _further(judged, [said], stage="whole")
     if case.line.how == "source":
         why = "its requirements are resolved once its wheel is compiled"
-        said: Decision = Unchecked("resolution", "one consistent set of packages", why)
+        said = Unchecked("resolution", "one consistent set of packages", why)
         return _further(judged, [said], stage="whole")
     question = resolve_question(case, roots, known)
     if question not in known.resolutions:

@@ -33,7 +33,9 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += [f"not       {text}" for text in others(plan.rejected)]
     for number, conflict in enumerate(plan.conflicts, 1):
         lines += _conflict(number, conflict)
-    lines += [f"index     {i.alias}: {i.state}{f' ({i.why})' if i.why else ''}" for i in plan.indexes]
+    lines += [
+        f"index     {i.alias}: {i.state}{f' ({i.why})' if i.why else ''}" for i in plan.indexes
+    ]
     lines += [line for way in plan.alternatives for line in _way(way)]
     lines += [line for remedy in plan.remedies for line in _remedy(remedy)]
     lines += [f"grade     {aspect}: {grade}" for aspect, grade in plan.grades.items()]
@@ -71,7 +73,9 @@ def _features(plan: Plan) -> Iterator[str]:
     for gpu in dict.fromkeys(f.gpu for f in plan.features):
         own = [f for f in plan.features if f.gpu == gpu]
         native = sum(f.verdict == "native" for f in own)
-        rest = [f"{f.name}: {f.verdict}" for f in own if f.verdict not in {"native", "not-applicable"}]
+        rest = [
+            f"{f.name}: {f.verdict}" for f in own if f.verdict not in {"native", "not-applicable"}
+        ]
         yield f"features  {gpu}: {native} native" + (f"; {'; '.join(rest)}" if rest else "")
 
 
