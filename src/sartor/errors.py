@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 PYTHON_HEADERS = (
@@ -70,6 +70,19 @@ class SartorError(Exception):
             hint=self.hint,
             log=self.log,
         )
+
+
+def from_document(document: ErrorDocument) -> SartorError:
+    """The error of which that is the document, to be raised where it was not met."""
+    kinds = {kind.code: kind for kind in _kinds(SartorError)}
+    kind = kinds.get(document.code, SartorError)
+    return kind(document.message, found=document.found, hint=document.hint, log=document.log)
+
+
+def _kinds(kind: type[SartorError]) -> Iterator[type[SartorError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _kinds(below)
 
 
 class UsageError(SartorError):

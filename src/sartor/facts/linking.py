@@ -82,6 +82,12 @@ def system_sonames() -> frozenset[str]:
 
 
 @cache
+def libc_sonames() -> frozenset[str]:
+    """What of `system_sonames` glibc itself brings."""
+    return frozenset(name for row in read_table(FILE, "libc", SonamesFact) for name in row.sonames)
+
+
+@cache
 def driver_sonames() -> frozenset[str]:
     """What the GPU's driver brings."""
     return frozenset(

@@ -129,9 +129,9 @@ def why_not(file: IndexFile, fits: Fits) -> str | None:
         return f"it is for {names}"
     if fits.python is None:
         return None
-    if not _python_fits(tags, fits.python):
+    if not python_fits(tags, fits.python):
         return f"it is for {', '.join(sorted({f'{t.interpreter}-{t.abi}' for t in tags}))}"
-    if file.requires_python and not _allows(file.requires_python, fits.python):
+    if file.requires_python and not allows(file.requires_python, fits.python):
         return f"it requires Python {file.requires_python}"
     return None
 
@@ -160,7 +160,7 @@ def _numbers(version: str) -> list[int]:
     return [int(n) for n in version.split(".")]
 
 
-def _python_fits(tags: Iterable[Tag], python: str) -> bool:
+def python_fits(tags: Iterable[Tag], python: str) -> bool:
     """Whether CPython of that version takes one of the tags, the platform aside."""
     from packaging.tags import compatible_tags, cpython_tags
 
@@ -176,7 +176,8 @@ def _python_fits(tags: Iterable[Tag], python: str) -> bool:
     return any((tag.interpreter, tag.abi) in taken for tag in tags)
 
 
-def _allows(specifier: str, python: str) -> bool:
+def allows(specifier: str, python: str) -> bool:
+    """Whether a ``Requires-Python`` takes a version (``3.12``), whatever its last number."""
     try:
         return SpecifierSet(specifier).contains(f"{python}.99")
     except (InvalidSpecifier, InvalidVersion):

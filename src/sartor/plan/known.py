@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from sartor.artifact.model import Evidence, Package
+from sartor.errors import ErrorDocument
 from sartor.index.wheels import IndexFile
 from sartor.matrix.model import Part
 from sartor.plan.outcome import Conflict
@@ -36,7 +37,8 @@ class ListingQuestion(msgspec.Struct, frozen=True):
 class Listing(msgspec.Struct, frozen=True):
     """The files of a project on an index; none where it does not have the project.
 
-    ``why`` goes with *not reached*: then nothing is known, and nothing is *missing*.
+    ``why`` goes with *not reached*: then nothing is known, and nothing is *missing*; ``error`` is
+    what was met.
     """
 
     index: str
@@ -44,6 +46,7 @@ class Listing(msgspec.Struct, frozen=True):
     state: IndexState
     files: list[IndexFile] = []
     why: str | None = None
+    error: ErrorDocument | None = None
 
 
 class MetadataQuestion(msgspec.Struct, frozen=True):
@@ -54,9 +57,10 @@ class MetadataQuestion(msgspec.Struct, frozen=True):
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """An answer that could not be had, and why."""
+    """An answer that could not be had, and why; ``error`` is what was met on the way to it."""
 
     why: str
+    error: ErrorDocument | None = None
 
 
 class Machine(msgspec.Struct, frozen=True):

@@ -1,0 +1,131 @@
+"""What a release names in its metadata: its torch, its kernels; and what those were built with."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+from packaging.specifiers import SpecifierSet
+
+from sartor.plan.case import TORCH, Companion
+from sartor.plan.known import DEFAULT, ListingQuestion, MetadataQuestion, Unread
+from sartor.plan.offers import newest
+from sartor.plan.tags import best_wheel, obstacle
+from sartor.verdict.requirements import applies, parse_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sartor.artifact.model import Package
+    from sartor.plan.case import Case
+    from sartor.plan.known import Known, Machine
+    from sartor.verdict.requirements import Required
+
+RUNTIME = re.compile(r"cuda-toolkit|nvidia-cuda-runtime(?:-cu\d+)?")
+"""The distributions whose version is that of the CUDA runtime which a torch asks for."""
+LOCAL = re.compile(r"\+cu(\d\d+)(\d)\b")
+EXACT = re.compile(r"===?([^,*]+)")
+
+
+def markers(machine: Machine, extra: str = "") -> dict[str, str]:
+    """The environment of PEP 508 on a machine that runs Linux."""
+    return {
+        "extra": extra,
+        "implementation_name": "cpython",
+        "os_name": "posix",
+        "platform_machine": machine.architecture,
+        "platform_python_implementation": "CPython",
+        "platform_system": "Linux",
+        "python_full_version": f"{machine.python}.0",
+        "python_version": machine.python,
+        "sys_platform": "linux",
+    }
+
+
+def required(package: Package, machine: Machine, extra: str | None = None) -> Iterator[Required]:
+    """What a package requires on a machine, and what its extra adds."""
+    for line in package.requires:
+        parsed = parse_line(line)
+        if parsed is None:
+            continue
+        asked = [""] if extra is None else ["", extra]
+        if any(applies(parsed, markers(machine, word)) for word in asked):
+            yield parsed
+
+
+def companion_questions(case: Case) -> list[ListingQuestion]:
+    """The lists in which the packages are that decide beside the release itself."""
+    return [ListingQuestion(DEFAULT, name) for name in _named(case)]
+
+
+def _named(case: Case) -> dict[str, Required]:
+    """What the release requires of the projects that decide; exact pins count before others."""
+    if case.package is None:
+        return {}
+    wanted = {*case.line.device_code} - {case.line.distribution}
+    wanted |= {TORCH} if case.line.torch_local else set()
+    extra = case.line.extra(case.offer.version or "")
+    found: dict[str, Required] = {}
+    for one in required(case.package, case.machine, extra):
+        if one.name in wanted and (one.name not in found or EXACT.search(one.bounds)):
+            found[one.name] = one
+    return found
+
+
+def companions(case: Case, known: Known) -> dict[str, Companion]:
+    """Each of them as far as the lists tell: the wheel that the machine would get."""
+    return {name: _found(one, case, known) for name, one in _named(case).items()}
+
+
+def _found(one: Required, case: Case, known: Known) -> Companion:
+    local = case.line.torch_local if one.name == TORCH else None
+    base = Companion(project=one.name, requirement=f"{one.name}{one.bounds}{local or ''}")
+    listing = known.listings[ListingQuestion(DEFAULT, one.name)]
+    if listing.state != "reached" and not listing.files:
+        return msgspec.structs.replace(base, why=f"its index was {listing.state}")
+    files = [f for f in listing.files if (f"{local}-" in _plus(f.name) if local else True)]
+    if local is None:  # a build for another accelerator that a folder offers is not meant
+        files = [f for f in files if "+" not in _plus(f.name)]
+    asked = SpecifierSet(one.bounds)
+    release = newest(files, one.name, asked, case.request.as_of if local is None else None)
+    if release is None:
+        return msgspec.structs.replace(
+            base, why=f"no version of {one.name} is {one.bounds or 'there'}"
+        )
+    version, listed = release
+    wheel = best_wheel(listed, case.machine)
+    if wheel is None:
+        _, wanted, found = obstacle(listed, case.machine)
+        why = f"its wheels are for {wanted}; this is {found}"
+        return msgspec.structs.replace(base, version=str(version), why=why)
+    return msgspec.structs.replace(base, version=str(version), file=wheel, index=listing.index)
+
+
+def _plus(name: str) -> str:
+    return name.replace("%2B", "+").replace("%2b", "+")
+
+
+def metadata_question(one: Companion) -> MetadataQuestion | None:
+    """What is asked of a companion's metadata: of torch alone, for what it was built with."""
+    if one.project != TORCH or one.file is None:
+        return None
+    return MetadataQuestion(one.index, one.file)
+
+
+def with_metadata(one: Companion, answer: Package | Unread | None, machine: Machine) -> Companion:
+    """The companion with its metadata, and the CUDA version that says."""
+    local = LOCAL.search(_plus(one.file.name)) if one.file else None
+    cuda = f"{local[1]}.{local[2]}" if local else None
+    if answer is None or isinstance(answer, Unread):
+        return msgspec.structs.replace(one, cuda=cuda)
+    return msgspec.structs.replace(one, package=answer, cuda=cuda or runtime(answer, machine))
+
+
+def runtime(package: Package, machine: Machine) -> str | None:
+    """The CUDA version whose runtime a package requires: ``12.8`` of ``==12.8.90``."""
+    for one in required(package, machine):
+        exact = EXACT.search(one.bounds) if RUNTIME.fullmatch(one.name) else None
+        if exact:
+            return ".".join(exact[1].strip().split(".")[:2])
+    return None
