@@ -213,6 +213,7 @@ def lockings(draw: st.DrawFn) -> Locking:
                 driver=st.none() | VERSIONS,
                 cuda=st.none() | VERSIONS,
                 gpus=st.lists(VERSIONS, max_size=3),
+                unknown_gpus=st.integers(0, 8),
             )
         ),
         engine=draw(TEXTS),

@@ -81,18 +81,15 @@ def _locked(options: argparse.Namespace) -> LockDocument:
 
     folder = Path(options.output)
     # With --locked what the two files say is what they are to say: they are written anew alike.
-    locking = read_locked(folder) if options.locked else planned(options)
+    locking = read_locked(folder) if options.locked else locking_of(options)
     files = [Path(file) for file in options.into]
     return lock_project(
         locking, folder, files, options.group, force=options.force, check=options.check
     )
 
 
-def planned(options: argparse.Namespace) -> Locking:  # noqa: ARG001 - a planner takes them
-    """The plan of these options as a lock; whoever plans fills this in.
-
-    Raises `UsageError` as long as there is no planner for it.
-    """
+def locking_of(options: argparse.Namespace) -> Locking:  # noqa: ARG001 - a planner takes them
+    """The plan of these options as a lock. Raises `UsageError` where nothing plans."""
     from sartor.errors import UsageError
 
     raise UsageError(

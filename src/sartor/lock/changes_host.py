@@ -51,6 +51,8 @@ def host_changes(
             found.append(_change(shown, before, after, "still holds", because))
         else:
             found.append(_change(shown, before, after, "must be planned again", _SHRINKS[name]))
+    if was.unknown_gpus or now.unknown_gpus:
+        unknown.append(NotChecked("GPUs", "the compute capability of some is not known"))
     isa, why = _isa(was.isa, now.isa)
     return [*found, *isa, *_gpus(was.gpus, now.gpus)], [*unknown, *why]
 

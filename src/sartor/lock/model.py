@@ -18,12 +18,15 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_leng
 """A project's name as packages' indexes normalise it."""
 
 
-class HostClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HostClass(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"
+):
     """The kind of machine that a lock is for; None: not known.
 
     ``architecture`` is ``uname -m``, ``python`` as ``3.12``; ``isa`` the generic level of the CPU
     (``x86_64_v3``); ``driver`` and ``cuda`` (the highest that it supports) are NVIDIA's;
-    ``gpus`` has the compute capability of each GPU, so one of two like ones is there twice.
+    ``gpus`` has the compute capability of each GPU, so one of two like ones is there twice;
+    ``unknown_gpus`` counts those of which it is not known.
     """
 
     architecture: str
@@ -33,6 +36,7 @@ class HostClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     driver: Version | None = None
     cuda: Version | None = None
     gpus: list[Version] = []
+    unknown_gpus: int = 0
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):

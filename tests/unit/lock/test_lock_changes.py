@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from locks import HOST, SHA, locking, package, wheel_file
+from sartor.host.model import Cpu, Driver, Gpu, Host
 from sartor.lock.changes import changes
+from sartor.lock.host_class import host_class
 from sartor.lock.model import DEFAULT, LockChange, LockChanges, Now, Read, Source, SystemPackage
+from sartor.plan.known import Machine
 from sartor.report.lock import changes_lines
+from sartor.schemas import schemas
 
 READ = Read(reader=7, digest="a" * 64, read_at="2026-11-20T00:00:00Z")
 LIBRARY = SystemPackage(soname="libnuma.so.1", state="there", needed_by=["vllm"])
@@ -35,7 +41,10 @@ SAME = Now(
 
 
 def of(**different: Any) -> LockChanges:
-    return changes(LOCKED, replace(SAME, **different))
+    found = changes(LOCKED, replace(SAME, **different))
+    schema = schemas("lock-changes").schemas["sartor.lock-changes/1"]
+    jsonschema.Draft202012Validator(schema).validate(msgspec.to_builtins(found))
+    return found
 
 
 def only(found: LockChanges) -> LockChange:
@@ -198,3 +207,16 @@ def test_a_commit_is_not_checked() -> None:
     source = Source(repository="https://git.example/x", commit="a" * 40)
     found = changes(locking(package("a", file=None, source=source)), Now(host=HOST))
     assert [n.what for n in found.not_checked] == ["a"]
+
+
+def test_gpus_that_are_not_known() -> None:
+    found = of(host=replace(HOST, unknown_gpus=1))
+    assert [n.what for n in found.not_checked] == ["GPUs"]
+    host = Host(
+        gpus=[Gpu("a", "9.0"), Gpu("b")],
+        driver=Driver("580.95.05", "13.0"),
+        cpu=Cpu("zen5", generic="x86_64_v4"),
+    )
+    assert host_class(host, Machine("x86_64", "2.39", "3.12.4")) == replace(
+        HOST, isa="x86_64_v4", gpus=["9.0"], unknown_gpus=1
+    )
