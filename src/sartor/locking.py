@@ -105,7 +105,8 @@ def _project(path: Path, locking: Locking, group: str, *, force: bool) -> _Wante
         text = there.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ProjectFileError(f"`{path}` is not in UTF-8", hint="save it in UTF-8") from error
-    found = addition(text, path.name, locking, group, force=force)
+    place = path.absolute().parent
+    found = addition(text, path.name, locking, group, folder=place, force=force)
     return _Wanted(path, there, found.text.encode(), True, found.added, found.notes)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -17,10 +18,11 @@ from packaging.pylock import Pylock, PylockSelectError
 from packaging.utils import canonicalize_name
 
 from locks import HOST, locking, machine, machine_tags, package, resolved
+from sartor.errors import DiskFullError
 from sartor.index.wheels import IndexFile
 from sartor.lock.canonical import canonical
 from sartor.lock.changes import changes
-from sartor.lock.model import DEFAULT, LockedIndex, Locking, Now
+from sartor.lock.model import DEFAULT, LockedIndex, Locking, Now, Source
 from sartor.locking import lock_project, read_locked
 
 if TYPE_CHECKING:
@@ -200,6 +202,41 @@ def test_a_makers_index_serves_its_packages_alone(tmp_path: Path) -> None:
     assert run(python, "-c", "import sartor_lock_probe; print('imported')") == "imported\n"
 
 
+@pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz", "commit"])
+def test_what_was_built_here(tmp_path: Path, kind: str) -> None:
+    """A wheel, a source distribution and a commit of this machine: installed, and in a project."""
+    source, dist = made(tmp_path / "source"), tmp_path / "dist"
+    name, own = "sartor-lock-probe", {"host": replace(HOST, python=PYTHON), "strategy": "source"}
+    if kind == "commit":
+        one = locking(package(name, file=None, source=committed(source)), **own)
+    else:
+        run_uv("build", "--quiet", "--out-dir", str(dist), cwd=source)
+        (found,) = dist.glob(kind)
+        sha256 = hashlib.sha256(found.read_bytes()).hexdigest()
+        file = IndexFile(found.name, found.as_uri(), found.stat().st_size, sha256)
+        one = locking(package(name, file=file), **own)
+    folder = project(tmp_path / "project", PROJECT, one)
+    assert str(tmp_path) not in (folder / "pylock.toml").read_text()
+    assert read_locked(folder) == canonical(one)
+    run_uv("venv", "--quiet", "--python", sys.executable, str(folder / "venv"))
+    said = run_uv(
+        *("pip", "sync", "--preview-features", "pylock", str(folder / "pylock.toml")),
+        *("--python", str(folder / "venv" / "bin" / "python")),
+    )
+    assert "sartor-lock-probe==1.0" in said
+    run_uv("lock", "--quiet", "--python", sys.executable, cwd=folder)
+    assert of_uv_lock(folder)[name] == ["1.0"]
+
+
+def committed(folder: Path) -> Source:
+    """A repository of the folder, with one commit."""
+    git = ("git", "-c", "user.email=a@example.org", "-c", "user.name=a")
+    for words in (("init", "--quiet"), ("add", "-A"), ("commit", "--quiet", "-m", "one")):
+        run(*git, *words, cwd=folder)
+    commit = run(*git, "rev-parse", "HEAD", cwd=folder).strip()
+    return Source(repository=folder.as_uri(), commit=commit)
+
+
 def test_other_bytes_than_the_locked_ones_are_not_installed(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     run_uv("build", "--wheel", "--quiet", "--out-dir", str(wheels), cwd=made(tmp_path / "source"))
@@ -224,6 +261,31 @@ def made(folder: Path) -> Path:
         '[project]\nname = "sartor-lock-probe"\nversion = "1.0"\n'
     )
     return folder
+
+
+@pytest.mark.needs_root
+def test_a_full_disk(locked: Path, tmp_path: Path) -> None:
+    """What was there stays, whichever of the files finds no room; afterwards it goes well."""
+    one, home = read_locked(locked), tmp_path / "disk"
+    home.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=1m", "none", str(home))
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("DID NOT RUN: this machine mounts nothing")
+    try:
+        small = replace(one, packages=one.packages[:2])
+        lock_project(small, home)
+        before = {p.name: p.read_bytes() for p in home.iterdir()}
+        for room in (0, 4096, 8192):
+            (home / "ballast").write_bytes(bytes(shutil.disk_usage(home).free - room))
+            with pytest.raises(DiskFullError) as raised:
+                lock_project(one, home)
+            assert "--output" in str(raised.value.hint)
+            (home / "ballast").unlink()
+            assert {p.name: p.read_bytes() for p in home.iterdir()} == before
+        lock_project(one, home)
+        assert read_locked(home).packages == one.packages
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
 
 
 def test_nothing_has_changed_as_long_as_the_index_says_the_same(locked: Path) -> None:

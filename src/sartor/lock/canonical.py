@@ -10,6 +10,7 @@ from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from sartor.errors import NotLockableError
+from sartor.lock.model import DEFAULT
 from sartor.lock.places import is_file, without_credentials
 from sartor.lock.toml_text import moment
 
@@ -68,6 +69,12 @@ def when(text: str) -> str:
 def is_wheel(file: IndexFile) -> bool:
     """Whether a file is a wheel; any other is a source distribution."""
     return file.name.endswith(".whl")
+
+
+def local_path(package: LockedPackage) -> str | None:
+    """The address of a file of this machine that no index of its own serves; None for others."""
+    file = package.file
+    return file.url if file is not None and package.index == DEFAULT and is_file(file.url) else None
 
 
 def _package(package: LockedPackage) -> LockedPackage:

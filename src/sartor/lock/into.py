@@ -6,10 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from sartor.errors import OthersFileError, ProjectConflictError, ProjectFileError, UsageError
-from sartor.lock.canonical import canonical, is_wheel
+from sartor.lock.canonical import canonical, is_wheel, local_path
 from sartor.lock.edit import (
     Drop,
     Edit,
@@ -24,9 +25,12 @@ from sartor.lock.edit import (
 )
 from sartor.lock.model import DEFAULT
 from sartor.lock.pins import Pin, from_lists, overrides, refuse_conflicts
+from sartor.lock.places import relative
 from sartor.lock.pylock import environment
 
 if TYPE_CHECKING:
+    from pathlib import PurePath
+
     from sartor.lock.model import LockedPackage, Locking
 
 GROUP = "inference"
@@ -44,10 +48,17 @@ class Addition(msgspec.Struct, frozen=True):
 
 
 def addition(
-    text: str, name: str, locking: Locking, group: str = GROUP, *, force: bool = False
+    text: str,
+    name: str,
+    locking: Locking,
+    group: str = GROUP,
+    *,
+    folder: PurePath,
+    force: bool = False,
 ) -> Addition:
     """The text of ``pyproject.toml`` or ``pixi.toml`` (``name``) with the stack as ``group``.
 
+    ``folder`` is the file's: wheels that were built on this machine are named relative to it.
     What was there stays byte for byte. What an earlier call put in is replaced; what the user
     named so is not, unless ``force`` says so. Raises `ProjectConflictError` where the project's
     pins exclude the stack, `OthersFileError`, `ProjectFileError` and `UsageError`.
@@ -57,7 +68,7 @@ def addition(
             f"`{group}` is no name of a group", hint="take lower case, digits and hyphens"
         )
     values = parsed(text, name)
-    locking = canonical(locking)
+    locking = _seen_from(canonical(locking), folder)
     if name.endswith("pixi.toml") or at(values, ("tool", "pixi")) is not None:
         from sartor.lock.into_pixi import pixi_edits
 
@@ -67,6 +78,17 @@ def addition(
         edits, notes = _uv_edits(values, name, locking, group, force=force)
     added = [f"{p.name}=={p.version}" for p in locking.packages]
     return Addition(edited(text, edits, name), added, notes)
+
+
+def _seen_from(locking: Locking, folder: PurePath) -> Locking:
+    """The lock with relative paths for files of this machine that are of no index of their own."""
+    packages = [
+        replace(p, file=replace(p.file, url=relative(path, folder)))
+        if p.file is not None and (path := local_path(p)) is not None
+        else p
+        for p in locking.packages
+    ]
+    return replace(locking, packages=packages)
 
 
 def record_path(group: str) -> tuple[str, ...]:
@@ -157,6 +179,8 @@ def _source(package: LockedPackage, group: str) -> dict[str, str] | None:
         if source.subdirectory:
             found["subdirectory"] = source.subdirectory
         return {**found, "group": group}
+    if path := local_path(package):
+        return {"path": path, "group": group}
     return None if package.index == DEFAULT else {"index": package.index, "group": group}
 
 

@@ -9,7 +9,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from sartor.errors import OthersFileError, ProjectConflictError, ProjectFileError
-from sartor.lock.canonical import is_wheel
+from sartor.lock.canonical import is_wheel, local_path
 from sartor.lock.edit import Drop, Edit, Put, at
 from sartor.lock.model import DEFAULT
 from sartor.lock.pins import Pin, overrides, refuse_conflicts
@@ -95,6 +95,8 @@ def _dependency(package: LockedPackage, urls: dict[str, str | None]) -> Any:
         found = {"git": package.source.repository, "rev": package.source.commit}
         where = package.source.subdirectory
         return {**found, "subdirectory": where} if where else found
+    if path := local_path(package):
+        return {"path": path}
     pin = f"=={package.version}"
     url = None if package.index == DEFAULT else urls.get(package.index)
     return pin if url is None else {"version": pin, "index": url}

@@ -11,6 +11,7 @@ import json
 import tomllib
 from functools import cache
 from importlib import resources
+from pathlib import PurePosixPath
 from typing import Any
 
 import jsonschema
@@ -22,6 +23,7 @@ from sartor.errors import OthersFileError, ProjectConflictError, ProjectFileErro
 from sartor.lock.into import addition
 from sartor.lock.model import DEFAULT, LockedIndex, Locking, Source
 
+HERE = PurePosixPath("/home/somebody/project")
 STACK = locking(
     package("vllm", "0.32.0", "torch==2.11.0", "numpy<2"),
     package("torch", "2.11.0", index="maker"),
@@ -74,7 +76,7 @@ def judged(values: Any) -> Any:
 
 
 def put(text: str, one: Locking = STACK, name: str = "pixi.toml", **more: Any) -> str:
-    return addition(text, name, one, **more).text
+    return addition(text, name, one, folder=HERE, **more).text
 
 
 def test_what_is_added() -> None:
@@ -107,7 +109,7 @@ def test_the_schema_refuses_what_is_wrong() -> None:
 
 
 def test_what_pixi_cannot_say_is_noted() -> None:
-    notes = addition(PIXI, "pixi.toml", STACK).notes
+    notes = addition(PIXI, "pixi.toml", STACK, folder=HERE).notes
     assert notes == [
         "pixi cannot leave a declared package out: it will have nvidia-nvshmem as well"
     ]
@@ -159,7 +161,7 @@ def test_workspaces_that_exclude_the_stack(before: str, after: str, said: str | 
 def test_workspaces_that_do_not() -> None:
     rich = PIXI.replace('"linux-64",', '{ name = "gpu", platform = "linux-64", cuda = "12" },')
     put(rich)
-    found = addition(PIXI.replace('"3.26.*"', '">=3|<2"'), "pixi.toml", STACK)
+    found = addition(PIXI.replace('"3.26.*"', '">=3|<2"'), "pixi.toml", STACK, folder=HERE)
     assert found.notes[0] == "[dependencies] cmake: `>=3|<2` was not compared with the stack"
 
 

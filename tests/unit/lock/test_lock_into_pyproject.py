@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import tomllib
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from sartor.errors import (
 from sartor.lock.into import addition
 from sartor.lock.model import DEFAULT, LockedIndex, Locking, Source
 
+HERE = PurePosixPath("/home/somebody/project")
 MAKER = LockedIndex(alias="pytorch-cu130", url="https://maker.example/cu130")
 STACK = locking(
     package("vllm", "0.32.0", "torch==2.11.0", "numpy<2"),
@@ -57,7 +59,7 @@ x = { a = 1,  b = [1,2 ,3] }
 
 
 def put(text: str, one: Locking = STACK, **more: Any) -> str:
-    return addition(text, "pyproject.toml", one, **more).text
+    return addition(text, "pyproject.toml", one, folder=HERE, **more).text
 
 
 def removed_lines(before: str, after: str) -> list[str]:
@@ -248,6 +250,12 @@ def test_packages_from_source() -> None:
     }
     assert values["tool"]["uv"]["no-binary-package"] == ["b"]
     assert values["dependency-groups"]["inference"][1].startswith("x ; ")
+
+
+def test_files_that_were_built_here() -> None:
+    file = replace(wheel_file("own"), url="file:///home/somebody/whe%20els/own.whl")
+    uv = tomllib.loads(put(PLAIN, locking(package("own", file=file))))["tool"]["uv"]
+    assert uv["sources"]["own"] == {"path": "../whe els/own.whl", "group": "inference"}
 
 
 SHAPES = [
