@@ -171,6 +171,13 @@ def reaches() -> tuple[ReachFact, ...]:
     return read_table("reach.toml", "reach", ReachFact)
 
 
+def torch_build(index: str, version: str, architecture: str) -> TorchBuildFact | None:
+    """What is known of a torch of an index (`+cu128` aside); None where nothing is."""
+    plain = version.partition("+")[0]
+    rows = (r for r in torch_builds() if (r.index, r.architecture) == (index, architecture))
+    return next((row for row in rows if _covers(row.versions, plain)), None)
+
+
 def recipe_for(engine: str, version: str) -> RecipeFact | None:
     """The recipe of a release; None where the facts have none."""
     rows = (row for row in recipes() if row.engine == engine)
@@ -180,14 +187,20 @@ def recipe_for(engine: str, version: str) -> RecipeFact | None:
 def archs_compiled(engine: str, version: str, toolkit: str) -> list[str] | None:
     """What a release's build compiles for with a toolkit; None where the facts do not say."""
     for row in compiles():
-        if row.engine == engine and _covers(row.versions, version) and _covers(row.toolkit, toolkit):
+        if (
+            row.engine == engine
+            and _covers(row.versions, version)
+            and _covers(row.toolkit, toolkit)
+        ):
             return row.archs
     return None
 
 
 def named(capability: str, patterns: list[str]) -> bool:
     """Whether ``12.0`` is one of ``12.0``, ``12.*`` or ``*``."""
-    return any(p in {capability, "*", f"{capability.split('.')[0]}.*"} for p in patterns)
+    return any(
+        p in {capability, "*", f"{capability.split('.', maxsplit=1)[0]}.*"} for p in patterns
+    )
 
 
 def arch_name(engine: str, capability: str) -> str:

@@ -20,6 +20,7 @@ from sartor.plan.model import (
     Tried,
 )
 from sartor.plan.native import defects
+from sartor.plan.ranking import is_unsure
 from sartor.plan.stack import stack_of
 from sartor.plan.stages import Judged, resolve_question
 
@@ -55,7 +56,7 @@ def conclude(
     known: Known,
 ) -> Planned | Wanted:
     """The plan of what stands; without anything that does, the conflicts are wanted first."""
-    chosen = next((j for j in judged if j.stage == "whole" and not j.rejected), None)
+    chosen = chosen_of(judged)
     conflicts = _conflicts(judged, roots, known) if chosen is None else []
     if isinstance(conflicts, Wanted):
         return conflicts
@@ -93,6 +94,11 @@ def conclude(
     return Planned(planned, chosen.resolution, _met(known), chosen.case.built is not None)
 
 
+def chosen_of(judged: Sequence[Judged]) -> Judged | None:
+    """The candidate that stands as a whole."""
+    return next((j for j in judged if j.stage == "whole" and not j.rejected), None)
+
+
 def _conflicts(
     judged: Sequence[Judged], roots: tuple[str, ...], known: Known
 ) -> list[Conflict] | Wanted:
@@ -121,7 +127,8 @@ def _behind(one: Judged, chosen: Judged | None) -> Tried:
     if one.rejected or chosen is None:
         return one.tried
     objective = chosen.case.request.objective
-    found = f"it would do as far as it was judged; {chosen.case.candidate.label} ranks before it"
+    how = HOW_FAR[one.stage] if not is_unsure(one) else "its machine code was never read"
+    found = f"{how}; {chosen.case.candidate.label} ranks before it"
     last = Rejected("objective", objective, found, "the order of candidates")
     return Tried(one.case.candidate, [*one.decisions, last])
 
@@ -158,6 +165,13 @@ def _met(known: Known) -> ErrorDocument | None:
     return next((error for error in met if error is not None), None)
 
 
+HOW_FAR = {
+    "listed": "it is published, and was judged no further",
+    "metadata": "nothing it declares stands against it, and it was judged no further",
+    "code": "it has code for the GPUs, and was judged no further",
+    "resolution": "it is a consistent set, and was judged no further",
+    "whole": "no rule stands against it",
+}
 SHOWN = {"asked-for", "model-format", "cpu-isa", "device-code", "driver", "memory", "torch-pin"}
 
 

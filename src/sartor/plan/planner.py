@@ -12,12 +12,13 @@ from sartor.engines.facts import EngineFacts, engines
 from sartor.engines.facts import engine as engine_facts
 from sartor.errors import UsageError, did_you_mean
 from sartor.plan.case import Case, Offer
-from sartor.plan.conclusion import Planned, conclude
+from sartor.plan.conclusion import Planned, chosen_of, conclude
 from sartor.plan.known import Known, ListingQuestion, Wanted
 from sartor.plan.machine import machines
 from sartor.plan.offers import offers, question
 from sartor.plan.ranking import is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
+from sartor.plan.variants import variants
 from sartor.verdict.targets import targets_of
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class _Planning:
         if self._request.objective != "newest":
             judged, wanted = self._all_judged(judged)
         if wanted is None:
-            judged, wanted = self._chosen(judged)
+            judged, wanted = self._chosen_of_all(judged)
         if wanted is not None:
             return wanted
         return conclude(judged, self._roots, host, model, self._request, self._known)
@@ -203,6 +204,18 @@ class _Planning:
             if wanted is not None:
                 return judged, wanted
         return ordered(judged, self._request.objective), None
+
+    def _chosen_of_all(self, judged: list[Judged]) -> tuple[list[Judged], Wanted | None]:
+        """On GPUs before the CPU, and there with another torch before not at all."""
+        on_gpus = [one for one in judged if one.case.on_cuda]
+        on_cpu = [one for one in judged if not one.case.on_cuda]
+        on_gpus, wanted = self._chosen(on_gpus)
+        if wanted is None and chosen_of(on_gpus) is None:
+            others, wanted = self._chosen(variants(on_gpus))
+            on_gpus += others
+        if wanted is None and chosen_of(on_gpus) is None:
+            on_cpu, wanted = self._chosen(on_cpu)
+        return on_gpus + on_cpu, wanted
 
     def _chosen(self, judged: list[Judged]) -> tuple[list[Judged], Wanted | None]:
         """As far as the first candidate that stands; those of unknown code are looked at last."""

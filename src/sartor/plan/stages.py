@@ -152,7 +152,8 @@ def requirements_of(case: Case) -> list[str]:
         return [line.requirement]
     extra = line.extra(offer.version or "")
     root = f"{line.distribution}{f'[{extra}]' if extra else ''}=={offer.version}"
-    local = [f"torch=={torch.version}"] if line.torch_local and torch and torch.version else []
+    named = line.torch_local or offer.torch_index
+    local = [f"torch=={torch.version}"] if named and torch and torch.version else []
     return [root, *local]
 
 
@@ -164,6 +165,8 @@ def resolve_question(case: Case, roots: Sequence[str], known: Known) -> ResolveQ
         asked = [known.listings.get(ListingQuestion(pin.index, p)) for p in pin.projects]
         if all(one is not None and one.state == "reached" and one.files for one in asked):
             pins.append(IndexPin(pin.index, tuple(pin.projects)))
+    if (row := case.offer.torch_index) is not None:
+        pins.append(IndexPin(row.id, tuple(row.projects)))
     return ResolveQuestion(
         requirements=(*requirements_of(case), *roots),
         machine=case.machine,
