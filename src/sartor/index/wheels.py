@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -129,7 +130,7 @@ def why_not(file: IndexFile, fits: Fits) -> str | None:
         return f"it is for {names}"
     if fits.python is None:
         return None
-    if not _python_fits(tags, fits.python):
+    if not python_fits(tags, fits.python):
         return f"it is for {', '.join(sorted({f'{t.interpreter}-{t.abi}' for t in tags}))}"
     if file.requires_python and not _allows(file.requires_python, fits.python):
         return f"it requires Python {file.requires_python}"
@@ -160,20 +161,23 @@ def _numbers(version: str) -> list[int]:
     return [int(n) for n in version.split(".")]
 
 
-def _python_fits(tags: Iterable[Tag], python: str) -> bool:
+def python_fits(tags: Iterable[Tag], python: str) -> bool:
     """Whether CPython of that version takes one of the tags, the platform aside."""
+    taken = _taken(python)
+    return any((tag.interpreter, tag.abi) in taken for tag in tags)
+
+
+@lru_cache(32)
+def _taken(python: str) -> frozenset[tuple[str, str]]:
     from packaging.tags import compatible_tags, cpython_tags
 
     version = tuple(_numbers(python))
     interpreter = f"cp{version[0]}{version[1]}"
-    taken = {
-        (tag.interpreter, tag.abi)
-        for tag in (
-            *cpython_tags(version, platforms=["any"]),
-            *compatible_tags(version, interpreter, ["any"]),
-        )
-    }
-    return any((tag.interpreter, tag.abi) in taken for tag in tags)
+    tags = (
+        *cpython_tags(version, platforms=["any"]),
+        *compatible_tags(version, interpreter, ["any"]),
+    )
+    return frozenset((tag.interpreter, tag.abi) for tag in tags)
 
 
 def _allows(specifier: str, python: str) -> bool:
