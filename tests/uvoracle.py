@@ -11,6 +11,7 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING
 
+import msgspec
 import uv
 
 from sartor.artifact.metadata import headers
@@ -21,6 +22,7 @@ from sartor.index.wheels import Fits, IndexFile, why_not
 from sartor.plan.known import (
     DEFAULT,
     Listing,
+    Locked,
     Machine,
     Resolution,
     Resolved,
@@ -64,9 +66,16 @@ class UvOracle:
         (folder / "uv.toml").write_text(settings(question))
         process = subprocess.run(
             [uv.find_uv_bin(), *arguments(question), str(folder / "wanted.in")],
-            env={**os.environ, **uv_environment(), **self._environment, "NO_COLOR": "1",
-                 "UV_CONFIG_FILE": str(folder / "uv.toml")},
-            capture_output=True, text=True, check=False,
+            env={
+                **os.environ,
+                **uv_environment(),
+                **self._environment,
+                "NO_COLOR": "1",
+                "UV_CONFIG_FILE": str(folder / "uv.toml"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
         )
         answer = told(process.returncode, process.stdout, process.stderr)
         self._answers[question] = answer
@@ -85,17 +94,24 @@ class UvOracle:
     def metadata(self, project: str, version: str, machine: Machine) -> Package | Unread:
         """What the index serves beside the wheel."""
         self.read.add(f"{project}=={version}")
-        fits = Fits(machine.architecture, machine.glibc, machine.python)
         files = [f for f in self.listing(project).files if f.name.endswith(".whl")]
         of_version = [f for f in files if f.name.split("-")[1] == version]
-        fitting = [f for f in of_version if why_not(f, fits) is None]
+        fitting = [f for f in of_version if self._fits(f, machine)]
         if not fitting:
             return Unread("no wheel fits")
         fields = headers(self._metadata(fitting[0]), fitting[0].name, [])
         return Package(
-            name=project, version=version, path="", requires=fields.get("requires-dist", []),
+            name=project,
+            version=version,
+            path="",
+            requires=fields.get("requires-dist", []),
             file_tags=["-".join(fitting[0].name.removesuffix(".whl").rsplit("-", 3)[1:])],
         )
+
+    def _fits(self, file: IndexFile, machine: Machine) -> bool:
+        """As uv has it: upper bounds on Python do not count."""
+        fits = Fits(machine.architecture, machine.glibc, machine.python)
+        return why_not(msgspec.structs.replace(file, requires_python=None), fits) is None
 
     def _metadata(self, file: IndexFile) -> bytes:
         kept = self._folder / "metadata" / file.name
@@ -112,10 +128,16 @@ class UvOracle:
 def told(status: int, output: str, talk: str) -> Resolved:
     """What uv said."""
     if status == 0:
-        return Resolution([], output)
+        pairs = [line.split("==") for line in output.splitlines() if "==" in line]
+        return Resolution([locked(name.strip(), v.strip()) for name, v in pairs], output)
     if "No solution found" in talk or "require conflicting URLs" in talk:
         return Unsolvable(talk)
     return Unread(talk)
+
+
+def locked(name: str, version: str) -> Locked:
+    """A package of uv's answer; which file is not asked here."""
+    return Locked(name.partition("[")[0], version, IndexFile(f"{name}-{version}", ""), DEFAULT)
 
 
 def arguments(question: ResolveQuestion) -> list[str]:

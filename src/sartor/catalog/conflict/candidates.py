@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sartor.catalog.conflict.lines import Constraint
     from sartor.index.wheels import IndexFile
-    from sartor.plan.known import Machine, ResolveQuestion
+    from sartor.plan.known import ResolveQuestion
 
 SDIST = (".tar.gz", ".zip", ".tar.bz2", ".tgz")
 LOWER = frozenset({">=", ">", "==", "===", "~="})

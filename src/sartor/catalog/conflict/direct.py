@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MOST_TRIES = 400
 """Ways to bring the members of one conflict together that are looked at."""
 
+Some = frozenset[Constraint]
+NONE: Some = frozenset()
 Ends = frozenset[Constraint]
 """Constraints that cannot hold together, without the lines that bring them in."""
 
@@ -112,14 +114,14 @@ class Direct:
         meetings = (self.meet(ends) for sets in self.sets.values() for ends in sets)
         return [meeting for meeting in meetings if meeting is not None]
 
-    def meet(self, ends: Ends) -> Meeting | None:
+    def meet(self, ends: Ends, without: Some = NONE) -> Meeting | None:
         """How they come together without any other conflict; None where they never do.
 
         Two conflicting versions of a package bring in lines that conflict as well: these are no
         conflict of their own, for no set of packages has both.
         """
-        tried: set[frozenset[Constraint]] = set()
-        waiting = [frozenset[Constraint]()]
+        tried: set[Some] = set()
+        waiting = [without]
         while waiting:
             without = waiting.pop()
             if without in tried:
@@ -137,6 +139,16 @@ class Direct:
             waiting += [without | {c} for c in other - ends]
         return None
 
+    def meeting_within(self, kept: Some, everything: Some) -> Meeting | None:
+        """A conflict among what these constraints bring in; None where none is known."""
+        within = {line for line in self.seed.lines if line.constraint in kept}
+        there = frozenset(line.constraint for line in reached(self.seed, within))
+        for project in {c.project for c in there}:
+            for ends in self.sets.get(project, []):
+                if ends <= there and (met := self.meet(ends, everything - kept)):
+                    return met
+        return None
+
     def _other(self, lines: Iterable[Line], ends: Ends) -> Ends | None:
         """Another conflict among these lines."""
         there = frozenset(line.constraint for line in lines)
@@ -146,7 +158,7 @@ class Direct:
                     return one
         return None
 
-    def _gather(self, ends: Ends, without: frozenset[Constraint]) -> list[Line] | None:
+    def _gather(self, ends: Ends, without: Some) -> list[Line] | None:
         """The fewest lines found that bring all of them in; None where there are none."""
         within = {line for line in self.seed.lines if line.constraint not in without}
         chains = self.chains(ends, within)
@@ -161,9 +173,7 @@ class Direct:
                 lines = {each: None for chain in fewer.values() for each in chain}
         return list(lines)
 
-    def chains(
-        self, ends: Ends, within: Collection[Line]
-    ) -> dict[Constraint, list[Line]] | None:
+    def chains(self, ends: Ends, within: Collection[Line]) -> dict[Constraint, list[Line]] | None:
         """A shortest way to each end over these lines; None where one is not reached."""
         before = reached(self.seed, within)
         first: dict[Constraint, Line] = {}
@@ -173,10 +183,6 @@ class Direct:
         if len(first) < len(ends):
             return None
         return {c: _way(before, line) for c, line in first.items()}
-
-    def holds(self, within: Collection[Line]) -> Ends | None:
-        """A conflict among what these lines bring in; None where none is known."""
-        return self._other(reached(self.seed, within), frozenset())
 
 
 def reached(seed: Seed, within: Collection[Line]) -> dict[Line, Line | None]:

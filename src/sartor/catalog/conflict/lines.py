@@ -68,9 +68,7 @@ def environment(machine: Machine) -> dict[str, str]:
     }
 
 
-def read_line(
-    text: str, markers: Mapping[str, str], extras: Collection[str] = ()
-) -> Line | None:
+def read_line(text: str, markers: Mapping[str, str], extras: Collection[str] = ()) -> Line | None:
     """A requirement, if its marker holds there, with one of the extras where it names any.
 
     None where it does not. Raises `ValueError` where it is no requirement.

@@ -10,15 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from sartor.artifact.model import Package
-from sartor.catalog.conflict.candidates import Candidates, Rules
+from sartor.catalog.conflict.candidates import Candidates, Rules, version_of
 from sartor.catalog.conflict.lines import Line, allows, environment, read_line
 from sartor.facts.packages import normalized
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from packaging.version import Version
 
+    from sartor.catalog.conflict.lines import Constraint
     from sartor.catalog.oracle import Oracle
     from sartor.plan.known import Listing, ResolveQuestion
 
@@ -79,17 +80,33 @@ class Seed:
         with ThreadPoolExecutor(THREADS) as pool:
             while frontier and not is_over():
                 self.lines |= dict.fromkeys(frontier)
-                projects = {line.project for line in frontier}
-                new = [p for p in projects if p not in self.candidates]
-                for project, listed in zip(new, pool.map(self._list, new), strict=True):
-                    self.candidates[project] = listed
-                self.fixed |= {line: v for line in frontier if (v := self._only(line)) is not None}
-                self._read(pool, [line for line in frontier if line in self.fixed])
-                yield projects
+                for part in self._contested_first(frontier):
+                    self._step(pool, part)
+                    yield {line.project for line in part}
+                    if is_over():
+                        break
                 frontier = self._next(frontier)
         if frontier:
             names = sorted({line.project for line in frontier})
             self.unread["the lines beyond"] = f"time was over; not followed: {', '.join(names)}"
+
+    def _contested_first(self, frontier: Iterable[Line]) -> list[list[Line]]:
+        """The lines in two parts: those of projects of which more is said, then the others."""
+        said: dict[str, set[Constraint]] = {}
+        for line in self.lines:
+            said.setdefault(line.project, set()).add(line.constraint)
+        parts: list[list[Line]] = [[], []]
+        for line in frontier:
+            parts[len(said[line.project]) == 1].append(line)
+        return [part for part in parts if part]
+
+    def _step(self, pool: ThreadPoolExecutor, lines: Sequence[Line]) -> None:
+        """List their projects, and read the metadata of the versions that they fix."""
+        new = list({line.project: None for line in lines if line.project not in self.candidates})
+        for project, listed in zip(new, pool.map(self._list, new), strict=True):
+            self.candidates[project] = listed
+        self.fixed |= {line: v for line in lines if (v := self._only(line)) is not None}
+        self._read(pool, [line for line in lines if line in self.fixed])
 
     def _list(self, project: str) -> Candidates | None:
         """None: not known, as of a project that another index is to serve."""
@@ -129,6 +146,9 @@ class Seed:
 
     def _metadata(self, holder: Holder) -> Metadata | str:
         project, version = holder
+        for assumed in self.question.assumed:
+            if (normalized(assumed.name), version_of(assumed.version)) == holder:
+                return Metadata(list(assumed.requires), None)
         package = self._oracle.metadata(project, str(version), self.question.machine)
         if not isinstance(package, Package):
             return package.why
@@ -152,6 +172,12 @@ class Seed:
             self.unread["the lines beyond"] = f"more than {MOST_LINES} requirements"
             return []
         return list(new)
+
+    def without(self, holder: Holder, removed: Collection[Constraint]) -> tuple[str, ...]:
+        """The ``Requires-Dist`` lines of a version but those that say what is removed."""
+        extras = {e for line in self.lines if line.project == holder[0] for e in line.extras}
+        drop = {h.text for h in self.own_lines(holder, extras) if h.line.constraint in removed}
+        return tuple(t for t in self.metadata[holder].requires if t not in drop)
 
     def own_lines(self, holder: Holder, extras: Iterable[str]) -> list[Held]:
         """The lines of a version that hold with these extras, those for itself followed."""
