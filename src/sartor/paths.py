@@ -67,6 +67,11 @@ class Places(msgspec.Struct, frozen=True):
         return self.root / "caches" / "listings"
 
     @property
+    def catalog(self) -> Path:
+        """What planning was told: METADATA, parts of wheels, resolutions, whole plans."""
+        return self.root / "caches" / "catalog"
+
+    @property
     def logs(self) -> Path:
         """One log for each stage that writes one: resolve, install, compile."""
         return self.root / "logs"

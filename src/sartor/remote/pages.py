@@ -17,7 +17,7 @@ from sartor.errors import IndexRefusedError, NoSuchTargetError
 from sartor.index.sources import without_credentials
 from sartor.index.wheels import IndexFile
 from sartor.remote.faults import Dropped, refused, unreachable
-from sartor.remote.listings import Page, fresh_for, now
+from sartor.remote.listings import Page, fresh_for, is_silent, now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +69,7 @@ def ask_page(http: Http, url: str, project: str, kept: Page | None) -> Page:
         fresh_for=fresh_for(headers, began),
         etag=headers.get("etag") or None,
         modified=headers.get("last-modified") or None,
+        silent=is_silent(headers),
     )
 
 
