@@ -78,12 +78,21 @@ class IndexPin(msgspec.Struct, frozen=True):
     projects: tuple[str, ...]
 
 
+class Assumed(msgspec.Struct, frozen=True):
+    """A version that is taken to require these ``Requires-Dist`` lines, whatever it declares."""
+
+    name: str
+    version: str
+    requires: tuple[str, ...] = ()
+
+
 class ResolveQuestion(msgspec.Struct, frozen=True):
     """One consistent set for ``requirements`` on a machine, by the real resolver.
 
     ``as_of`` (RFC 3339): nothing that was uploaded later. ``leave_out`` are projects that are
     declared and not wanted. ``from_source`` are those of which a source distribution may be taken;
-    of all others wheels alone, so that no package's code is run.
+    of all others wheels alone, so that no package's code is run. ``assumed``: the resolver does not
+    read the metadata of these versions, as is needed to learn which of their lines conflict.
     """
 
     requirements: tuple[str, ...]
@@ -93,6 +102,7 @@ class ResolveQuestion(msgspec.Struct, frozen=True):
     leave_out: tuple[str, ...] = ()
     prereleases: bool = False
     from_source: tuple[str, ...] = ()
+    assumed: tuple[Assumed, ...] = ()
 
 
 class Locked(msgspec.Struct, frozen=True):

@@ -28,12 +28,14 @@ class Conflict(msgspec.Struct, frozen=True):
     """Requirements that cannot hold together, though they can without any one of them.
 
     ``about`` is the project on which they disagree, where it is one; ``because`` a derivation that
-    a person can follow, a sentence a line.
+    a person can follow, a sentence a line. ``checked_by`` ``uv``: it was asked too, and said that
+    all of them together have no solution and that without any one of them there is one.
     """
 
     premises: list[Premise]
     because: list[str]
     about: str | None = None
+    checked_by: Literal["uv"] | None = None
 
 
 class PlannedFeature(msgspec.Struct, frozen=True, kw_only=True):
