@@ -27,6 +27,8 @@ from sartor.plan.known import (
 )
 from sartor.remote.listings import MOST_FRESH, now
 
+from sartor.plan.outcome import Conflicts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
         ResolveQuestion,
         Wanted,
     )
-    from sartor.plan.outcome import Conflict
     from sartor.remote.listings import Listings
     from sartor.reporter import Reporter
 
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 """Questions that are answered at a time."""
+CONFLICT_SECONDS = 40.0
+"""How long conflicts are looked for; those that were found by then are told."""
 MOST_METADATA, MOST_PARTS, MOST_UNREACHED = 5000, 5000, 100
 
 
@@ -182,13 +185,12 @@ class Catalog:
             return Unread(why)
         return self._declared_package(MetadataQuestion(DEFAULT, file))
 
-    def conflicts(self, question: ResolveQuestion) -> list[Conflict] | Unread:
-        """Why there is no set for the question."""
-        from importlib import import_module
+    def conflicts(self, question: ResolveQuestion) -> Conflicts:
+        """Why there is no set for the question: all minimal conflicts, as far as time goes."""
+        from sartor.catalog.conflicts import conflicts
 
-        found: list[Conflict] | Unread
-        found = import_module("sartor.catalog.conflicts").conflicts(question, self)
-        return found
+        found = conflicts(question, self, seconds=CONFLICT_SECONDS)
+        return Conflicts(found.conflicts, found.complete, found.not_looked_at)
 
     def _lister_listing(self, question: ListingQuestion) -> Listing:
         listing = self._lister.listing(question)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,8 +15,10 @@ from sartor.index.wheels import IndexFile
 from sartor.models.model import Model
 from sartor.plan.known import IndexState, Machine, Parts
 from sartor.plan.model import Candidate, Decision, Request, Stack
-from sartor.plan.outcome import Strategy
 from sartor.verdict.model import Target
+
+if TYPE_CHECKING:
+    from sartor.plan.outcome import Strategy
 
 TORCH = "torch"
 
@@ -128,11 +131,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         """It, as the trace names it."""
         offer, version = self.offer, self.offer.version
         label = self.line.label.replace("{version}", version or "of unknown version")
+        if offer.torch_index is not None:
+            label += f", with torch from {offer.torch_index.id}"
         return Candidate(
             engine=self.engine.name,
             line=self.line.id,
-            label=label
-            + (f", with torch from {offer.torch_index.id}" if offer.torch_index else ""),
+            label=label,
             strategy=self.strategy,
             version=version,
             index=offer.torch_index.id if offer.torch_index else offer.index,

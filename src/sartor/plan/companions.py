@@ -71,7 +71,7 @@ def _named(case: Case) -> dict[str, Required]:
         return {}
     wanted = {*case.line.device_code} - {case.line.distribution}
     wanted |= {TORCH} if case.line.torch_local else set()
-    extra = case.line.extra(case.offer.version or "")
+    extra = case.line.extra_of(case.offer.version or "")
     found: dict[str, Required] = {}
     for one in required(case.package, case.machine, extra):
         if one.name in wanted and (one.name not in found or EXACT.search(one.bounds)):

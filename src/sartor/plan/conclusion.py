@@ -20,6 +20,7 @@ from sartor.plan.model import (
     Tried,
 )
 from sartor.plan.native import defects
+from sartor.plan.outcome import Conflicts
 from sartor.plan.ranking import is_unsure
 from sartor.plan.stack import stack_of
 from sartor.plan.stages import Judged, resolve_question
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from sartor.models.model import Model
     from sartor.plan.known import Known
     from sartor.plan.model import Request
-    from sartor.plan.outcome import Conflict
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ def conclude(
 ) -> Planned | Wanted:
     """The plan of what stands; without anything that does, the conflicts are wanted first."""
     chosen = chosen_of(judged)
-    conflicts = _conflicts(judged, roots, known) if chosen is None else []
+    conflicts = _conflicts(judged, roots, known) if chosen is None else Conflicts([], complete=True)
     if isinstance(conflicts, Wanted):
         return conflicts
     rest = [_behind(j, chosen) for j in judged if j is not chosen]
@@ -67,7 +67,8 @@ def conclude(
         status="impossible",
         model=model.reference if model else None,
         rejected=rest,
-        conflicts=conflicts,
+        conflicts=conflicts.conflicts,
+        not_checked=[f"conflicts: {why}" for why in conflicts.not_looked_at],
         indexes=index_reports(known),
     )
     if chosen is None:
@@ -101,7 +102,7 @@ def chosen_of(judged: Sequence[Judged]) -> Judged | None:
 
 def _conflicts(
     judged: Sequence[Judged], roots: tuple[str, ...], known: Known
-) -> list[Conflict] | Wanted:
+) -> Conflicts | Wanted:
     """The minimal conflicts of the first candidate that the resolver refused."""
     refused = (
         question
@@ -111,11 +112,9 @@ def _conflicts(
     )
     first = next(refused, None)
     if first is None:
-        return []
+        return Conflicts([], complete=True)
     answer = known.conflicts.get(first)
-    if answer is None:
-        return Wanted(conflicts=(first,))
-    return [] if isinstance(answer, Unread) else answer
+    return Wanted(conflicts=(first,)) if answer is None else answer
 
 
 def _question(one: Judged, roots: tuple[str, ...], known: Known) -> ResolveQuestion:

@@ -38,6 +38,18 @@ class Conflict(msgspec.Struct, frozen=True):
     checked_by: Literal["uv"] | None = None
 
 
+class Conflicts(msgspec.Struct, frozen=True):
+    """The conflicts of one question, those with the fewest requirements first.
+
+    ``complete``: it is proved that there is no other; ``not_looked_at`` says what stands against
+    that.
+    """
+
+    conflicts: list[Conflict]
+    complete: bool
+    not_looked_at: list[str] = []
+
+
 class PlannedFeature(msgspec.Struct, frozen=True, kw_only=True):
     """One feature of a package of the stack on one kind of GPU, read from its machine code.
 

@@ -13,7 +13,7 @@ from sartor.engines.facts import engine as engine_facts
 from sartor.errors import UsageError, did_you_mean
 from sartor.plan.case import Case, Offer
 from sartor.plan.conclusion import Planned, chosen_of, conclude
-from sartor.plan.known import Known, ListingQuestion, Wanted
+from sartor.plan.known import DEFAULT, Known, ListingQuestion, Wanted
 from sartor.plan.machine import machines
 from sartor.plan.offers import offers, question
 from sartor.plan.ranking import is_unsure, newest_first, ordered
@@ -122,11 +122,10 @@ def _lists(meant: Sequence[Asked]) -> list[ListingQuestion]:
     """The lists of files that are looked at in any case; all are asked for together."""
     lines = [line for asked in meant for line in asked.engine.line]
     found = [q for line in lines if (q := question(line)) is not None]
-    pins = [
-        ListingQuestion(pin.index, p) for line in lines for pin in line.pins for p in pin.projects
-    ]
-    if any(line.device_code for line in lines):
-        found.append(ListingQuestion("default", "torch"))
+    pins = [pin for line in lines for pin in line.pins]
+    found += [ListingQuestion(pin.index, project) for pin in pins for project in pin.projects]
+    decide = {name for line in lines for name in line.device_code}
+    found += [ListingQuestion(DEFAULT, name) for name in sorted(decide)]
     return list(dict.fromkeys(found))
 
 
@@ -159,8 +158,8 @@ def _cases(
         )
         for line in one.engine.line:
             versions = SpecifierSet(one.versions)
-            for offer in offers(one.engine, line, able, versions, request, known):
-                found.append(_case(host, request, model, offer, targets, built))
+            listed_now = offers(one.engine, line, able, versions, request, known)
+            found += [_case(host, request, model, o, targets, built) for o in listed_now]
     return found
 
 
