@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 """Questions that are answered at a time."""
+CONFLICT_SECONDS = 60.0
+"""For which the reasons of one unsolvable question are looked for at most."""
 MOST_METADATA, MOST_PARTS, MOST_UNREACHED = 5000, 5000, 100
 
 
@@ -183,12 +185,13 @@ class Catalog:
         return self._declared_package(MetadataQuestion(DEFAULT, file))
 
     def conflicts(self, question: ResolveQuestion) -> list[Conflict] | Unread:
-        """Why there is no set for the question."""
-        from importlib import import_module
+        """Why there is no set for the question, as far as `CONFLICT_SECONDS` go."""
+        from sartor.catalog.conflicts import conflicts
 
-        found: list[Conflict] | Unread
-        found = import_module("sartor.catalog.conflicts").conflicts(question, self)
-        return found
+        found = conflicts(question, self, seconds=CONFLICT_SECONDS)
+        if not found.conflicts:
+            return Unread("; ".join(found.not_looked_at) or "the resolver has a set after all")
+        return found.conflicts
 
     def _lister_listing(self, question: ListingQuestion) -> Listing:
         listing = self._lister.listing(question)
