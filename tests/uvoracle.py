@@ -1,4 +1,4 @@
-"""An oracle of the tests' own, which is uv itself: judged by it is whatever Sartor says of conflicts.
+"""An oracle of the tests' own, which is uv itself: the judge of what Sartor says of conflicts.
 
 Only the listings come through Sartor's own reader of indexes; METADATA is fetched as it is served.
 """

@@ -27,7 +27,7 @@ from sartor.plan.known import (
 )
 from sartor.remote.listings import MOST_FRESH, now
 
-from sartor.plan.outcome import Conflicts
+from sartor.plan.outcome import Found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -58,8 +58,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 """Questions that are answered at a time."""
-CONFLICT_SECONDS = 40.0
-"""How long conflicts are looked for; those that were found by then are told."""
+CONFLICT_SECONDS = 60.0
+"""For which the reasons of one unsolvable question are looked for at most."""
 MOST_METADATA, MOST_PARTS, MOST_UNREACHED = 5000, 5000, 100
 
 
@@ -185,12 +185,11 @@ class Catalog:
             return Unread(why)
         return self._declared_package(MetadataQuestion(DEFAULT, file))
 
-    def conflicts(self, question: ResolveQuestion) -> Conflicts:
-        """Why there is no set for the question: all minimal conflicts, as far as time goes."""
+    def conflicts(self, question: ResolveQuestion) -> Found:
+        """Why there is no set for the question, as far as `CONFLICT_SECONDS` go."""
         from sartor.catalog.conflicts import conflicts
 
-        found = conflicts(question, self, seconds=CONFLICT_SECONDS)
-        return Conflicts(found.conflicts, found.complete, found.not_looked_at)
+        return conflicts(question, self, seconds=CONFLICT_SECONDS)
 
     def _lister_listing(self, question: ListingQuestion) -> Listing:
         listing = self._lister.listing(question)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.errors import UsageError
-from sartor.plan.outcome import Conflict
+from sartor.plan.outcome import Conflict, Found
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,19 +21,6 @@ if TYPE_CHECKING:
     from sartor.catalog.conflict.search import Search
     from sartor.catalog.oracle import Oracle
     from sartor.plan.known import ResolveQuestion
-
-
-class Found(msgspec.Struct, frozen=True):
-    """The conflicts of a question, those with the fewest requirements first.
-
-    ``complete``: it is proved that there is no other one. ``not_looked_at`` says what stands
-    against that; ``calls`` is how often the resolver was asked.
-    """
-
-    conflicts: list[Conflict]
-    complete: bool
-    not_looked_at: list[str] = []
-    calls: int = 0
 
 
 def conflicts(
@@ -99,7 +86,7 @@ class _Finding:
 
     def _search(self, search: Search) -> bool:
         """Ask the resolver; whether the conflicts are all."""
-        from sartor.catalog.conflict.ask import OutOfTime
+        from sartor.catalog.conflict.ask import OutOfTimeError
 
         try:
             search.check_minimal()
@@ -107,7 +94,7 @@ class _Finding:
             if why is not None:
                 self._left.append(f"whether there are more conflicts: {why}")
             search.confirm()
-        except OutOfTime as reason:
+        except OutOfTimeError as reason:
             self._left.append(f"whether there are more conflicts, or smaller ones: {reason}")
             return False
         return why is None

@@ -20,7 +20,7 @@ from sartor.plan.model import (
     Tried,
 )
 from sartor.plan.native import defects
-from sartor.plan.outcome import Conflicts
+from sartor.plan.outcome import Found
 from sartor.plan.ranking import is_unsure
 from sartor.plan.stack import stack_of
 from sartor.plan.stages import Judged, resolve_question
@@ -57,7 +57,7 @@ def conclude(
 ) -> Planned | Wanted:
     """The plan of what stands; without anything that does, the conflicts are wanted first."""
     chosen = chosen_of(judged)
-    conflicts = _conflicts(judged, roots, known) if chosen is None else Conflicts([], complete=True)
+    conflicts = _conflicts(judged, roots, known) if chosen is None else Found([], complete=True)
     if isinstance(conflicts, Wanted):
         return conflicts
     rest = [_behind(j, chosen) for j in judged if j is not chosen]
@@ -102,7 +102,7 @@ def chosen_of(judged: Sequence[Judged]) -> Judged | None:
 
 def _conflicts(
     judged: Sequence[Judged], roots: tuple[str, ...], known: Known
-) -> Conflicts | Wanted:
+) -> Found | Wanted:
     """The minimal conflicts of the first candidate that the resolver refused."""
     refused = (
         question
@@ -112,7 +112,7 @@ def _conflicts(
     )
     first = next(refused, None)
     if first is None:
-        return Conflicts([], complete=True)
+        return Found([], complete=True)
     answer = known.conflicts.get(first)
     return Wanted(conflicts=(first,)) if answer is None else answer
 

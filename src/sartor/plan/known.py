@@ -15,7 +15,7 @@ from sartor.artifact.model import Evidence, Package
 from sartor.errors import ErrorDocument
 from sartor.index.wheels import IndexFile
 from sartor.matrix.model import Part
-from sartor.plan.outcome import Conflicts
+from sartor.plan.outcome import Found
 from sartor.verdict.model import Target
 
 DEFAULT = "default"
@@ -170,4 +170,4 @@ class Known(msgspec.Struct, frozen=True):
     parts: dict[PartsQuestion, Parts | None] = {}
     evidence: dict[str, Evidence | None] = {}
     resolutions: dict[ResolveQuestion, Resolved] = {}
-    conflicts: dict[ResolveQuestion, Conflicts] = {}
+    conflicts: dict[ResolveQuestion, Found] = {}

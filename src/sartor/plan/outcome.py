@@ -38,16 +38,17 @@ class Conflict(msgspec.Struct, frozen=True):
     checked_by: Literal["uv"] | None = None
 
 
-class Conflicts(msgspec.Struct, frozen=True):
-    """The conflicts of one question, those with the fewest requirements first.
+class Found(msgspec.Struct, frozen=True):
+    """The conflicts of a question, those with the fewest requirements first.
 
-    ``complete``: it is proved that there is no other; ``not_looked_at`` says what stands against
-    that.
+    ``complete``: it is proved that there is no other one. ``not_looked_at`` says what stands
+    against that; ``calls`` is how often the resolver was asked.
     """
 
     conflicts: list[Conflict]
     complete: bool
     not_looked_at: list[str] = []
+    calls: int = 0
 
 
 class PlannedFeature(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sartor.plan.known import ResolveQuestion
 
 
-class OutOfTime(Exception):
+class OutOfTimeError(Exception):
     """The time is over, or the resolver gave no answer: what is under way is left."""
 
 
@@ -50,13 +50,13 @@ class Asker:
     def ask(self, kept: Some, *, anew: bool = False) -> Answer:
         """Of these constraints; ``anew``: not by what was said of fewer or of more of them.
 
-        Raises `OutOfTime`.
+        Raises `OutOfTimeError`.
         """
         kept = self.effective(kept)
         if (known := self._known(kept, anew=anew)) is not None:
             return known
         if self._is_over():
-            raise OutOfTime("time was over")
+            raise OutOfTimeError("time was over")
         with self._lock:
             self.calls += 1
         resolved = self._oracle.resolve(self.question(kept))
@@ -66,7 +66,7 @@ class Asker:
         if isinstance(resolved, Unsolvable):
             self._unsolvable[kept] = resolved.why
             return Answer(False, resolved.why)
-        raise OutOfTime(f"the resolver gave no answer: {resolved.why.strip()[:400]}")
+        raise OutOfTimeError(f"the resolver gave no answer: {resolved.why.strip()[:400]}")
 
     def effective(self, kept: Some) -> Some:
         """Those that the request leads to."""

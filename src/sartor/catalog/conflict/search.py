@@ -58,7 +58,7 @@ class Search:
         """Ask for solutions without each constraint of each conflict: many at a time.
 
         One answer, for a maximal free set, stands for all sets in it. Where there is none, there
-        is another conflict. Raises `OutOfTime`.
+        is another conflict. Raises `OutOfTimeError`.
         """
         if not self._known and not self._solved(frozenset()):
             self.check_minimal()
@@ -69,7 +69,7 @@ class Search:
                 self._steps.discard(step)
 
     def confirm(self) -> None:
-        """Ask whether each conflict is one; raises `OutOfTime`."""
+        """Ask whether each conflict is one; raises `OutOfTimeError`."""
         for conflict, meeting in list(self.meetings.items()):
             if self._asker.ask(conflict, anew=True).solvable:
                 self.wrong.append(meeting)
@@ -77,20 +77,23 @@ class Search:
                 self.confirmed.add(conflict)
 
     def finish(self, oracle: Oracle) -> str | None:
-        """Whether the conflicts are all: None, or why that is not known. Raises `OutOfTime`."""
+        """Whether the conflicts are all: None, or why that is not known. Raises `OutOfTimeError`."""
         while True:
             before = len(self._known)
             removals, every = self._removals(self._known)
             left = [r for r in removals if not self._asker.said_solvable(self._asker.all - r)]
             if every and len(left) <= FEW:
-                why = None if all([self._solved(r) for r in left]) else "more was found"
+                why = None if self._all_solved(left) else "more was found"
             else:
                 why = self._proved(oracle)
                 if why is not None and every and len(self._known) == before:
-                    why = None if all([self._solved(r) for r in left]) else "more was found"
+                    why = None if self._all_solved(left) else "more was found"
             if len(self._known) == before:
                 return why
             self.check_minimal()
+
+    def _all_solved(self, removals: Iterable[Some]) -> bool:
+        return sum(not self._solved(removed) for removed in removals) == 0
 
     def _proved(self, oracle: Oracle) -> str | None:
         """Prove it for every way to be rid of those that are not about one project."""

@@ -1,4 +1,4 @@
-"""The requirements that a question fixes: its own, and those of versions that it leaves no choice of.
+"""The requirements that a question fixes: its own, and those of versions without a choice.
 
 A line that one version alone satisfies *fixes* that version: its lines are requirements too, and
 so on. What the lines of other versions are the resolver alone knows.

@@ -21,7 +21,7 @@ NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
 def shrink(seed: Seed, asker: Asker, kept: Some) -> Some:
     """A minimal set among these, which the resolver said cannot hold together.
 
-    Its words name few packages, so these are tried first. Raises `OutOfTime`.
+    Its words name few packages, so these are tried first. Raises `OutOfTimeError`.
     """
     kept = asker.effective(kept)
     why = asker.ask(kept).why

@@ -14,7 +14,8 @@ def minimal_empty(allowed: Sequence[int], universe: int) -> tuple[list[frozenset
     """Every minimal set of indices into ``allowed`` whose intersection in ``universe`` is empty.
 
     Versions are bits. A set leaves no version if and only if it has, for each version, a member
-    that excludes it: these are the minimal transversals of *who excludes it*. The second value says whether they are all: there are `MOST_SETS` at most.
+    that excludes it: these are the minimal transversals of *who excludes it*. The second value
+    says whether they are all: there are `MOST_SETS` at most.
     """
     if not universe:
         return [frozenset({i}) for i in range(len(allowed))], True

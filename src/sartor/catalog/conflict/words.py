@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sartor.catalog.conflict.deep_words import explained
@@ -70,7 +71,7 @@ def _sentence(chain: Sequence[Line], seed: Seed) -> str:
     if pinned(first.constraint) is None:
         only = f"{first.project} {seed.fixed[first]}"
         clauses.append(f"the request asks for {first.text}, which {only} alone satisfies")
-    for line, child in zip(chain, chain[1:], strict=False):
+    for line, child in pairwise(chain):
         alone = ""
         if child in seed.fixed and child != chain[-1] and pinned(child.constraint) is None:
             alone = f", which {child.project} {seed.fixed[child]} alone satisfies"
@@ -128,8 +129,8 @@ def _nearest(constraint: Constraint, candidates: Candidates) -> str:
     """What is published in place of versions that are not."""
     project, usable = candidates.project, [v for v in candidates.versions if candidates.usable(v)]
     if not usable:
-        newest = _not_had(candidates.versions, candidates)[0]
-        return f"No version of {project} {ASKED} can be had: {newest}"
+        why = _not_had(candidates.versions, candidates)[0]
+        return f"No version of {project} {ASKED} can be had: {why}"
     newest = usable[0]
     wanted = pinned(constraint)
     if wanted is None or wanted > newest:
