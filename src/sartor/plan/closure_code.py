@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from sartor.facts.run import essential_to
 from sartor.facts.versions import known_version
 from sartor.matrix.parts import because, counted, newest_need, parts_of, together
 from sartor.plan.decision import Accepted, Decision, Rejected, Unchecked
@@ -70,14 +69,13 @@ def features(parts: Judged, targets: Sequence[Target]) -> list[PlannedFeature]:
 
 
 def decisions(
-    members: Members, parts: Judged, targets: Sequence[Target], roots: Collection[str]
+    members: Members, parts: Judged, targets: Sequence[Target], essential: Collection[str]
 ) -> Iterator[Decision]:
-    """Whether the packages that are essential to ``roots`` have code for every GPU, and a driver.
+    """Whether the packages that are ``essential`` have code for every GPU, and a driver for it.
 
     Of the others what they lack is in the features alone, unless they lack all of it: whether the
     engine does without them is not known.
     """
-    essential = essential_to(frozenset(roots))
     if not targets:
         yield from _without_gpu(members, essential)
     for member in members.every:
