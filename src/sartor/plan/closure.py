@@ -17,6 +17,7 @@ from sartor.plan.closure_cuda import built_with
 from sartor.plan.closure_libraries import (
     glibc_decisions,
     library_decisions,
+    package_decisions,
     system_packages,
 )
 from sartor.plan.closure_members import Member, Members, Place, members_of, weakest
@@ -82,11 +83,13 @@ def closure(  # noqa: PLR0913, PLR0917 - each is an answer of its own
     return Closure(
         decisions=[
             *closure_code.decisions(members, judged, targets, essential),
+            *closure_code.compression_decisions(members, judged, targets, essential),
             *rule_decisions(members, findings, essential),
             *cuda_decisions(members, cuda, findings),
             *closure_torch.torch_decisions(members),
             *glibc_decisions(members, essential),
             *library_decisions(members, needed, essential),
+            *package_decisions(members, essential),
             *_evidence(members),
         ],
         findings=findings,

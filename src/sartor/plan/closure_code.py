@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from sartor.facts.versions import known_version
+from sartor import facts
+from sartor.facts.versions import known_version, leaves_open
 from sartor.matrix.parts import because, counted, newest_need, parts_of, together
 from sartor.plan.decision import Accepted, Decision, Rejected, Unchecked
 from sartor.plan.known import Parts
@@ -17,6 +18,7 @@ from sartor.verdict.feature import sentence
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from sartor.facts import CompressionFact
     from sartor.host.model import Host
     from sartor.matrix.model import Part
     from sartor.plan.closure_members import Member, Members
@@ -130,6 +132,49 @@ def _by_driver(member: Member, target: Target, core: Sequence[Part]) -> Rejected
     wanted = f"a driver of CUDA {need}{branch} for {member.titled}"
     why = next((reason.why for part in missing for reason in part.reasons), "")
     return Rejected(DRIVER, wanted, f"{found}: {why}", READ, hint)
+
+
+def compression_decisions(
+    members: Members, parts: Judged, targets: Sequence[Target], essential: Collection[str]
+) -> Iterator[Decision]:
+    """Whether the driver can decompress the device code of what is essential."""
+    for row in facts.compressions():
+        users = [m for m in members.named(essential) if _compressed(m, row.name)]
+        if row.driver_min is None or not users:
+            continue
+        names = ", ".join(member.titled for member in users)
+        wanted = f"driver {row.driver_min} or newer: {row.name} in {names}"
+        for target in {target.driver: target for target in targets}.values():
+            yield _decompressed(row, wanted, target, _missing(parts, users, targets, target))
+
+
+def _compressed(member: Member, how: str) -> bool:
+    libraries = member.evidence.libraries if member.evidence else []
+    return any(image.compression == how for library in libraries for image in library.images)
+
+
+def _missing(
+    parts: Judged, users: Sequence[Member], targets: Sequence[Target], target: Target
+) -> bool:
+    """Whether the core of one of them is missing on a GPU."""
+    place = targets.index(target)
+    own = [parts[user.name].targets[place] for user in users if user.name in parts]
+    return any(together(found) == "missing" for found in own)
+
+
+def _decompressed(row: CompressionFact, wanted: str, target: Target, is_missing: bool) -> Decision:
+    rule, evidence = "compression", f"{READ}; {row.source}"
+    have, least = known_version(target.driver), Version(str(row.driver_min))
+    if have is None or leaves_open(have, least):
+        why = f"of the driver's version {target.driver or 'nothing'} is known"
+        return Unchecked(rule, wanted, why)
+    if have >= least:
+        return Accepted(rule, wanted, f"driver {target.driver}", evidence)
+    if is_missing:
+        hint = f"a driver of version {row.driver_min} or newer would unlock it"
+        return Rejected(rule, wanted, f"driver {target.driver}", evidence, hint)
+    why = f"driver {target.driver}: what is compressed so is lost, and not all of the core is"
+    return Unchecked(rule, wanted, why)
 
 
 def _without_gpu(members: Members, essential: Collection[str]) -> Iterator[Decision]:

@@ -91,6 +91,33 @@ def library_decisions(
         yield Accepted(rule, _for(there), "there", evidence)
 
 
+def package_decisions(members: Members, essential: Collection[str]) -> Iterator[Decision]:
+    """Libraries that packages hold, none of them in the resolution; a system may have a copy."""
+    case = members.case
+    wanted: dict[str, dict[str, str]] = defaultdict(dict)
+    for package, library in used(case):
+        lacking = set(not_provided(case, package, library))
+        for soname in lacking - set(_of_system(case, package, library)):
+            if row := provider_of(soname):
+                wanted[package.name if package else library.path][soname] = row.distributions[0]
+    for name, holders in wanted.items():
+        yield _held(case, name, holders, is_essential=name in essential)
+
+
+def _held(case: Case, name: str, holders: dict[str, str], *, is_essential: bool) -> Decision:
+    """Libraries that ``name`` needs, with the distributions that would hold them."""
+    rule, evidence = "libraries", "read from the machine code; the host"
+    what = f"{', '.join(sorted(holders))} for {name}"
+    states = {case.system_has(soname) for soname in holders}
+    by = ", ".join(sorted(set(holders.values())))
+    why = f"no package of the resolution brings them ({by} would)"
+    if states == {"found"}:
+        return Accepted(rule, what, "the system has them", evidence)
+    if is_essential and "missing" in states:
+        return Rejected(rule, what, f"{why}, nor does the system", evidence, f"add {by}")
+    return Unchecked(rule, what, f"{why}; whether the system does is not known")
+
+
 def beyond_essential(wanted: Sequence[SystemPackage]) -> str:
     """Words for what only packages want that are not essential: the engine may do without them."""
     names = sorted({name for one in wanted for name in one.needed_by})

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 WANTED = {
     "driver-range": "a driver that drives the GPU",
     "other-machine": "libraries for the GPU's processor",
-    "library-not-provided": "every library that another needs",
     "mixed-cuda-majors": "libraries of one CUDA major",
     "abi3-module": "modules of this Python",
     "cuda-major-pins": "requirements of the CUDA major that the libraries need",
@@ -28,10 +27,11 @@ WANTED = {
 }
 """What a rule wants whose error is a decision; of others the finding is enough.
 
-Of PyTorch, glibc, the driver's CUDA and the system's libraries there are decisions elsewhere.
+Of PyTorch, glibc, the driver's CUDA and libraries that are needed there are decisions elsewhere.
 """
 OF_ONE_MODULE = "abi3-module"
-READ = "read from the machine code, the rule `{}`"
+DECLARED = "dependency-missing"
+"""The rule that holds metadata against metadata."""
 
 
 def found(members: Members) -> tuple[list[Finding], list[str]]:
@@ -57,27 +57,29 @@ def rule_decisions(
 ) -> Iterator[Decision]:
     """Errors about ``essential`` packages, or all of them, rule out; of others that is not known.
 
-    Nor is it of a single module that cannot be imported.
+    Nor is it of a single module that cannot be imported, and of what a warning says.
     """
     about = {package.path: package.name for package in members.case.packages}
     about |= {path: package.name for path, package in members.case.owners.items()}
     for finding in findings:
         wanted = WANTED.get(finding.code)
-        if finding.severity != "error" or wanted is None or _is_systems(finding):
+        if finding.severity == "note" or wanted is None:
             continue
         package = about.get(finding.path or "")
-        if finding.code == OF_ONE_MODULE or (package is not None and package not in essential):
+        if finding.severity == "warning":
+            yield Unchecked(finding.code, wanted, finding.text)
+        elif finding.code == OF_ONE_MODULE or (package is not None and package not in essential):
             why = f"{finding.text} Whether the engine does without it is not known."
             yield Unchecked(finding.code, wanted, why)
         else:
-            yield Rejected(finding.code, wanted, finding.text, READ.format(finding.code))
+            yield Rejected(finding.code, wanted, finding.text, _evidence(finding))
     yield from _requirements(members, findings)
     yield from _machine(members)
 
 
-def _is_systems(finding: Finding) -> bool:
-    """Whether a library is missing that is the system's: there is a decision about those."""
-    return finding.code == "library-not-provided" and "does not load" in finding.text
+def _evidence(finding: Finding) -> str:
+    read = "metadata" if finding.code == DECLARED else "machine code"
+    return f"read from the {read}, the rule `{finding.code}`"
 
 
 def _requirements(members: Members, findings: Sequence[Finding]) -> Iterator[Decision]:

@@ -188,6 +188,16 @@ def test_a_wheel_may_need_a_newer_glibc_than_its_tag_says() -> None:
     assert decision.found == "glibc 2.28: `vllm` 0.10.1.1 would not load"
 
 
+@pytest.mark.parametrize(
+    ("driver", "outcome"), [("545.23", Rejected), ("550.54.14", Accepted), ("550", Unchecked)]
+)
+def test_compressed_code_wants_a_driver_that_reads_it(driver: str, outcome: type[Decision]) -> None:
+    found = judged("vllm-0.32.0", f"h100, driver={driver}")
+    decision = decided(found, "compression")
+    assert type(decision) is outcome
+    assert "zstd in torch 2.13.0, vllm 0.32.0" in decision.wanted
+
+
 def test_libstdcxx_is_unchecked_where_the_policies_promise_less() -> None:
     found = judged("vllm-0.32.0", f"{BLACKWELL}, glibc=2.12")
     assert isinstance(decided(found, "libstdc++", "GLIBCXX"), Unchecked)
