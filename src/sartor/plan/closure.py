@@ -23,7 +23,7 @@ from sartor.plan.closure_libraries import (
 from sartor.plan.closure_members import Member, Members, Place, members_of, weakest
 from sartor.plan.closure_rules import cuda_decisions, found, rule_decisions
 from sartor.plan.decision import Accepted, Decision, Unchecked
-from sartor.plan.outcome import Compile, PlannedFeature, Sizes, SystemPackage
+from sartor.plan.outcome import Compile, PlannedFeature, Share, Sizes, SystemPackage
 from sartor.verdict.model import Finding
 
 if TYPE_CHECKING:
@@ -39,12 +39,14 @@ class Closure(msgspec.Struct, frozen=True, kw_only=True):
     """What a resolution is on a host.
 
     ``decisions``: a `Rejected` rules it out. ``findings`` are what `sartor inspect` would say of
-    the environment, PyTorch's symbols aside. ``grades``: the weakest grade of evidence that what is
+    the environment, PyTorch's symbols aside. ``shares``: which kinds of GPU are served; one that is
+    not rules nothing out where another is. ``grades``: the weakest grade of evidence that what is
     said of each aspect rests on. ``cuda``: the version that each package was built with.
     """
 
     decisions: list[Decision]
     findings: list[Finding]
+    shares: list[Share]
     features: list[PlannedFeature]
     first_use_compiles: list[Compile]
     sizes: Sizes
@@ -77,13 +79,14 @@ def closure(  # noqa: PLR0913, PLR0917 - each is an answer of its own
     members = members_of(resolution, evidence, metadata, Place(host, machine, targets), left_out)
     judged = closure_code.judged(members, targets, parts or {})
     essential = essential_to(frozenset(roots))
+    gpus = closure_code.by_gpu(members, judged, targets, essential)
     findings, unsettled = found(members)
     needed = system_packages(members.case)
     cuda = built_with(members.every)
     return Closure(
         decisions=[
-            *closure_code.decisions(members, judged, targets, essential),
-            *closure_code.compression_decisions(members, judged, targets, essential),
+            *closure_code.decisions(members, gpus, essential),
+            *closure_code.compression_decisions(members, gpus, essential),
             *rule_decisions(members, findings, essential),
             *cuda_decisions(members, cuda, findings),
             *closure_torch.torch_decisions(members),
@@ -93,6 +96,7 @@ def closure(  # noqa: PLR0913, PLR0917 - each is an answer of its own
             *_evidence(members),
         ],
         findings=findings,
+        shares=closure_code.shares(gpus),
         features=closure_code.features(judged, targets),
         first_use_compiles=[*by_driver(members, judged, targets), *by_compilers(members)],
         sizes=sizes(members.every),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from packaging.version import Version
 
 from sartor import facts
@@ -11,9 +12,10 @@ from sartor.facts.versions import known_version, leaves_open
 from sartor.matrix.parts import because, counted, newest_need, parts_of, together
 from sartor.plan.decision import Accepted, Decision, Rejected, Unchecked
 from sartor.plan.known import Parts
-from sartor.plan.outcome import PlannedFeature
+from sartor.plan.outcome import PlannedFeature, Share
 from sartor.verdict.case import TORCH, linked_majors
 from sartor.verdict.feature import sentence
+from sartor.verdict.model import Target
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from sartor.host.model import Host
     from sartor.matrix.model import Part
     from sartor.plan.closure_members import Member, Members
-    from sartor.verdict.model import Target
 
     Judged = Mapping[str, Parts]
     """Parts by the package's name."""
@@ -70,33 +71,95 @@ def features(parts: Judged, targets: Sequence[Target]) -> list[PlannedFeature]:
     ]
 
 
-def decisions(
-    members: Members, parts: Judged, targets: Sequence[Target], essential: Collection[str]
-) -> Iterator[Decision]:
-    """Whether the packages that are ``essential`` have code for every GPU, and a driver for it.
+class GpuCode(msgspec.Struct, frozen=True):
+    """What is said of the packages' code on one kind of GPU.
 
-    Of the others what they lack is in the features alone, unless they lack all of it: whether the
-    engine does without them is not known.
+    ``essential`` are the decisions about essential packages, ``others`` those about the rest.
     """
-    if not targets:
+
+    target: Target
+    essential: list[Decision]
+    others: list[Decision]
+
+    @property
+    def is_served(self) -> bool:
+        """Whether every essential package is accepted, and there is one."""
+        return bool(self.essential) and all(isinstance(d, Accepted) for d in self.essential)
+
+
+def by_gpu(
+    members: Members, parts: Judged, targets: Sequence[Target], essential: Collection[str]
+) -> list[GpuCode]:
+    """What is decided about each kind of GPU, one decision for each package with device code.
+
+    Of a package that is not essential what it lacks is in the features alone, unless it lacks all
+    of it: whether the engine does without is not known.
+    """
+    found = []
+    for place, target in enumerate(targets):
+        core: list[Decision] = []
+        others: list[Decision] = []
+        for member in members.every:
+            own = parts.get(member.name)
+            needed = member.name in essential
+            if own is not None:
+                decision = _decided(member, target, own.targets[place], is_essential=needed)
+                (core if needed else others).extend([decision] if decision else [])
+            elif needed and member.is_unread:
+                wanted = f"code of {member.titled} for {_called(target)}"
+                core.append(Unchecked(CODE, wanted, "its wheel was not read"))
+        found.append(GpuCode(target, core, others))
+    return found
+
+
+def decisions(
+    members: Members, gpus: Sequence[GpuCode], essential: Collection[str]
+) -> Iterator[Decision]:
+    """Every decision; where one kind of GPU is served, another that is not rules nothing out."""
+    if not gpus:
         yield from _without_gpu(members, essential)
-    for member in members.every:
-        if member.name not in parts:
-            if member.name in essential and member.is_unread and targets:
-                why = "its wheel was not read"
-                yield Unchecked(CODE, f"code of {member.titled} for the GPU", why)
-            continue
-        for target, found in zip(targets, parts[member.name].targets, strict=True):
-            decision = _decided(member, target, found, is_essential=member.name in essential)
-            if decision is not None:
+    served = [_called(gpu.target) for gpu in gpus if gpu.is_served]
+    for gpu in gpus:
+        for decision in gpu.essential:
+            if served and isinstance(decision, Rejected):
+                found = f"not served: {decision.found}; {', '.join(served)} is"
+                wanted = f"{decision.wanted}, or another GPU that is served"
+                yield Accepted(decision.rule, wanted, found, decision.evidence)
+            else:
                 yield decision
+        yield from gpu.others
+
+
+def shares(gpus: Sequence[GpuCode]) -> list[Share]:
+    """Each kind of GPU, and whether all that is essential is there for it."""
+    return [
+        Share(
+            gpus=[gpu.target.name or gpu.target.gpu],
+            compute_capability=gpu.target.compute_capability,
+            served=gpu.is_served,
+            because="; ".join(map(_because, gpu.essential)) or "no essential package was judged",
+        )
+        for gpu in gpus
+    ]
+
+
+def _because(decision: Decision) -> str:
+    match decision:
+        case Unchecked(wanted=wanted, why=why):
+            return f"not checked: {wanted}: {why}"
+        case _:
+            return f"{decision.wanted}: {decision.found}"
+
+
+def _called(target: Target) -> str:
+    return f"{target.name or target.gpu} ({target.gpu})"
 
 
 def _decided(
     member: Member, target: Target, parts: Sequence[Part], *, is_essential: bool
 ) -> Decision | None:
     grade = together(parts)
-    wanted = f"code of {member.titled} for {target.name or target.gpu} ({target.gpu})"
+    wanted = f"code of {member.titled} for {_called(target)}"
     core = [part for part in parts if part.core] or list(parts)
     if grade == "no-device-code":
         return None
@@ -135,7 +198,7 @@ def _by_driver(member: Member, target: Target, core: Sequence[Part]) -> Rejected
 
 
 def compression_decisions(
-    members: Members, parts: Judged, targets: Sequence[Target], essential: Collection[str]
+    members: Members, gpus: Sequence[GpuCode], essential: Collection[str]
 ) -> Iterator[Decision]:
     """Whether the driver can decompress the device code of what is essential."""
     for row in facts.compressions():
@@ -144,8 +207,9 @@ def compression_decisions(
             continue
         names = ", ".join(member.titled for member in users)
         wanted = f"driver {row.driver_min} or newer: {row.name} in {names}"
-        for target in {target.driver: target for target in targets}.values():
-            yield _decompressed(row, wanted, target, _missing(parts, users, targets, target))
+        for driver in dict.fromkeys(gpu.target.driver for gpu in gpus):
+            is_lost = not any(gpu.is_served for gpu in gpus)
+            yield _decompressed(row, wanted, driver, is_lost=is_lost)
 
 
 def _compressed(member: Member, how: str) -> bool:
@@ -153,27 +217,19 @@ def _compressed(member: Member, how: str) -> bool:
     return any(image.compression == how for library in libraries for image in library.images)
 
 
-def _missing(
-    parts: Judged, users: Sequence[Member], targets: Sequence[Target], target: Target
-) -> bool:
-    """Whether the core of one of them is missing on a GPU."""
-    place = targets.index(target)
-    own = [parts[user.name].targets[place] for user in users if user.name in parts]
-    return any(together(found) == "missing" for found in own)
-
-
-def _decompressed(row: CompressionFact, wanted: str, target: Target, is_missing: bool) -> Decision:
+def _decompressed(
+    row: CompressionFact, wanted: str, driver: str | None, *, is_lost: bool
+) -> Decision:
     rule, evidence = "compression", f"{READ}; {row.source}"
-    have, least = known_version(target.driver), Version(str(row.driver_min))
+    have, least = known_version(driver), Version(str(row.driver_min))
     if have is None or leaves_open(have, least):
-        why = f"of the driver's version {target.driver or 'nothing'} is known"
-        return Unchecked(rule, wanted, why)
+        return Unchecked(rule, wanted, f"of the driver's version {driver or 'nothing'} is known")
     if have >= least:
-        return Accepted(rule, wanted, f"driver {target.driver}", evidence)
-    if is_missing:
+        return Accepted(rule, wanted, f"driver {driver}", evidence)
+    if is_lost:
         hint = f"a driver of version {row.driver_min} or newer would unlock it"
-        return Rejected(rule, wanted, f"driver {target.driver}", evidence, hint)
-    why = f"driver {target.driver}: what is compressed so is lost, and not all of the core is"
+        return Rejected(rule, wanted, f"driver {driver}", evidence, hint)
+    why = f"driver {driver}: what is compressed so is lost, and not all of the core is"
     return Unchecked(rule, wanted, why)
 
 

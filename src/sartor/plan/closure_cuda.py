@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from functools import cache
 from typing import TYPE_CHECKING
 
 from packaging.version import Version
@@ -72,7 +73,7 @@ def _answers(member: Member) -> Iterator[str]:
     local = LOCAL.fullmatch(member.locked.version.partition("+")[2])
     if local:
         yield f"{local['major']}.{local['minor']}"
-    if RUNTIME.fullmatch(member.name):
+    if RUNTIME.fullmatch(member.name) and member.locked.version.partition(".")[0] in _majors():
         yield ".".join(member.locked.version.split(".")[:2])
     if form := CUDA_FORM.fullmatch(member.name):
         yield form["major"]
@@ -92,6 +93,12 @@ def _of_requirements(member: Member) -> Iterator[str]:
         form = CUDA_FORM.fullmatch(required.name)
         if form and provider_distribution(required.name):
             yield form["major"]
+
+
+@cache
+def _majors() -> frozenset[str]:
+    """CUDA's majors; a distribution that only holds a name's place has version 0.0.1."""
+    return frozenset(row.version.partition(".")[0] for row in toolkits())
 
 
 def _number(release: str) -> float:

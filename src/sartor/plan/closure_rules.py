@@ -11,6 +11,7 @@ from sartor.verdict.case import SHOWN
 from sartor.verdict.environment_findings import torch_abi
 from sartor.verdict.findings import RULES
 from sartor.verdict.model import SEVERITIES, Finding
+from sartor.verdict.unit import driver_without_gpu
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ WANTED = {
 Of PyTorch, glibc, the driver's CUDA and libraries that are needed there are decisions elsewhere.
 """
 OF_ONE_MODULE = "abi3-module"
+OF_SOME_GPUS = "driver-range"
 DECLARED = "dependency-missing"
 """The rule that holds metadata against metadata."""
 
@@ -64,6 +66,8 @@ def rule_decisions(
     for finding in findings:
         wanted = WANTED.get(finding.code)
         if finding.severity == "note" or wanted is None:
+            continue
+        if finding.code == OF_SOME_GPUS and not all(map(driver_without_gpu, members.case.gpus)):
             continue
         package = about.get(finding.path or "")
         if finding.severity == "warning":

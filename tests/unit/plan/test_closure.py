@@ -152,6 +152,26 @@ def test_a_volta_gpu_has_nothing_in_todays_engine() -> None:
     assert not any(d.rule == "device-code" and "of torch" in d.wanted for d in rejected(still))
 
 
+def test_of_unlike_gpus_one_that_is_served_is_enough() -> None:
+    found = judged("vllm-0.32.0", "rtx-5090, v100, driver=580.95")
+    assert rejected(found) == []
+    assert [(s.compute_capability, s.served) for s in found.shares] == [
+        ("12.0", True),
+        ("7.0", False),
+    ]
+    assert "nothing for sm_70" in found.shares[1].because
+    neither = judged("vllm-0.32.0", "p100, v100, driver=580.95")
+    assert {d.rule for d in rejected(neither)} == {"device-code"}
+    assert not any(share.served for share in neither.shares)
+
+
+def test_a_gpu_that_the_driver_has_left_behind() -> None:
+    alone = judged("vllm-0.10.1.1", "v100, driver=590.44")
+    assert {"driver-range", "device-code"} <= {d.rule for d in rejected(alone)}
+    beside = judged("vllm-0.10.1.1", "v100, rtx-4090, driver=590.44")
+    assert rejected(beside) == []
+
+
 def test_a_grace_blackwell_board_is_served_by_the_build_for_its_processor() -> None:
     found = judged("vllm-0.32.0-aarch64", "gb10, driver=580.95", roots=["vllm"])
     assert rejected(found) == []
@@ -299,6 +319,8 @@ def test_nothing_is_known_without_evidence() -> None:
     assert (accepted.rule, accepted.evidence) == ("cuda-major", "declared")
     assert rejected(found) == []
     assert set(found.grades.values()) == {"declared"}
+    assert not any(share.served for share in found.shares)
+    assert all(share.because.startswith("not checked") for share in found.shares)
     assert found.cuda["nvidia-cudnn-cu13"] == "13"
     assert found.cuda["torch"] is None
 
