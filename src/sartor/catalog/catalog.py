@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
+from sartor.catalog.kept_plans import Validity, marks
 from sartor.catalog.reports import Shared
 from sartor.kept import KeptFiles
 from sartor.plan.known import (
@@ -24,6 +25,7 @@ from sartor.plan.known import (
     Resolution,
     Unread,
 )
+from sartor.remote.listings import MOST_FRESH, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -144,6 +146,22 @@ class Catalog:
                 raise
         self._seconds += time.monotonic() - began
         return found
+
+    def validity(self, known: Known) -> Validity:
+        """For how long a plan from ``known`` holds, all of which this catalog answered."""
+        from sartor.catalog.clients import REMEMBERED
+
+        until, files = [now() + MOST_FRESH], self._shelved.marks()
+        for question in known.listings:
+            until.append(self._lister.fresh_until(question))
+            files |= marks(self._lister.folders(question))
+        for asked, resolved in known.resolutions.items():
+            at = None if isinstance(resolved, Unread) else self._resolutions.asked_at(asked)
+            until.append(now() + REMEMBERED if at is None else at + MOST_FRESH)
+        answers = [*known.metadata.values(), *known.conflicts.values()]
+        if any(isinstance(answer, Unread) for answer in answers):
+            until.append(now() + REMEMBERED)
+        return Validity(until=min(until), files=files)
 
     def resolve(self, question: ResolveQuestion) -> Resolved:
         """One consistent set for the question, by the real resolver."""

@@ -11,7 +11,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from sartor.catalog import request
+from sartor.catalog.choice import resolver_glibc
 from sartor.catalog.listing import address_of
 from sartor.catalog.pylock import NoWheelError, names_in, resolution
 from sartor.catalog.request import UsedIndex, name_of
@@ -131,7 +134,8 @@ class Resolver:
     def _own(self, project: str) -> list[UsedIndex]:
         """The user's indexes told again, so that answers of a silent one may be used for as long
         as their listings; none where a file of uv's, which may say more of them, names them."""
-        if network.uv_names_an_index(os.environ) or not self._sources.indexes:
+        elsewhere = any(os.environ.get(v) for v in ("UV_CONFIG_FILE", "UV_NO_CONFIG"))
+        if elsewhere or network.uv_names_an_index(os.environ) or not self._sources.indexes:
             return []
         default, *more = self._sources.indexes
         found = []
@@ -158,6 +162,8 @@ class Resolver:
 
     def _seconds(self, address: str | None, project: str) -> int | None:
         """`MOST_FRESH` where a server is silent about it; None where it says, or is not known."""
+        if self._refresh:  # uv holds its own rule higher than `--refresh`
+            return None
         remote = address is None or place_of(address)
         page = self._pages.get(address, project) if remote else None
         return int(MOST_FRESH) if page is not None and page.silent and page.fresh_for else None
@@ -199,7 +205,7 @@ class _Run:
             except IndexUnreachableError as error:
                 return error
             except (ResolutionError, IndexRefusedError) as error:
-                return _unsolvable(error, folder)
+                return self._for_that_glibc(_unsolvable(error, folder))
             except SartorError as error:
                 return Unread(_in_one(error), error.document())
             except NoWheelError as error:
@@ -242,6 +248,19 @@ class _Run:
         log.unlink(missing_ok=True)
         self._one(arguments, request.variables(self._indexes), log)
         return lock.read_text("utf-8")
+
+    def _for_that_glibc(self, resolved: Resolved) -> Resolved:
+        """That there is no set for an older glibc says nothing of the machine's."""
+        machine = self._question.machine
+        asked = resolver_glibc(machine)
+        own = (machine.glibc or asked or "").split(".")[:2]
+        newest = resolver_glibc(msgspec.structs.replace(machine, glibc="99.99"))
+        if not isinstance(resolved, Unsolvable) or asked in {".".join(own), newest}:
+            return resolved
+        return Unread(
+            f"the resolver can be asked for glibc {asked}, not for {machine.glibc}; for that it "
+            f"finds no set: {resolved.why}"
+        )
 
     def _read(self, text: str) -> Resolved:
         return resolution(
