@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from packaging.version import Version
 
 from sartor import facts
-from sartor.facts.versions import known_version
+from sartor.facts.versions import known_version, within_versions
 from sartor.plan.case import TORCH, Case
 from sartor.plan.gpu_rules import driver_for
 from sartor.plan.stages import Judged, listed
@@ -69,8 +69,20 @@ def rows_for(case: Case) -> Iterator[IndexFact]:
             continue
         least = known_version(driver_for(row.cuda))
         starts = version is None or least is None or version >= least
-        if starts and _knows_a_gpu(row.cuda, case) and row.cuda != own:
+        fits = _same_major(row.cuda, own) and row.cuda != own and _has(row, case)
+        if starts and fits and _knows_a_gpu(row.cuda, case):
             yield row
+
+
+def _same_major(cuda: str, own: str | None) -> bool:
+    """Whether the release's own libraries, which are for ``own``, may stand beside that torch."""
+    return own is None or Version(cuda).major == Version(own).major
+
+
+def _has(row: IndexFact, case: Case) -> bool:
+    """Whether the index may have the torch, as far as that is known."""
+    version = case.torch.version if case.torch else None
+    return not row.versions or version is None or within_versions(row.versions, version)
 
 
 def _newest_first(rows: Iterable[IndexFact]) -> list[IndexFact]:
