@@ -218,6 +218,16 @@ def files_of_facts(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in names if name.endswith(".toml")]
 
 
+def digests() -> dict[str, str]:
+    """Each file of facts, by its path below `FOLDER`, and its sha256."""
+    import hashlib
+
+    return {
+        file.relative_to(FOLDER).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(FOLDER.rglob("*.toml"))
+    }
+
+
 def converted(row: Any, kind: type[Converted]) -> Converted:
     """A value of that kind; raises `msgspec.ValidationError`.
 

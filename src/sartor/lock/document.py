@@ -261,13 +261,12 @@ def _text(file: _LockFile) -> str:
     """Keys before tables, and tables of one kind together, as TOML wants it."""
     plain = _said(msgspec.to_builtins(file))
     plain.setdefault("roots", [])
-    single = {k: plain.pop(k) for k in ("host", "env", "facts") if k in plain}
-    many = {k: plain.pop(k) for k in ("index", "system", "package") if k in plain}
-    lines = toml_text.lines_of(plain)
-    for header, entries in single.items():
-        lines += toml_text.table(header, _said(entries))
-    for header, rows in many.items():
-        lines += toml_text.arrays(header, map(_said, rows))
+    tables: list[str] = []
+    for name in ("host", "env", "facts"):
+        tables += toml_text.table(name, _said(plain.pop(name))) if name in plain else []
+    for name in ("index", "system", "package"):
+        tables += toml_text.arrays(name, map(_said, plain.pop(name, [])))
+    lines = [*toml_text.lines_of(plain), *tables]
     return HEAD + "\n".join([*lines, ""])
 
 

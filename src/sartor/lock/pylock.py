@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 HEAD = """\
 # Made by `sartor lock`, with {lock} beside it. To install what it says:
 #   uv pip sync --preview-features pylock {name}
-#   pip install --requirements {name}    (pip 26 or newer)
+#   pip install --requirements {name}    (pip 26.1 or newer)
 """
 
 

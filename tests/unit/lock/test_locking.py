@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import json
 import os
 import stat
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
@@ -29,6 +27,10 @@ from sartor.errors import (
 from sartor.lock.canonical import canonical
 from sartor.locking import lock_project, read_locked
 from sartor.schemas import schemas
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
 
 STACK = locking(package("vllm", "0.32.0", "torch==2.11.0"), package("torch", "2.11.0"))
 OTHER = locking(package("vllm", "0.33.0"), version="0.33.0")
