@@ -12,10 +12,11 @@ from sartor.engines.facts import EngineFacts, engines
 from sartor.engines.facts import engine as engine_facts
 from sartor.errors import UsageError, did_you_mean
 from sartor.plan.case import Case, Offer
-from sartor.plan.conclusion import Planned, conclude
+from sartor.plan.conclusion import conclude
 from sartor.plan.known import Known, ListingQuestion, Wanted
 from sartor.plan.machine import machines
 from sartor.plan.offers import offers, question
+from sartor.plan.planned import Planned
 from sartor.plan.ranking import is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
 from sartor.verdict.targets import targets_of
