@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from sartor.host.model import Host
     from sartor.models.model import Model
     from sartor.paths import Places
-    from sartor.plan.conclusion import Planned
     from sartor.plan.model import Request, Stack
+    from sartor.plan.planned import Planned
     from sartor.plan.planner import Built
     from sartor.reporter import Reporter
 

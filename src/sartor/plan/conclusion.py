@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec.structs import replace
 
-from sartor.errors import ErrorDocument
 from sartor.host.summary import summary
 from sartor.plan.code_rules import served
-from sartor.plan.known import DEFAULT, Resolution, ResolveQuestion, Unread, Unsolvable, Wanted
+from sartor.plan.known import DEFAULT, ResolveQuestion, Unread, Unsolvable, Wanted
 from sartor.plan.memory import trained_context
 from sartor.plan.model import (
     Accepted,
@@ -22,29 +20,19 @@ from sartor.plan.model import (
 from sartor.plan.native import defects
 from sartor.plan.outcome import Found
 from sartor.plan.ranking import is_unsure
+from sartor.plan.planned import Planned
 from sartor.plan.stack import stack_of
 from sartor.plan.stages import Judged, resolve_question
+from sartor.plan.words import name_of, reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sartor.errors import ErrorDocument
     from sartor.host.model import Host
     from sartor.models.model import Model
     from sartor.plan.known import Known
     from sartor.plan.model import Request
-
-
-class Planned(msgspec.Struct, frozen=True):
-    """A plan, and the resolver's answer for its stack: the lock with its addresses.
-
-    ``error`` is what was met where the user's own index, or the resolver, could not be asked.
-    ``is_built``: its environment is there.
-    """
-
-    plan: Plan
-    resolution: Resolution | None = None
-    error: ErrorDocument | None = None
-    is_built: bool = False
 
 
 def conclude(
@@ -241,17 +229,3 @@ def first_reasons(rest: Sequence[Tried]) -> list[str]:
         if key not in found and tried.rejections and tried.candidate.line != "cpu":
             found[key] = f"{name_of(tried)}: {reason(tried.rejections[0])}"
     return list(found.values())
-
-
-def name_of(tried: Tried) -> str:
-    """``vllm 0.32.0 (published)``."""
-    one = tried.candidate
-    return (
-        f"{one.engine} {one.version} ({one.line})" if one.version else f"{one.engine} ({one.line})"
-    )
-
-
-def reason(rejection: Rejected) -> str:
-    """A rejection in one line."""
-    hint = f" ({rejection.hint})" if rejection.hint else ""
-    return f"{rejection.rule}: wanted {rejection.wanted}; found {rejection.found}{hint}"

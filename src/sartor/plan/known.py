@@ -13,10 +13,13 @@ import msgspec
 
 from sartor.artifact.model import Evidence, Package
 from sartor.errors import ErrorDocument
-from sartor.index.wheels import IndexFile
+from sartor.index.files import IndexFile
 from sartor.matrix.model import Part
 from sartor.plan.outcome import Found
+from sartor.plan.planned import Locked, Resolution
 from sartor.verdict.model import Target
+
+__all__ = ["Locked", "Resolution"]
 
 DEFAULT = "default"
 """The id that stands for the indexes that the user's own pip or uv is configured with."""
@@ -103,22 +106,6 @@ class ResolveQuestion(msgspec.Struct, frozen=True):
     prereleases: bool = False
     from_source: tuple[str, ...] = ()
     assumed: tuple[Assumed, ...] = ()
-
-
-class Locked(msgspec.Struct, frozen=True):
-    """One package of a resolution: the very file that the machine would get, and its index."""
-
-    name: str
-    version: str
-    file: IndexFile
-    index: str
-
-
-class Resolution(msgspec.Struct, frozen=True):
-    """What the resolver chose; ``pylock`` is its own lock (PEP 751), which holds addresses."""
-
-    packages: list[Locked]
-    pylock: str
 
 
 class Unsolvable(msgspec.Struct, frozen=True):

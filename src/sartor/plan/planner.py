@@ -12,7 +12,7 @@ from sartor.engines.facts import EngineFacts, engines
 from sartor.engines.facts import engine as engine_facts
 from sartor.errors import UsageError, did_you_mean
 from sartor.plan.case import Case, Offer
-from sartor.plan.conclusion import conclude
+from sartor.plan.conclusion import chosen_of, conclude
 from sartor.plan.known import DEFAULT, Known, ListingQuestion, Wanted
 from sartor.plan.machine import machines
 from sartor.plan.offers import offers, question

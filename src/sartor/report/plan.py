@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from sartor.paths import human_bytes
-from sartor.plan.conclusion import name_of, reason
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
+from sartor.plan.words import name_of, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
