@@ -56,7 +56,13 @@ def required(package: Package, machine: Machine, extra: str | None = None) -> It
 
 def companion_questions(case: Case) -> list[ListingQuestion]:
     """The lists in which the packages are that decide beside the release itself."""
-    return [ListingQuestion(DEFAULT, name) for name in _named(case)]
+    return [ListingQuestion(_index(case, name), name) for name in _named(case)]
+
+
+def _index(case: Case, name: str) -> str:
+    """The index of a companion: the user's own, or that from which the candidate's torch comes."""
+    row = case.offer.torch_index
+    return row.id if row is not None and name == TORCH else DEFAULT
 
 
 def _named(case: Case) -> dict[str, Required]:
@@ -65,7 +71,7 @@ def _named(case: Case) -> dict[str, Required]:
         return {}
     wanted = {*case.line.device_code} - {case.line.distribution}
     wanted |= {TORCH} if case.line.torch_local else set()
-    extra = case.line.extra(case.offer.version or "")
+    extra = case.line.extra_of(case.offer.version or "")
     found: dict[str, Required] = {}
     for one in required(case.package, case.machine, extra):
         if one.name in wanted and (one.name not in found or EXACT.search(one.bounds)):
@@ -79,16 +85,18 @@ def companions(case: Case, known: Known) -> dict[str, Companion]:
 
 
 def _found(one: Required, case: Case, known: Known) -> Companion:
-    local = case.line.torch_local if one.name == TORCH else None
+    local = _local(case) if one.name == TORCH else None
     base = Companion(project=one.name, requirement=f"{one.name}{one.bounds}{local or ''}")
-    listing = known.listings[ListingQuestion(DEFAULT, one.name)]
+    listing = known.listings[ListingQuestion(_index(case, one.name), one.name)]
     if listing.state != "reached" and not listing.files:
         return msgspec.structs.replace(base, why=f"its index was {listing.state}")
     files = [f for f in listing.files if (f"{local}-" in _plus(f.name) if local else True)]
     if local is None:  # a build for another accelerator that a folder offers is not meant
         files = [f for f in files if "+" not in _plus(f.name)]
     asked = SpecifierSet(one.bounds)
-    release = newest(files, one.name, asked, case.request.as_of if local is None else None)
+    release = newest(
+        files, one.name, asked, case.request.as_of if case.line.torch_local is None else None
+    )
     if release is None:
         return msgspec.structs.replace(
             base, why=f"no version of {one.name} is {one.bounds or 'there'}"
@@ -100,6 +108,14 @@ def _found(one: Required, case: Case, known: Known) -> Companion:
         why = f"its wheels are for {wanted}; this is {found}"
         return msgspec.structs.replace(base, version=str(version), why=why)
     return msgspec.structs.replace(base, version=str(version), file=wheel, index=listing.index)
+
+
+def _local(case: Case) -> str | None:
+    """The local version that the torch must have: ``+cpu``, ``+cu128``."""
+    row = case.offer.torch_index
+    if row is None or row.cuda is None:
+        return case.line.torch_local
+    return f"+cu{row.cuda.replace('.', '')}"
 
 
 def _plus(name: str) -> str:

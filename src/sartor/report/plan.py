@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from sartor.paths import human_bytes
-from sartor.plan.conclusion import name_of, reason
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
+from sartor.plan.words import name_of, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,7 +102,7 @@ def _few(texts: Sequence[str]) -> list[str]:
 
 
 def others(rejected: Sequence[Tried]) -> Iterator[str]:
-    """The candidates that were not taken; releases of a line in a row that have one reason as one."""
+    """The candidates that were not taken; releases in a row that have one reason as one."""
     runs: list[tuple[str, str, list[Tried]]] = []
     for tried in rejected:
         first = tried.rejections[0] if tried.rejections else None

@@ -15,6 +15,9 @@ from packaging.version import Version
 from sartor import facts
 from sartor.engines.facts import BuildFact, engine, engines
 from sartor.errors import UnknownEngineError
+from sartor.facts import run
+from sartor.facts.linking import compilers, libc_sonames, system_sonames
+from sartor.facts.packages import facts_about
 from sartor.facts.versions import numbers
 from sartor.host.names import gpu_fact, slug, spellings, why_unknown
 
@@ -34,6 +37,9 @@ TABLES: dict[str, Sequence[facts.Fact]] = {
     "compiler_defects": facts.compiler_defects(),
     "distributions": facts.distributions(),
     "builds": BUILDS,
+    "essentials": run.essentials(),
+    "driver_compiles": [run.driver_compiles()],
+    "variables": run.variables(),
 }
 
 
@@ -216,3 +222,35 @@ def test_the_drivers_of_a_compute_capability() -> None:
 )
 def test_versions_as_numbers(version: str, key: tuple[int, ...]) -> None:
     assert numbers(version) == key
+
+
+def test_variables_speak_of_compilers_that_are_known() -> None:
+    known = {row.name for row in compilers()}
+    none_of(
+        f"{row.name}: {name} is no compiler of linking.toml"
+        for row in run.variables()
+        for name in (*row.without, *row.available)
+        if name not in known
+    )
+
+
+def test_variables_look_for_files_that_a_compiler_row_reads() -> None:
+    """Only the globs of those rows are looked for when a wheel is read."""
+    none_of(
+        f"{row.name}: {name} has no row with {glob}"
+        for row in run.variables()
+        for glob in row.files
+        for name in row.distributions
+        if (about := facts_about(name)) is not None
+        and about.distributions == [name]
+        and not any(glob in compiler.files for compiler in about.compiler)
+    )
+
+
+def test_what_glibc_brings_is_part_of_what_every_system_has() -> None:
+    assert libc_sonames() <= system_sonames()
+
+
+def test_a_driver_takes_some_time_to_compile() -> None:
+    row = run.driver_compiles()
+    assert 0 < row.least_seconds_per_mb < row.most_seconds_per_mb
