@@ -27,9 +27,8 @@ from sartor.plan.known import (
 )
 from sartor.remote.listings import MOST_FRESH, now
 
-from sartor.plan.outcome import Found
-
 if TYPE_CHECKING:
+    from sartor.plan.outcome import Found
     from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Self
@@ -176,7 +175,8 @@ class Catalog:
 
     def metadata(self, project: str, version: str, machine: Machine) -> Package | Unread:
         """What the wheel of that version declares which ``machine`` would get."""
-        from sartor.catalog.choice import best_wheel, of_version
+        from sartor.catalog.choice import of_version
+        from sartor.plan.tags import best_wheel
 
         listing = self.listing(project)
         file = best_wheel(of_version(listing.files, project, version), machine)

@@ -16,7 +16,7 @@ from sartor.plan.known import Machine
 
 if TYPE_CHECKING:
     from sartor.host.model import Host
-    from sartor.plan.conclusion import Planned
+    from sartor.plan.planned import Planned
     from sartor.plan.model import Plan, Stack, Tried
 
 

@@ -16,13 +16,13 @@ from sartor.plan.conclusion import chosen_of, conclude
 from sartor.plan.known import DEFAULT, Known, ListingQuestion, Wanted
 from sartor.plan.machine import machines
 from sartor.plan.offers import offers, question
-from sartor.plan.planned import Planned
 from sartor.plan.ranking import is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
 from sartor.plan.variants import variants
 from sartor.verdict.targets import targets_of
 
 if TYPE_CHECKING:
+    from sartor.plan.planned import Planned
     from collections.abc import Callable, Mapping, Sequence
 
     from sartor.host.model import Host
