@@ -121,9 +121,6 @@ def _lists(meant: Sequence[Asked]) -> list[ListingQuestion]:
     """The lists of files that are looked at in any case; all are asked for together."""
     lines = [line for asked in meant for line in asked.engine.line]
     found = [q for line in lines if (q := question(line)) is not None]
-    pins = [
-        ListingQuestion(pin.index, p) for line in lines for pin in line.pins for p in pin.projects
-    ]
     if any(line.device_code for line in lines):
         found.append(ListingQuestion("default", "torch"))
     return list(dict.fromkeys(found))
@@ -158,8 +155,10 @@ def _cases(
         )
         for line in one.engine.line:
             versions = SpecifierSet(one.versions)
-            for offer in offers(one.engine, line, able, versions, request, known):
-                found.append(_case(host, request, model, offer, targets, built))
+            found += [
+                _case(host, request, model, offer, targets, built)
+                for offer in offers(one.engine, line, able, versions, request, known)
+            ]
     return found
 
 

@@ -102,7 +102,7 @@ def _few(texts: Sequence[str]) -> list[str]:
 
 
 def others(rejected: Sequence[Tried]) -> Iterator[str]:
-    """The candidates that were not taken; releases of a line in a row that have one reason as one."""
+    """The candidates that were not taken; releases in a row that have one reason as one."""
     runs: list[tuple[str, str, list[Tried]]] = []
     for tried in rejected:
         first = tried.rejections[0] if tried.rejections else None
