@@ -125,7 +125,9 @@ def published(project: str, version: str) -> tuple[IndexFile, ...]:
 def made(name: str, **said: str | int | None) -> IndexFile:
     """A wheel that nobody read; ``said`` is what its index says of it beside its sha256."""
     sha256 = hashlib.sha256(name.encode()).hexdigest()
-    file = IndexFile(name, f"https://index.example/{name}", 1000, sha256, uploaded=FIRST_OF_NOVEMBER)
+    file = IndexFile(
+        name, f"https://index.example/{name}", 1000, sha256, uploaded=FIRST_OF_NOVEMBER
+    )
     return replace_file(file, **said)
 
 
@@ -166,7 +168,9 @@ class Market:
         """It with these files of a project in place of its own."""
         return replace(self, files={**self.files, (index, project): files})
 
-    def also(self, *files: IndexFile, index: str = DEFAULT, requires: tuple[str, ...] = ()) -> Market:
+    def also(
+        self, *files: IndexFile, index: str = DEFAULT, requires: tuple[str, ...] = ()
+    ) -> Market:
         """It with further files, which are made up and require that."""
         found, told = dict(self.files), dict(self.declares)
         for file in files:

@@ -48,7 +48,11 @@ class Resolver:
                 self._bind(required)
             names = dict.fromkeys(canonicalize_name(required.name) for required in waiting)
             waiting = [
-                one for n in names if n not in left_out for one in self._take(n) if self._is_new(one)
+                one
+                for n in names
+                if n not in left_out
+                for one in self._take(n)
+                if self._is_new(one)
             ]
         packages = sorted(self._chosen.values(), key=lambda one: one.name)
         return Resolution(packages, "".join(f"{p.name}=={p.version}\n" for p in packages))
