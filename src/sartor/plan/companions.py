@@ -56,13 +56,19 @@ def required(package: Package, machine: Machine, extra: str | None = None) -> It
 
 def companion_questions(case: Case) -> list[ListingQuestion]:
     """The lists in which the packages are that decide beside the release itself."""
-    return [ListingQuestion(_index(case, name), name) for name in _named(case)]
+    return [question for name in _named(case) for question in _lists(case, name)]
 
 
-def _index(case: Case, name: str) -> str:
-    """The index of a companion: the user's own, or that from which the candidate's torch comes."""
+def _lists(case: Case, project: str) -> list[ListingQuestion]:
+    """Where a project is looked for: the index that the line takes it from, then the user's own.
+
+    The torch of a candidate that has one from a maker's index is looked for there alone.
+    """
     row = case.offer.torch_index
-    return row.id if row is not None and name == TORCH else DEFAULT
+    if row is not None and project == TORCH:
+        return [ListingQuestion(row.id, project)]
+    pinned = [pin.index for pin in case.line.pins if project in pin.projects]
+    return [ListingQuestion(index, project) for index in (*pinned, DEFAULT)]
 
 
 def _named(case: Case) -> dict[str, Required]:
@@ -71,7 +77,7 @@ def _named(case: Case) -> dict[str, Required]:
         return {}
     wanted = {*case.line.device_code} - {case.line.distribution}
     wanted |= {TORCH} if case.line.torch_local else set()
-    extra = case.line.extra_of(case.offer.version or "")
+    extra = case.line.extra_for(case.offer.version or "")
     found: dict[str, Required] = {}
     for one in required(case.package, case.machine, extra):
         if one.name in wanted and (one.name not in found or EXACT.search(one.bounds)):
@@ -87,7 +93,9 @@ def companions(case: Case, known: Known) -> dict[str, Companion]:
 def _found(one: Required, case: Case, known: Known) -> Companion:
     local = _local(case) if one.name == TORCH else None
     base = Companion(project=one.name, requirement=f"{one.name}{one.bounds}{local or ''}")
-    listing = known.listings[ListingQuestion(_index(case, one.name), one.name)]
+    asked_of = [known.listings[question] for question in _lists(case, one.name)]
+    there = (each for each in asked_of if each.state == "reached" and each.files)
+    listing = next(there, asked_of[-1])
     if listing.state != "reached" and not listing.files:
         return msgspec.structs.replace(base, why=f"its index was {listing.state}")
     files = [f for f in listing.files if (f"{local}-" in _plus(f.name) if local else True)]

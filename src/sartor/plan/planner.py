@@ -145,8 +145,6 @@ def _lists(meant: Sequence[Asked]) -> list[ListingQuestion]:
     """The lists of files that are looked at in any case; all are asked for together."""
     lines = [line for asked in meant for line in asked.engine.line]
     found = [q for line in lines if (q := question(line)) is not None]
-    pins = [pin for line in lines for pin in line.pins]
-    found += [ListingQuestion(pin.index, project) for pin in pins for project in pin.projects]
     decide = {name for line in lines for name in line.device_code}
     found += [ListingQuestion(DEFAULT, name) for name in sorted(decide)]
     return list(dict.fromkeys(found))
@@ -181,8 +179,10 @@ def _cases(
         )
         for line in one.engine.line:
             versions = SpecifierSet(one.versions)
-            listed_now = offers(one.engine, line, able, versions, request, known)
-            found += [_case(host, request, model, o, targets, built) for o in listed_now]
+            found += [
+                _case(host, request, model, offer, targets, built)
+                for offer in offers(one.engine, line, able, versions, request, known)
+            ]
     return found
 
 
