@@ -58,6 +58,11 @@ class Server(Http):
         self._on_down = on_down
         self._server = server
 
+    @property
+    def down_at(self) -> float | None:
+        """When it was not reached (seconds since 1970), where it is not asked for that."""
+        return self._down.at if self._down is not None else None
+
     def get(
         self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
     ) -> tuple[Answer, Stream]:

@@ -50,6 +50,7 @@ class Shelved:
         self._reporter = reporter
         self._address = address
         self._opened: Shelf | None = None
+        self._marks: dict[str, str] = {}
 
     def close(self) -> None:
         """Give the stores back."""
@@ -58,11 +59,8 @@ class Shelved:
             self._opened = None
 
     def marks(self) -> dict[str, str]:
-        """What changes with the rows that are kept."""
-        if self._places is None:
-            return {}
-        own = self._places.evidence
-        return marks([own, own.with_name(f"{own.name}-wal")])
+        """What changes with the rows that are kept, as it was before the first was looked at."""
+        return self._marks
 
     def evidence(self, sha256: str) -> Evidence | None:
         """What was read of a file; None where nothing was."""
@@ -125,6 +123,9 @@ class Shelved:
     def _shelf(self) -> Shelf:
         if self._opened is None:
             self._opened = Shelf.of(self._places, self._reporter)
+            if self._places is not None:
+                own = self._places.evidence
+                self._marks = marks([own, own.with_name(f"{own.name}-wal")])
         return self._opened
 
     def _name(self, question: PartsQuestion, rows: Sequence[Row]) -> str:
