@@ -136,7 +136,7 @@ class Lister:
         own = [] if place.address is None else [place.address]
         sources = IndexSources([] if place.links else [place.address], own if place.links else [])
         indexes = Indexes(
-            sources, lambda: self._clients(place.address), self._pages, self._reporter
+            sources, lambda: self._clients(place.address).check(), self._pages, self._reporter
         )
         return indexes.files(project)
 

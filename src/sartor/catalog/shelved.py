@@ -51,6 +51,7 @@ class Shelved:
         self._address = address
         self._opened: Shelf | None = None
         self._marks: dict[str, str] = {}
+        self._decoded: dict[tuple[str, str | None], tuple[Row, Evidence] | None] = {}
 
     def close(self) -> None:
         """Give the stores back."""
@@ -113,7 +114,11 @@ class Shelved:
         return Parts(are=are, targets=targets, read_at=row.read_at)
 
     def _found(self, sha256: str) -> tuple[Row, Evidence] | None:
-        return self._shelf.look_up(sha256, None, wanted_names, self._stated_by(sha256))
+        """The row and its evidence, which takes milliseconds to decode and is asked for twice."""
+        key = sha256, self._stated_by(sha256)
+        if key not in self._decoded:
+            self._decoded[key] = self._shelf.look_up(sha256, None, wanted_names, key[1])
+        return self._decoded[key]
 
     def _stated_by(self, sha256: str) -> str | None:
         address = self._address(sha256)

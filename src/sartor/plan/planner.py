@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sartor.plan.model import Request, Stack
     from sartor.verdict.model import Target
 
-STAGES = (("listed", metadata, 12), ("metadata", code, 4))
+STAGES = (("listed", metadata, 12), ("metadata", code, 1))
 """From which stage which comes next, and how many candidates are asked about together: metadata is
 far and small, what was read of machine code is here and takes time to judge."""
 ALL_AT_ONCE = 200
