@@ -22,15 +22,15 @@ from sartor.plan.variants import variants
 from sartor.verdict.targets import targets_of
 
 if TYPE_CHECKING:
-    from sartor.plan.planned import Planned
     from collections.abc import Callable, Mapping, Sequence
 
     from sartor.host.model import Host
     from sartor.models.model import Model
     from sartor.plan.model import Request, Stack
+    from sartor.plan.planned import Planned
     from sartor.verdict.model import Target
 
-STAGES = (("listed", metadata, 12), ("metadata", code, 4))
+STAGES = (("listed", metadata, 12), ("metadata", code, 1))
 """From which stage which comes next, and how many candidates are asked about together: metadata is
 far and small, what was read of machine code is here and takes time to judge."""
 ALL_AT_ONCE = 200
