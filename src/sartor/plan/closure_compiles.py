@@ -97,8 +97,8 @@ def _compile(member: Member, part: Part, target: Target, units: int, ptx: Ptx) -
     )
     if known:
         because += (
-            f"; {each:.1f} MB of PTX a unit take {each * low:.0f} to {each * high:.0f} s there"
-            f" where that was measured ({rate.measured_on}). From: one unit; to: all of them"
+            f"; {each:.1f} MB of PTX, a unit's mean, take {each * low:.0f} to {each * high:.0f} s"
+            f" where that was measured ({rate.measured_on}). From: one such unit; to: all of them"
         )
     return Compile(
         package=member.name,

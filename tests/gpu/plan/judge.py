@@ -1,24 +1,28 @@
-"""What a GPU did with a plan's packages against what the plan had said: `judge.py PLAN.json RESULTS`.
+"""A plan against what a GPU did with its packages: `judge.py PLAN.json RESULTS [WHEELS]`.
 
-PLAN.json is what `sartor plan … --json` said beforehand; RESULTS holds what run_plan.sh brought
-back: ``*.no-jit.jsonl.xz`` and ``*.jit.jsonl.xz`` (loads.py), ``CASE.json.xz`` (first_use.py) and
-``there.json.xz``. Prints all that differs and a summary as JSON on the last lines; ends with 1
-where a unit, a feature or a compiler is not as the plan said. Runs anywhere with Sartor; what the
-wheels hold comes from the evidence that the plan was made of (by the wheels' sha256).
+PLAN.json is what `sartor plan … --json` said; RESULTS holds what run_plan.sh brought back:
+``*.no-jit.jsonl.xz`` and ``*.jit.jsonl.xz`` (loads.py), ``case-*.json.xz`` (first_use.py) and
+``there.json.xz``; a row with ``again`` is a load repeated that had not ended in the time it had.
+WHEELS: a folder of wheels; the libraries that were loaded are compared with their RECORDs. Prints
+what differs (``NO``) on stderr and a summary on stdout, and ends with 1 where a unit, a feature
+or a compiler is not as the plan said. Runs anywhere with Sartor; what the wheels hold
+comes from the evidence that the plan was made of (by the wheels' sha256).
 """
 
 from __future__ import annotations
 
+import base64
+import csv
 import json
 import lzma
 import re
 import sys
+import zipfile
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu.plan.compiled import compiled_at_first_use, said
-
 from sartor.evidence.shelf import Shelf
 from sartor.facts.packages import facts_about
 from sartor.facts.versions import within_versions
@@ -42,6 +46,11 @@ LEAST_TEXT = 100_000
 """Bytes of PTX; of a shorter text the call itself is measured."""
 
 
+def read(path: Path) -> str:
+    """The text of an xz file."""
+    return lzma.decompress(path.read_bytes()).decode()
+
+
 class Loads:
     """What the driver did with every container of every library."""
 
@@ -49,11 +58,14 @@ class Loads:
         self.files: dict[str, str] = {}
         self.units: dict[str, dict[int, Row]] = defaultdict(dict)
         self.alone: list[Row] = []
+        self.again: list[Row] = []
         self.machine = ""
         for mode in ("no-jit", "jit"):
             for path in sorted(folder.glob(f"*.{mode}.jsonl.xz")):
-                for row in map(json.loads, lzma.open(path, "rt", encoding="utf-8")):
+                for row in map(json.loads, read(path).splitlines()):
                     self._take(mode, row)
+        for row in self.again:
+            self.units[row["library"]][row["offset"]]["jit"] = row["code"]
 
     def _take(self, mode: str, row: Row) -> None:
         if "machine" in row:
@@ -62,6 +74,8 @@ class Loads:
             self.files[row["file"]] = row["sha256"]
         elif row.get("alone"):
             self.alone.append(row)
+        elif row.get("again"):
+            self.again.append(row)
         else:
             kept = self.units[row["library"]].setdefault(row["offset"], row)
             kept[mode] = row.get("code", f"ended ({row.get('died')})")
@@ -139,7 +153,9 @@ def _found(library: Library, unit: Unit, loads: Loads) -> list[str]:
     """The unit's grades; of code that is linked, those of what it was linked into."""
     if not unit.relocatable:
         return loads.grades(library, unit)
-    linked = [grade for u in library.units if not u.relocatable for grade in loads.grades(library, u)]
+    linked = [
+        grade for u in library.units if not u.relocatable for grade in loads.grades(library, u)
+    ]
     return ["native" if "native" in linked else "unknown"] * unit.count
 
 
@@ -195,21 +211,34 @@ def driver_seconds(loads: Loads) -> Row:
             "sum of seconds": round(sum(seconds), 1),
         }
 
-    compiled = [row for rows in loads.units.values() for row in rows.values() if graded(row) == "jit"]
-    attention = [row for row in compiled if "_vllm_fa2_C" in row["library"]]
-    unended = [
-        f"{row['library']} at {row['offset']}: {row['jit']}, PTX of {image[4]} bytes"
-        for rows in loads.units.values()
-        for row in rows.values()
-        for image in row["images"]
-        if row["no-jit"] in NOT_COMPILED and row["jit"] != LOADED and image[0] == "ptx"
+    compiled = [
+        row for rows in loads.units.values() for row in rows.values() if graded(row) == "jit"
     ]
+    attention = [row for row in compiled if "_vllm_fa2_C" in row["library"]]
     return {
         "all, 14 processes": rates(compiled, "jit ms"),
         "FlashAttention 2, 14 processes": rates(attention, "jit ms"),
         "one at a time": rates(loads.alone, "ms"),
-        "did not end": unended,
+        "again, with more time, beside vLLM's runs": rates(loads.again, "ms"),
     }
+
+
+def judged_files(loads: Loads, wheels: Path) -> Row:
+    """Whether the libraries that were loaded are those of the wheels."""
+    recorded: dict[str, set[str]] = defaultdict(set)
+    for path in wheels.glob("*.whl"):
+        with zipfile.ZipFile(path) as wheel:
+            record = next(n for n in wheel.namelist() if n.endswith(".dist-info/RECORD"))
+            for name, digest, _ in csv.reader(wheel.read(record).decode().splitlines()):
+                encoded = digest.removeprefix("sha256=") + "=="
+                recorded[name].add(base64.urlsafe_b64decode(encoded).hex())
+    found: Row = {"the wheel's": 0, "no wheel here has it": []}
+    for name, digest in loads.files.items():
+        if digest in recorded[name]:
+            found["the wheel's"] += 1
+        else:
+            found["no wheel here has it"].append(name)
+    return found
 
 
 def judged_versions(plan: Row, there: Row) -> Row:
@@ -232,19 +261,27 @@ def main() -> int:
     folder = Path(sys.argv[2])
     loads = Loads(folder)
     result, wrong = judged_loads(plan, loads)
-    there = json.loads(lzma.open(folder / "there.json.xz").read())
-    cases = [json.loads(lzma.open(p).read()) for p in sorted(folder.glob("case-*.json.xz"))]
+    there = json.loads(read(folder / "there.json.xz"))
+    cases = {
+        path.name.removeprefix("case-").removesuffix(".json.xz"): json.loads(read(path))
+        for path in sorted(folder.glob("case-*.json.xz"))
+    }
     uses, unsaid = compiled_at_first_use(plan, cases)
     for line in [*wrong, *unsaid]:
-        print(f"NO  {line}")  # noqa: T201
+        print(f"NO  {line}", file=sys.stderr)  # noqa: T201
     whole = {
+        "machine": loads.machine,
         **result,
+        "libraries": judged_files(loads, Path(sys.argv[3]))
+        if len(sys.argv) > 3
+        else "not compared",
         "driver's compiler": driver_seconds(loads),
         "first use": uses,
         "compilers said": said(plan),
         "versions": judged_versions(plan, there),
+        "wrong": [*wrong, *unsaid],
     }
-    print(json.dumps({"machine": loads.machine, **whole, "wrong": [*wrong, *unsaid]}, indent=1))  # noqa: T201
+    print(json.dumps(whole, indent=1))  # noqa: T201
     return 1 if wrong or unsaid else 0
 
 
