@@ -3,7 +3,7 @@ with `PYTHONPATH=tests`.
 
 The times are those of `benchmarks/results/gpu/*/entries-*.jsonl.xz`, one call of the driver each;
 the sizes are read again in the wheels that held the texts. What it prints stands in
-`src/sartor/facts/run.toml`, `[[driver_compile]]`.
+`src/sartor/facts/run.toml`, `[[driver_compile]]`, beside what `tests/gpu/plan` measured later.
 """
 
 from __future__ import annotations
