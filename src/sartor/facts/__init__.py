@@ -81,12 +81,16 @@ class ToolkitFact(Fact, frozen=True):
 
 
 class DriverBranchFact(Fact, frozen=True):
-    """One driver branch and the highest CUDA version that it supports."""
+    """One driver branch and the highest CUDA version that it supports.
+
+    ``end_of_life``: nothing is mended after it (None: not known).
+    """
 
     branch: int
     cuda_max: str
     kind: Literal["LTS", "production", "new feature", "developer"] | None = None
     first_linux: str | None = None
+    end_of_life: datetime.date | None = None
 
 
 class CompressionFact(Fact, frozen=True):

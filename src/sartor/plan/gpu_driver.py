@@ -93,12 +93,13 @@ def branch_of(host: Host) -> int | None:
 def branch_to_install(needed: int, window: Window) -> DriverBranchFact | None:
     """The branch that somebody should install who needs ``needed`` or newer.
 
-    A long-term or production branch before others, the older before the newer; None where no known
-    branch is within the window.
+    One that is still mended before others, then a long-term or production one, the older before
+    the newer; None where no known branch is within the window.
     """
     fitting = [b for b in facts.driver_branches() if b.branch >= needed and window.holds(b.branch)]
+    mended = [b for b in fitting if b.end_of_life is not None and b.end_of_life > b.checked_on]
     kept = [b for b in fitting if b.kind in {"LTS", "production"}]
-    return next(iter(kept or fitting), None)
+    return next(iter(mended or kept or fitting), None)
 
 
 def toolkits_for(capabilities: Iterable[str]) -> tuple[str, str | None] | None:

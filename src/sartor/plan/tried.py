@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
 from sartor import facts
@@ -69,6 +70,13 @@ class Tried(msgspec.Struct, frozen=True):
         """Whether something is against it, and these rules are all of it."""
         against = self.rejections
         return bool(against) and all(d.rule in rules for d in against)
+
+    def takes_python(self, version: str) -> bool:
+        """Whether it takes a Python (``3.12``); of a specifier that cannot be read, yes."""
+        try:
+            return SpecifierSet(self.wants.python or "").contains(f"{version}.0")
+        except InvalidSpecifier:
+            return True
 
     def needs_branch(self) -> int | None:
         """The oldest driver branch that runs it: its CUDA major's, and that of its PTX.

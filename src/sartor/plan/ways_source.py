@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from sartor import facts
@@ -207,8 +206,7 @@ def _commands(build: Build, jobs: int) -> list[str]:
 def _python(tried: Tried) -> str:
     """The preferred Python that the candidate takes."""
     row = remedies.python()
-    allowed = SpecifierSet(tried.wants.python or "")
-    return next((v for v in row.preferred if allowed.contains(f"{v}.0")), row.preferred[0])
+    return next((v for v in row.preferred if tried.takes_python(v)), row.preferred[0])
 
 
 def _index_option(build: Build) -> str:
