@@ -157,7 +157,8 @@ class IndexFact(Fact, frozen=True):
     ``cuda`` is the version that its builds are for (None: several, or none). ``layout``: a
     ``simple`` index is asked under ``url``, the others for one release or commit, which stands in
     ``url`` as ``{version}`` or ``{commit}``. ``trust`` is ``third-party`` where the publisher is
-    not the engine's maker. ``versions`` are bounds of what it is known to have (empty: not known).
+    not the engine's maker. ``versions`` are bounds of what it is known to have (empty: not known),
+    ``since`` the day on which it was first seen.
     """
 
     id: str
@@ -169,6 +170,7 @@ class IndexFact(Fact, frozen=True):
     layout: Literal["simple", "per-version", "per-commit"] = "simple"
     trust: Literal["maker", "third-party"] = "maker"
     versions: str = ""
+    since: datetime.date | None = None
     note: str | None = None
 
 

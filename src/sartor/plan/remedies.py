@@ -79,9 +79,7 @@ def _python(tried: Sequence[Tried]) -> Iterator[Remedy]:
     best: list[Tried] = []
     version = ""
     for preferred in row.preferred:
-        taken = [
-            t for t in blocked if SpecifierSet(t.wants.python or "").contains(f"{preferred}.0")
-        ]
+        taken = [t for t in blocked if t.takes_python(preferred)]
         if len(taken) > len(best):
             best, version = taken, preferred
     if best:

@@ -86,12 +86,13 @@ def _branches(
 def _install(host: Host, row: DriverBranchFact, unlocks: list[str], window: Window) -> Remedy:
     version = f" ({row.first_linux} or newer)" if row.first_linux else ""
     limits = []
+    have = branch_of(host)
     if window.last_by is not None:
         limits.append(f"{window.last} is the last branch for {window.last_by}")
-    if window.first_by is not None:
+    if window.first_by is not None and (have is None or have < (window.first or 0)):
         limits.append(f"{window.first} is the first for {window.first_by}")
-    have = host.driver.version if host.driver else None
-    now = f"the driver is {have}" if have else "no driver was found"
+    version_now = host.driver.version if host.driver else None
+    now = f"the driver is {version_now}" if version_now else "no driver was found"
     return Remedy(
         kind="driver",
         what=f"the driver of branch {row.branch}{version}, for CUDA {row.cuda_max}"
@@ -179,7 +180,10 @@ def _forward(host: Host, blocked: list[Tried]) -> Iterator[Remedy]:
                 unlocks=unlocks,
                 because=f"all GPUs are data-centre ones, and branch {branch} is one of those that "
                 f"they are said to work on",
-                commands=[c.format(cuda=base.cuda.replace(".", "-")) for c in row.commands],
+                commands=[
+                    c.format(cuda=base.cuda.replace(".", "-"), dotted=base.cuda)
+                    for c in row.commands
+                ],
                 evidence=f"{row.source}; {base.source}",
             )
 

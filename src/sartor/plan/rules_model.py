@@ -6,6 +6,7 @@ By what the engines' own source says (`facts/quantisation.toml`); what no row sp
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -73,7 +74,7 @@ def quantisation(
     if len({type(decision) for decision in found}) > 1:
         kinds = ", ".join(str(row.algorithm) for row in rows)
         return Unchecked(RULE, wanted, f"which of {kinds} the model has is not known")
-    return found[0]
+    return max(found, key=lambda d: len(d.found) if isinstance(d, Accepted) else 0)
 
 
 def _rows(engine: str, version: str, how: Stored) -> list[QuantisationFact]:
@@ -82,6 +83,7 @@ def _rows(engine: str, version: str, how: Stored) -> list[QuantisationFact]:
     if how.algorithm is None:
         return rows
     spelled = how.algorithm.upper().replace("_", "").replace("-", "")
+    spelled = re.sub(r"^W\d+A16", "WNA16", spelled)
     exact = [row for row in rows if row.algorithm and spelled.startswith(row.algorithm)]
     return exact or [row for row in rows if row.algorithm is None]
 

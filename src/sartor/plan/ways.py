@@ -58,7 +58,14 @@ def ways(
         *from_source(scene, allow),
         *other_engines(scene),
     ]
-    return sorted((_allowed(way, allow) for way in found), key=_order)
+    first = scene.driver_first()
+    return sorted((_allowed(_after(way, first), allow) for way in found), key=_order)
+
+
+def _after(way: Alternative, first: str | None) -> Alternative:
+    if first is None:
+        return way
+    return msgspec.structs.replace(way, not_checked=[first, *way.not_checked])
 
 
 def _allowed(way: Alternative, allow: frozenset[str]) -> Alternative:

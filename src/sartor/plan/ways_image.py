@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from packaging.version import Version
+
 from sartor.facts import offers
 from sartor.facts.versions import within_versions
 from sartor.plan.gpu_driver import branch_of, has_toolkit
@@ -96,7 +98,7 @@ def other_engines(scene: Scene) -> Iterator[Alternative]:
         if engine in scene.engines:
             continue
         fitting = next((t for t in scene.of_engine(engine) if not t.rejections), None)
-        rows = [offers.reached(engine, "", c) for c in scene.capabilities]
+        rows = [_nearest_first(offers.reached(engine, "", c)) for c in scene.capabilities]
         if fitting is None and not all(_driven(scene, found) for found in rows):
             continue
         formats = " or ".join(dict.fromkeys(f for found in rows for r in found for f in r.formats))
@@ -113,6 +115,10 @@ def other_engines(scene: Scene) -> Iterator[Alternative]:
                 *([] if fitting else ["whether a release of it fits"]),
             ],
         )
+
+
+def _nearest_first(rows: list[offers.ReachFact]) -> list[offers.ReachFact]:
+    return sorted(rows, key=lambda row: Version(row.least), reverse=True)
 
 
 def _driven(scene: Scene, rows: list[offers.ReachFact]) -> bool:

@@ -14,6 +14,7 @@ from sartor.plan.decision import Accepted, Unchecked
 from sartor.plan.gpu_driver import has_toolkit
 from sartor.plan.outcome import Alternative, Cost
 from sartor.plan.torch_fit import torch_that_fit
+from sartor.plan.tried import CODE_RULES, PTX_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,11 @@ def _of_projects(scene: Scene, row: IndexFact) -> list[Tried]:
 def _from_index(scene: Scene, row: IndexFact, tried: Tried) -> Alternative | None:
     """What was tried, built for the index's CUDA version; None where that is no way."""
     if row.cuda is None or row.cuda == tried.cuda or row.layout == "per-commit":
+        return None
+    if row.channel == "nightly" and scene.day is not None and scene.day < row.checked_on:
+        return None
+    newest = scene.of_engine(tried.engine)[0]  # what is built now is no older
+    if not scene.is_reached(tried if row.channel == "stable" else newest):
         return None
     project = next(p for p in offers.projects_of(tried.engine) if p in row.projects)
     pinned = project == tried.engine and row.channel == "stable"
@@ -149,7 +155,9 @@ def _other_torch(scene: Scene) -> Iterator[Alternative]:
     """
     rows = {row.id: row for row in facts.indexes()}
     fits = torch_that_fit(scene.targets, scene.host.architecture, scene.as_of)
-    for tried in (t for t in scene.tried if t.torch and t.rejections and t.engine in scene.engines):
+    for tried in scene.tried:
+        if tried.engine not in scene.engines or not _lacks_code(tried):
+            continue
         same = [
             f
             for f in fits
@@ -177,6 +185,11 @@ def _other_torch(scene: Scene) -> Iterator[Alternative]:
             ],
         )
         return
+
+
+def _lacks_code(tried: Tried) -> bool:
+    """Whether what is against a candidate is the code in its packages."""
+    return tried.torch is not None and tried.blocked_by(CODE_RULES - PTX_RULES)
 
 
 def _graded(fit: TorchFit) -> str:

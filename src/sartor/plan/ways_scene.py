@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from packaging.version import Version
 
+from sartor.facts import offers
 from sartor.facts.versions import known_version
 from sartor.host.model import Host
 from sartor.index.wheels import Fits, why_not
-from sartor.plan.gpu_driver import toolkits_for
+from sartor.plan.gpu_driver import branch_of, gpus_of, toolkits_for, window_of
 from sartor.plan.known import Listing, ListingQuestion
 from sartor.plan.tried import Tried
 from sartor.verdict.targets import targets_of
@@ -54,6 +55,19 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     def day(self) -> datetime.date | None:
         """The day that is planned for."""
         return datetime.date.fromisoformat(self.as_of[:10]) if self.as_of else None
+
+    def is_reached(self, tried: Tried) -> bool:
+        """Whether its makers name no newer GPU as the oldest that it runs on."""
+        if not offers.reach_known(tried.engine, tried.version):
+            return True
+        return all(offers.reached(tried.engine, tried.version, c) for c in self.capabilities)
+
+    def driver_first(self) -> str | None:
+        """What of the driver must be changed before anything runs; None where nothing must be."""
+        branch, window = branch_of(self.host), window_of(gpus_of(self.host))
+        if branch is None or window.holds(branch):
+            return None
+        return f"the driver must be changed first: branch {branch} does not drive all of the GPUs"
 
     def of_engine(self, engine: str) -> list[Tried]:
         """What was tried of an engine, the newest version first."""

@@ -45,10 +45,18 @@ def from_source(scene: Scene, allow: frozenset[str] = frozenset()) -> Iterator[A
     if not scene.targets or scene.toolkits is None:
         return
     for engine in scene.engines:
-        builds = (_build(scene, tried) for tried in _newest_of_each(scene.of_engine(engine)))
-        build = next((b for b in builds if b), None)
-        if build is not None:
+        made = [_build(scene, tried) for tried in _newest_of_each(scene.of_engine(engine))]
+        builds = [build for build in made if build is not None]
+        exact = [build for build in builds if _is_its_torch(build)]
+        for build in (exact or builds)[:1]:
             yield _way(build, allow)
+
+
+def _is_its_torch(build: Build) -> bool:
+    """Whether the release is linked with the PyTorch that it is made for, or with none."""
+    return build.nightly is None and (
+        build.torch is None or build.torch.version == build.tried.torch
+    )
 
 
 def _newest_of_each(tried: list[Tried]) -> list[Tried]:
@@ -68,10 +76,24 @@ def _build(scene: Scene, tried: Tried) -> Build | None:
         return Build(scene=scene, tried=tried, recipe=recipe, cuda=cuda) if cuda else None
     fits = torch_that_fit(scene.targets, scene.host.architecture, scene.as_of)
     fits = [fit for fit in fits if _compiles(scene, tried, fit.build.cuda)]
-    exact = [fit for fit in fits if fit.version == tried.torch]
-    for fit in exact or fits:
+    fit = _nearest(fits, tried.torch)
+    if fit is not None:
         return Build(scene=scene, tried=tried, recipe=recipe, cuda=fit.build.cuda, torch=fit)
     return _on_nightly(scene, tried, recipe)
+
+
+def _nearest(fits: list[TorchFit], pinned: str | None) -> TorchFit | None:
+    """The PyTorch that is pinned, else the first after it, else the last before it.
+
+    ``fits`` are the newest first, and of one version the best first.
+    """
+    wanted = known_version(pinned)
+    if wanted is None:
+        return next(iter(fits), None)
+    later = [fit for fit in fits if Version(fit.version) >= wanted]
+    if not later:
+        return next(iter(fits), None)
+    return next(fit for fit in later if fit.version == later[-1].version)
 
 
 def _compiles(scene: Scene, tried: Tried, cuda: str) -> bool:
@@ -84,7 +106,7 @@ def _compiles(scene: Scene, tried: Tried, cuda: str) -> bool:
     if newest is not None and Version(cuda) > Version(newest):
         return False
     archs = offers.archs_compiled(tried.engine, tried.version, cuda)
-    if archs is None and not _is_reached(scene, tried):
+    if archs is None and not scene.is_reached(tried):
         return False
     known = [r.compute_capability for r in facts.archs() if Version(r.min_toolkit) <= Version(cuda)]
     return all(
@@ -96,13 +118,6 @@ def _compiles(scene: Scene, tried: Tried, cuda: str) -> bool:
 def _serves(archs: list[str], capability: str) -> bool:
     gpu = Version(capability)
     return any(Version(a).major == gpu.major and Version(a) <= gpu for a in archs)
-
-
-def _is_reached(scene: Scene, tried: Tried) -> bool:
-    """Whether its makers name no newer GPU as the oldest that it runs on."""
-    if not offers.reach_known(tried.engine, tried.version):
-        return True
-    return all(offers.reached(tried.engine, tried.version, c) for c in scene.capabilities)
 
 
 def _toolkit(scene: Scene) -> str | None:
@@ -118,8 +133,10 @@ def _toolkit(scene: Scene) -> str | None:
 
 def _on_nightly(scene: Scene, tried: Tried, recipe: RecipeFact) -> Build | None:
     """The build against a nightly PyTorch, where no release of it has code for the GPUs."""
-    for row in reversed(facts.indexes()):
+    for row in facts.indexes():
         if row.channel != "nightly" or "torch" not in row.projects or row.cuda is None:
+            continue
+        if scene.day is not None and row.since is not None and row.since > scene.day:
             continue
         if scene.driver_runs(row.cuda) is not False and _compiles(scene, tried, row.cuda):
             return Build(scene=scene, tried=tried, recipe=recipe, cuda=row.cuda, nightly=row)
@@ -164,35 +181,36 @@ def _because(build: Build) -> str:
     return "; ".join([*parts, f"{build.recipe.source} ({build.recipe.checked_on})"])
 
 
-def _jobs(host: Host, recipe: RecipeFact) -> int:
-    """As many jobs as there are cores and memory for; 1 where neither is known."""
+def _jobs(host: Host, recipe: RecipeFact) -> int | None:
+    """As many jobs as there are cores and memory for; None where neither is known."""
     cores = (host.cpu.threads or host.cpu.cores) if host.cpu else None
     memory = host.memory.available_bytes or host.memory.total_bytes
     by_memory = int(memory / (recipe.memory_gb_per_job * GIB)) if memory else None
     known = [n for n in (cores, by_memory) if n is not None]
-    return max(1, min(known)) if known else 1
+    return max(1, min(known)) if known else None
 
 
-def _seconds(recipe: RecipeFact, jobs: int) -> float | None:
-    """The upper end of what it takes."""
-    return recipe.core_hours[-1] * 3600 / jobs if recipe.core_hours else None
+def _seconds(recipe: RecipeFact, jobs: int | None) -> float | None:
+    """The upper end of what it takes; None where that, or the machine, is not known."""
+    return recipe.core_hours[-1] * 3600 / jobs if recipe.core_hours and jobs else None
 
 
-def _figures(recipe: RecipeFact, jobs: int) -> str:
-    memory = f"{recipe.memory_gb_per_job:g} GiB for each of {jobs} jobs at once"
+def _figures(recipe: RecipeFact, jobs: int | None) -> str:
+    at_once = f"each of {jobs} jobs at once" if jobs else "each job"
+    memory = f"{recipe.memory_gb_per_job:g} GiB for {at_once}"
     if not recipe.core_hours:
         return f"{memory}; {recipe.figures}"
     least, most = recipe.core_hours[0], recipe.core_hours[-1]
     return f"{least:g} to {most:g} hours of one core, {memory}; {recipe.figures}"
 
 
-def _commands(build: Build, jobs: int) -> list[str]:
+def _commands(build: Build, jobs: int | None) -> list[str]:
     tried, torch = build.tried, build.torch
     names = [offers.arch_name(tried.engine, c) for c in build.scene.capabilities]
     values = {
         "version": tried.version,
         "python": _python(tried),
-        "jobs": str(jobs),
+        "jobs": str(jobs or 1),
         "archs": ";".join(names),
         "cmake_archs": ";".join(f"{n.replace('.', '')}-real" for n in names),
         "torch": f"'torch=={torch.version}'" if torch else "--prerelease=allow torch",
@@ -237,11 +255,13 @@ def _open(build: Build) -> list[str]:
         found.append(f"nvcc {build.cuda}, or another one of CUDA {major}: none was found")
     if build.nightly is not None:
         found.append("the nightly PyTorch: it needs `--allow nightly`, and changes every day")
+        if build.scene.day is not None:
+            found.append(f"whether there was such a build by {build.scene.day}")
     elif torch is not None and tried.torch not in {None, torch.version}:
         found.append(f"it is made for torch {tried.torch}: another one may not compile or load")
     if torch is not None and build.scene.as_of is not None:
         found.append(f"torch was built on {torch.built}, and published then or some days later")
-    if not _is_reached(build.scene, tried):
+    if not build.scene.is_reached(tried):
         found.append("its makers name newer GPUs as the oldest that it runs on")
     found += [f"gcc {recipe.least_gcc} or newer"] if recipe.least_gcc else []
     found += [_env(row) for row in offers.env_facts() if _concerns(row, build)]
