@@ -1,4 +1,4 @@
-"""The judge of `facts/quantisation.toml`: what the engines' own classes say, in published wheels."""
+"""The judge of `facts/quantisation.toml`: the engines' own classes in published wheels."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import ast
 import zipfile
 
 import pytest
-from tests.wheels import wheel
 
 from sartor.facts.quantisation import dtype_of
 from sartor.plan.decision import Accepted, Rejected
 from sartor.plan.rules_model import Stored, quantisation
+from wheels import wheel
 
 FOLDER = "vllm/model_executor/layers/quantization/"
 CLASSES = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.version import Version
@@ -11,6 +11,7 @@ from sartor.facts.versions import known_version
 from sartor.plan.devices import devices
 from sartor.plan.gpu_driver import arch_of, gpus_of, window_of
 from sartor.plan.outcome import Share
+from sartor.verdict.model import FeatureGrade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
     candidate: str
     compute_capability: str
-    verdict: Literal["native", "jit", "partial", "missing", "not-applicable", "unknown"]
+    verdict: FeatureGrade
     because: str
     cuda: str | None = None
 

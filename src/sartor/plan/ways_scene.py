@@ -33,8 +33,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def targets(self) -> list[Target]:
-        """The kinds of GPUs that the driver answers for and whose capability is known."""
-        return targets_of(self.host)
+        """The kinds of GPUs that the driver answers for and whose capability can be compared."""
+        return [t for t in targets_of(self.host) if known_version(t.compute_capability)]
 
     @property
     def capabilities(self) -> list[str]:

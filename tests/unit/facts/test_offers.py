@@ -61,7 +61,11 @@ def test_indexes_have_ids_of_their_own_and_known_cuda_versions() -> None:
 
 
 def test_an_address_has_a_place_for_what_its_layout_says() -> None:
-    places = {"simple": set(), "per-version": {"version"}, "per-commit": {"commit"}}
+    places: dict[str, set[str]] = {
+        "simple": set(),
+        "per-version": {"version"},
+        "per-commit": {"commit"},
+    }
     for row in facts.indexes():
         has = {name for name in ("version", "commit") if f"{{{name}}}" in row.url}
         assert has == places[row.layout], row.id
@@ -69,8 +73,11 @@ def test_an_address_has_a_place_for_what_its_layout_says() -> None:
 
 
 def test_every_bound_of_versions_can_be_read() -> None:
-    rows = [*offers.images(), *offers.torch_builds(), *offers.recipes(), *offers.compiles()]
-    bounds = [row.versions for row in rows] + [row.toolkit for row in offers.compiles()]
+    bounds = [row.toolkit for row in offers.compiles()]
+    bounds += [row.versions for row in offers.compiles()]
+    bounds += [row.versions for row in offers.images()]
+    bounds += [row.versions for row in offers.torch_builds()]
+    bounds += [row.versions for row in offers.recipes()]
     bounds += [row.versions for row in facts.indexes()]
     bounds += [row.versions for row in quantisation.quantisations()]
     for text in bounds:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 import pytest
 
 from sartor.host.describe import parse_host
 from sartor.host.model import Containers, Driver, Gpu, Host, System, Tool, UndrivenGpu
 from sartor.plan.decision import Rejected
-from sartor.plan.outcome import Remedy
 from sartor.plan.remedies import remedies
 from sartor.plan.tried import Tried, Wants
+
+if TYPE_CHECKING:
+    from sartor.plan.outcome import Remedy
 
 
 def tried(version: str, cuda: str, *rules: str, wants: Wants | None = None) -> Tried:

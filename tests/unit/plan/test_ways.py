@@ -15,6 +15,7 @@ from sartor.plan.ways import Tried, Wants, ways
 from sartor.verdict.targets import targets_of
 
 if TYPE_CHECKING:
+    from sartor.plan.decision import Decision
     from sartor.plan.outcome import Alternative
 
 BLACKWELL = "rtx-5090, driver=570.86, arch=x86_64, cpu=zen5, cores=16, ram=64G, glibc=2.39"
@@ -24,9 +25,10 @@ def against(rule: str) -> Rejected:
     return Rejected(rule, f"what {rule} wants", "what there is", "a test")
 
 
-def vllm(version: str, torch: str, cuda: str, *rules: str, **wants: str) -> Tried:
+def vllm(version: str, torch: str, cuda: str, *rules: str, driver_cuda: str | None = None) -> Tried:
     decisions = [against(rule) for rule in rules]
-    return Tried("vllm", version, f"CUDA {cuda}", None, [*decisions], torch, cuda, Wants(**wants))
+    wants = Wants(driver_cuda=driver_cuda)
+    return Tried("vllm", version, f"CUDA {cuda}", None, [*decisions], torch, cuda, wants)
 
 
 def asked(
@@ -53,11 +55,11 @@ def test_kinds_of_ways_come_the_cheapest_first() -> None:
 
 
 def test_an_older_release_that_nothing_is_against_comes_with_what_was_checked() -> None:
-    decisions = [
+    decisions: list[Decision] = [
         Accepted("driver", "w", "f", "e"),
         Unchecked("glibc", "w", "not known"),
     ]
-    old = Tried("vllm", "0.19.1", "CUDA 12.8", None, [*decisions], "2.10.0", "12.8")
+    old = Tried("vllm", "0.19.1", "CUDA 12.8", None, decisions, "2.10.0", "12.8")
     way = of(asked(BLACKWELL, vllm("0.32.0", "2.13.0", "13.0", "driver"), old), "release")[0]
     assert "0.19.1" in way.what
     assert way.checked == ["driver"]
