@@ -131,10 +131,10 @@ def _compilers(host: Host, tried: Sequence[Tried]) -> Iterator[Remedy]:
             evidence=distribution(host).source,
         )
     if wanted & {"nvcc", "ptxas"}:
-        yield from _toolkit(host, unlocks)
+        yield from _toolkit(host, unlocks, ptxas="ptxas" in wanted)
 
 
-def _toolkit(host: Host, unlocks: list[str]) -> Iterator[Remedy]:
+def _toolkit(host: Host, unlocks: list[str], *, ptxas: bool) -> Iterator[Remedy]:
     """The newest toolkit of the driver's CUDA version or older that compiles for the GPUs."""
     capabilities = [g.compute_capability for g in host.gpus if g.compute_capability]
     span = toolkits_for(capabilities) if capabilities else None
@@ -152,14 +152,20 @@ def _toolkit(host: Host, unlocks: list[str]) -> Iterator[Remedy]:
     ]
     if not fitting:
         return
-    row = known.toolkit()
+    row, triton = known.toolkit(), known.ptxas()
+    commands = [c.format(cuda=fitting[-1].replace(".", "-")) for c in row.commands]
+    because = ""
+    if ptxas and set(capabilities) & set(triton.compute_capabilities):
+        commands += triton.commands
+        because = f"; {triton.why} ({triton.source})"
     span_text = f"{oldest} to {newest}" if newest else f"{oldest} and newer"
     yield Remedy(
         kind="compiler",
         what=f"the CUDA toolkit {fitting[-1]}",
         unlocks=unlocks,
-        because=f"toolkits {span_text} compile for {', '.join(dict.fromkeys(capabilities))}",
-        commands=[c.format(cuda=fitting[-1].replace(".", "-")) for c in row.commands],
+        because=f"toolkits {span_text} compile for {', '.join(dict.fromkeys(capabilities))}"
+        + because,
+        commands=commands,
         evidence=f"facts/archs.toml; {row.source}",
     )
 

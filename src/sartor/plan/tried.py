@@ -30,6 +30,7 @@ class Wants(msgspec.Struct, frozen=True, kw_only=True):
 
     ``glibc`` and ``driver_cuda`` are least versions (the latter for its PTX), ``python`` a
     specifier, ``disk_bytes`` the room it takes, ``libraries`` sonames, ``compilers`` short names.
+    ``first_use`` says what of it the driver compiles when it first runs (None: nothing known).
     """
 
     glibc: str | None = None
@@ -38,6 +39,7 @@ class Wants(msgspec.Struct, frozen=True, kw_only=True):
     disk_bytes: int | None = None
     libraries: list[str] = []
     compilers: list[str] = []
+    first_use: str | None = None
 
 
 class Tried(msgspec.Struct, frozen=True):

@@ -195,3 +195,11 @@ def test_a_python_is_fetched_by_uv() -> None:
 
 def test_what_more_than_the_machine_is_against_is_not_unlocked() -> None:
     assert asked("h100, driver=535.183", tried("0", "13.0", "driver", "resolution")) == []
+
+
+def test_triton_on_gb10_needs_a_newer_ptxas_than_its_own() -> None:
+    what = tried("0", "13.0", "runtime-compiler", wants=Wants(compilers=["ptxas"]))
+    on_gb10 = asked("gb10, driver=580.95", what)[0]
+    assert "export TRITON_PTXAS_PATH=/usr/local/cuda/bin/ptxas" in on_gb10.commands
+    assert "toolkit 13.0" in on_gb10.what
+    assert not any("TRITON" in c for c in asked("h100, driver=580.95", what)[0].commands)

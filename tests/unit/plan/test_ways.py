@@ -251,3 +251,13 @@ def test_the_newest_torch_with_code_for_all_gpus(host: str, newest: tuple[str, s
     fits = torch_that_fit(targets_of(machine), machine.architecture)
     found = (fits[0].version, fits[0].build.index) if fits else None
     assert found == newest
+
+
+def test_what_the_driver_compiles_at_first_use_can_be_kept() -> None:
+    wants = Wants(driver_cuda="12.8", first_use="FlashAttention 2, 52 PTX texts")
+    fitting = Tried("vllm", "0.25.1", "CUDA 12.8", None, [], "2.11.0", "12.8", wants)
+    way = of(asked(BLACKWELL, fitting), "ahead-of-time")[0]
+    assert "FlashAttention 2" in way.because
+    assert any("CUDA_CACHE_PATH" in command for command in way.commands)
+    silent = Tried("vllm", "0.25.1", "CUDA 12.8", None, [], "2.11.0", "12.8")
+    assert not of(asked(BLACKWELL, silent), "ahead-of-time")
