@@ -16,8 +16,8 @@ from sartor.plan.known import Machine
 
 if TYPE_CHECKING:
     from sartor.host.model import Host
-    from sartor.plan.conclusion import Planned
     from sartor.plan.model import Plan, Stack, Tried
+    from sartor.plan.planned import Planned
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
