@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from sartor import facts
 from sartor.host.summary import summary
 from sartor.plan.code_rules import served
 from sartor.plan.known import DEFAULT, ResolveQuestion, Unread, Unsolvable, Wanted
@@ -19,8 +20,8 @@ from sartor.plan.model import (
 )
 from sartor.plan.native import defects
 from sartor.plan.outcome import Found
-from sartor.plan.ranking import is_unsure
 from sartor.plan.planned import Planned
+from sartor.plan.ranking import is_unsure
 from sartor.plan.stack import stack_of
 from sartor.plan.stages import Judged, resolve_question
 from sartor.plan.words import name_of, reason
@@ -58,6 +59,7 @@ def conclude(
         conflicts=conflicts.conflicts,
         not_checked=[f"conflicts: {why}" for why in conflicts.not_looked_at],
         indexes=index_reports(known),
+        facts=facts.digest(),
     )
     if chosen is None:
         return Planned(base, error=_met(known))
@@ -74,6 +76,7 @@ def conclude(
         first_use_compiles=closure.first_use_compiles if closure else [],
         sizes=closure.sizes if closure else None,
         fit=chosen.fit,
+        next=_next(chosen),
         not_checked=[
             *(f"{d.rule}: {d.why}" for d in chosen.tried.unchecked),
             *(closure.not_checked if closure else []),
@@ -88,9 +91,7 @@ def chosen_of(judged: Sequence[Judged]) -> Judged | None:
     return next((j for j in judged if j.stage == "whole" and not j.rejected), None)
 
 
-def _conflicts(
-    judged: Sequence[Judged], roots: tuple[str, ...], known: Known
-) -> Found | Wanted:
+def _conflicts(judged: Sequence[Judged], roots: tuple[str, ...], known: Known) -> Found | Wanted:
     """The minimal conflicts of the first candidate that the resolver refused."""
     refused = (
         question
@@ -150,6 +151,19 @@ def _met(known: Known) -> ErrorDocument | None:
     answers = (one for one in known.resolutions.values() if isinstance(one, Unread))
     met = [*of_index, *(one.error for one in answers)]
     return next((error for error in met if error is not None), None)
+
+
+def _next(chosen: Judged) -> list[str]:
+    """The commands that follow."""
+    case, request = chosen.case, chosen.case.request
+    model = f" --model {case.model.reference}" if case.model else ""
+    engine = f"{case.engine.name}=={case.offer.version}"
+    if case.line.how == "source":
+        engine = f"{case.engine.name} --build {case.line.id}"
+    commands = [f"sartor lock {engine}{model}"] if case.line.how == "wheel" else []
+    if case.line.launcher and len(request.engines) <= 1 and not request.pins:
+        commands.append(f"sartor up --engine {engine}{model}")
+    return commands
 
 
 HOW_FAR = {
