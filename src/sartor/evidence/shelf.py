@@ -66,8 +66,17 @@ class Shelf:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the stores back."""
         for store in self._stores():
             store.close()
+
+    def rows(self, sha256: str) -> list[Row]:
+        """The rows of a file, the user's own first, none of them opened."""
+        found = (self._tried(partial(store.get, sha256)) for store in self._stores())
+        return [row for row in found if row is not None]
 
     def find(
         self, sha256: str, target: str, names: NamesWanted, stated_by: str | None = None
@@ -77,13 +86,20 @@ class Shelf:
         None where nothing is, or too little: names of kernels, a partial reading, an old one.
         ``stated_by``: see `sartor.evidence.row.Row`.
         """
+        found = self.look_up(sha256, target, names, stated_by)
+        return found[1] if found else None
+
+    def look_up(
+        self, sha256: str, target: str | None, names: NamesWanted, stated_by: str | None = None
+    ) -> tuple[Row, Evidence] | None:
+        """As `find`, with the row that it comes from; ``target`` None: under the row's own name."""
         from sartor.evidence.fit import fitted
 
         for store, row, evidence in self._known(sha256):
-            found = fitted(row, evidence, target, names, stated_by)
+            found = fitted(row, evidence, target or row.name, names, stated_by)
             if found is not None:
                 self._reporter.detail(f"{row.name}: known from `{store.path}`, read {row.read_at}")
-                return found
+                return row, found
         return None
 
     def widened(self, sha256: str, names: NamesWanted) -> NamesWanted:

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from sartor.remote.address import safe_url
-from sartor.remote.faults import Dropped, Stalled, unreachable, untrusted
+from sartor.remote.faults import Dropped, Stalled, refused, unreachable, untrusted
 from sartor.remote.hasher import Hasher
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TAIL = 1 << 20
 """Fetched first, and kept: the directory of a large wheel, and its metadata, lie in it."""
+SHORT_TAIL = 64 << 10
+"""The directory of most wheels, and their metadata."""
 KEPT = 16 << 20
 """What is kept of the end of a file that only comes as a whole."""
 WHOLE = 32 << 20
@@ -42,6 +44,8 @@ class RemoteFile:
     ``size`` and ``sha256`` are what an index says of it. ``fetched`` counts the bytes that came.
     ``addressed``: what names it is the digest of its bytes, which the reader checks. Then it needs
     no `look`, and a server without ranges may begin from the first byte each time.
+    ``in_parts``, to be set first: little of it is wanted. Its tail is a short one (`SHORT_TAIL`),
+    and where the server gives no ranges it is refused rather than fetched.
     ``read_again``: parts were read once more after its bytes were hashed.
     It may be used by several threads.
     """
@@ -69,6 +73,7 @@ class RemoteFile:
         self._http = http
         self._url = url
         self._addressed = addressed
+        self.in_parts = False
         self._identity: tuple[str | None, str | None] = (None, None)
         self._drops = self._stalls = 0
         self._lock = threading.Lock()
@@ -77,6 +82,10 @@ class RemoteFile:
     def size(self) -> int:
         """In bytes; known once `look` is done."""
         return self._size or 0
+
+    @property
+    def _tail(self) -> int:
+        return SHORT_TAIL if self.in_parts else TAIL
 
     @property
     def address(self) -> str:
@@ -90,7 +99,7 @@ class RemoteFile:
         directory is at its end. What is not kept (`WHOLE`, `KEPT`) is fetched again when it is
         read, so that such a file costs twice its size, and again whatever is read again.
         """
-        answer, stream = self._http.get(self._url, {"Range": f"bytes=-{TAIL}"})
+        answer, stream = self._http.get(self._url, {"Range": f"bytes=-{self._tail}"})
         with self._giving_back(stream):
             if answer.status == 206:
                 self._take_tail(answer, stream)
@@ -167,8 +176,9 @@ class RemoteFile:
         first, last, total = self._content_range(answer)
         if self._size is not None and total != self._size:
             raise self.untrusted(f"it has {total} bytes, and the index says {self._size}")
-        if last != total - 1 or first != max(total - TAIL, 0):
-            raise self.untrusted(f"asked for the last {TAIL} bytes it sent {first}-{last}/{total}")
+        shown = f"{first}-{last}/{total}"
+        if last != total - 1 or first != max(total - self._tail, 0):
+            raise self.untrusted(f"asked for the last {self._tail} bytes it sent {shown}")
         self._check_plain(answer)
         if answer.length not in {None, total - first}:
             raise self.untrusted(f"it says that {total - first} bytes are {answer.length}")
@@ -188,7 +198,7 @@ class RemoteFile:
         self.tail = bytes(found)
 
     def _ask_for_tail(self, length: int) -> None:
-        first = max(length - TAIL, 0)
+        first = max(length - self._tail, 0)
         answer, stream = self._http.get(self._url, {"Range": f"bytes={first}-{length - 1}"})
         with self._giving_back(stream):
             if answer.status == 206:
@@ -198,6 +208,8 @@ class RemoteFile:
 
     def _take_whole(self) -> None:
         self.ranges = "not given"
+        if self.in_parts:
+            raise refused(self._url, "its server gives no ranges, and all of it is not fetched")
         for attempt in range(self._http.limits.tries):
             answer, stream = self._http.get(self._url, {})
             try:

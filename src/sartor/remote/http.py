@@ -92,7 +92,10 @@ class Asking(NamedTuple):
 
 
 class Stream:
-    """One answer: `answer`, then its bytes as an iterator, undecoded. Close it."""
+    """One answer: `answer`, then its bytes as an iterator, undecoded. Close it.
+
+    ``received`` counts the bytes that came, read or not.
+    """
 
     def __init__(self, session: requests.Session, url: str, access: Access, asking: Asking) -> None:
         self._pipe: Pipe[Answer | bytes | Exception] = Pipe(PIPE_BLOCKS)
@@ -101,6 +104,7 @@ class Stream:
         self._access = access
         self._asking = asking
         self._response: requests.Response | None = None
+        self.received = 0
         threading.Thread(target=self._receive, daemon=True, name="receive").start()
 
     def answer(self) -> Answer:
@@ -159,6 +163,7 @@ class Stream:
             if not self._pipe.put(Answer(response.status_code, headers, str(response.url))):
                 return
             while block := response.raw.read(BLOCK, decode_content=False):
+                self.received += len(block)
                 if not self._pipe.put(block):
                     return
             self._pipe.put(b"")
@@ -201,7 +206,8 @@ class Http:
     """Asks servers as the user's configuration says. Close it: what is under way is left then.
 
     ``on_challenge`` is told of a 401, and says whether ``access`` has something else to say now.
-    It may be used by several threads.
+    ``requests`` counts those that were made, ``received`` the bytes of the bodies of answers that
+    were given back. It may be used by several threads.
     """
 
     def __init__(
@@ -220,6 +226,7 @@ class Http:
         self._ended = threading.Event()
         self._waited = self._not_before = 0.0
         self._open: set[Stream] = set()
+        self.requests = self.received = 0
 
     def close(self) -> None:
         """Leave whatever is under way."""
@@ -246,6 +253,7 @@ class Http:
             stream = Stream(self._session, url, self._access, asking)
             with self._lock:
                 self._open.add(stream)
+                self.requests += 1
             try:
                 answer = stream.answer()
             except (Dropped, Impossible) as fault:
@@ -273,7 +281,9 @@ class Http:
     def done(self, stream: Stream) -> None:
         """Give a stream back."""
         with self._lock:
-            self._open.discard(stream)
+            if stream in self._open:
+                self._open.discard(stream)
+                self.received += stream.received
         stream.close()
 
     def _refused(self, url: str, answer: Answer, attempt: int, failed: int) -> None:

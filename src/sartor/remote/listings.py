@@ -7,16 +7,14 @@ validators. Credentials are in no page that is kept: pages with links that hold 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from sartor.errors import SartorError
-from sartor.index.wheels import IndexFile
-from sartor.paths import make_private_folder, write_atomically
+from sartor.index.files import IndexFile
+from sartor.kept import KeptFiles
 from sartor.remote.address import bare_url, moment, number, safe_url
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 MOST_FRESH = 600.0
 """Seconds that a page is used for at most, and where its server says nothing of that."""
-MOST_BYTES = 128 << 20
 MOST_PAGES = 500
 
 
@@ -36,6 +33,7 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     ``files`` is None where it has no such project; ``fresh_for`` where it may not be kept.
     ``etag`` and ``modified`` are its validators; of a local file the first is its fingerprint.
+    ``silent``: its server says nothing of how long it may be used.
     """
 
     files: list[IndexFile] | None = None
@@ -43,6 +41,7 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     fresh_for: float | None = 0.0
     etag: str | None = None
     modified: str | None = None
+    silent: bool = False
 
     def is_fresh(self, now: float) -> bool:
         """Whether it may be used as it is; not where the clock was set back."""
@@ -64,61 +63,57 @@ class Kept(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.listing/
 
 
 class Listings:
-    """The pages that are kept in ``folder``; None: none is kept. ``anew``: all are asked again."""
+    """The pages that are kept in ``folder``; None: none is kept. ``anew``: all are asked again.
+
+    What was read or kept once is not read again: a large page takes milliseconds.
+    """
 
     def __init__(self, folder: Path | None, reporter: Reporter, *, anew: bool = False) -> None:
         self.anew = anew
-        self._folder = folder
-        self._reporter = reporter
+        self._files = KeptFiles(folder, reporter, what="what the index said", most=MOST_PAGES)
+        self._read: dict[str, Page] = {}
 
     def get(self, place: str | None, project: str) -> Page | None:
         """The page that was kept of a project at a place; None without one that can be read."""
-        path = self._path(place, project)
-        if path is None:
+        name = self._name(place, project)
+        if name is None:
+            return None
+        if name in self._read:
+            return self._read[name]
+        data = self._files.get(name)
+        if data is None:
             return None
         try:
-            if path.stat().st_size > MOST_BYTES:
-                return None
-            kept = msgspec.json.decode(path.read_bytes(), type=Kept)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            kept = msgspec.json.decode(data, type=Kept)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         meant = (kept.place, kept.project) == (shown_place(place), project)
-        return kept.page if meant and is_keepable(kept.page) else None
+        if not (meant and is_keepable(kept.page)):
+            return None
+        self._read[name] = kept.page
+        return kept.page
 
     def put(self, place: str | None, project: str, page: Page) -> None:
         """Keep a page; where it may not be kept, forget the one before."""
-        path = self._path(place, project)
-        if path is None:
+        name = self._name(place, project)
+        if name is None:
             return
-        try:
-            if page.fresh_for is None or not is_keepable(page):
-                path.unlink(missing_ok=True)
-                return
-            make_private_folder(path.parent)
-            self._make_room(path.parent)
-            kept = Kept(place=shown_place(place), project=project, page=page)
-            write_atomically(path, msgspec.json.encode(kept), 0o600)
-        except (SartorError, OSError) as error:
-            why = error.message if isinstance(error, SartorError) else error.strerror
-            self._reporter.warn(f"what the index said is not kept: {why}")
-            self._folder = None
+        self._read.pop(name, None)
+        if page.fresh_for is None or not is_keepable(page):
+            self._files.forget(name)
+            return
+        kept = Kept(place=shown_place(place), project=project, page=page)
+        self._files.put(name, msgspec.json.encode(kept))
+        if self._files.is_kept:
+            self._read[name] = page
 
-    def _path(self, place: str | None, project: str) -> Path | None:
-        """Where a page is kept; None where none is, as of an address with a query."""
-        if self._folder is None or "?" in (place or ""):
+    def _name(self, place: str | None, project: str) -> str | None:
+        """The file of a page; None where none is kept, as of an address with a query."""
+        if "?" in (place or ""):
             return None
         where = "" if place is None else bare_url(place) or ""
         digest = hashlib.sha256(f"{where}\0{project}".encode("utf-8", "surrogateescape"))
-        return self._folder / f"{digest.hexdigest()[:32]}.json"
-
-    def _make_room(self, folder: Path) -> None:
-        """Leave out those that were written longest ago, and what killed writers left."""
-        there = list(folder.iterdir())
-        if len(there) < MOST_PAGES:
-            return
-        with contextlib.suppress(OSError):  # another process may be at it
-            for path in sorted(there, key=lambda p: p.stat().st_mtime)[: MOST_PAGES // 5]:
-                path.unlink(missing_ok=True)
+        return f"{digest.hexdigest()[:32]}.json"
 
 
 def shown_place(place: str | None) -> str:
@@ -148,6 +143,11 @@ def fresh_for(headers: Mapping[str, str], now: float) -> float | None:
     elif "expires" in headers:
         seconds = (moment(headers["expires"]) or 0.0) - (moment(headers.get("date")) or now)
     return min(max(seconds, 0.0), MOST_FRESH)
+
+
+def is_silent(headers: Mapping[str, str]) -> bool:
+    """Whether an answer says nothing of how long it may be used."""
+    return not {"cache-control", "expires", "vary"} & {*headers}
 
 
 def _directives(parts: Sequence[str]) -> dict[str, str]:

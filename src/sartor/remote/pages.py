@@ -14,10 +14,10 @@ from urllib.parse import urljoin, urlsplit
 from sartor.artifact.inflate import gunzip
 from sartor.artifact.source import Invalid
 from sartor.errors import IndexRefusedError, NoSuchTargetError
+from sartor.index.files import IndexFile
 from sartor.index.sources import without_credentials
-from sartor.index.wheels import IndexFile
 from sartor.remote.faults import Dropped, refused, unreachable
-from sartor.remote.listings import Page, fresh_for, now
+from sartor.remote.listings import Page, fresh_for, is_silent, now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from sartor.remote.http import Http
 
+UPLOADED = "data-upload-time"
+"""What mirrors say in HTML, and uv reads, of what PEP 700 has in JSON."""
 MOST_PAGE = 64 << 20
 """Of one page; the largest known, of a project with daily builds, have some 10 MB."""
 
@@ -42,9 +44,11 @@ class Answered(NamedTuple):
 
 def page_url(index: str | None, project: str) -> str:
     """The address of a project's page; of the clients' default index where that is None."""
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT
+    if not index:
+        from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-    return f"{(index or PYPI_SIMPLE_ENDPOINT).rstrip('/')}/{project}/"
+        index = PYPI_SIMPLE_ENDPOINT
+    return f"{index.rstrip('/')}/{project}/"
 
 
 def ask_page(http: Http, url: str, project: str, kept: Page | None) -> Page:
@@ -69,6 +73,7 @@ def ask_page(http: Http, url: str, project: str, kept: Page | None) -> Page:
         fresh_for=fresh_for(headers, began),
         etag=headers.get("etag") or None,
         modified=headers.get("last-modified") or None,
+        silent=is_silent(headers),
     )
 
 
@@ -133,13 +138,18 @@ def _json(data: bytes, url: str, project: str) -> list[IndexFile]:
 
 
 def _html(data: bytes, url: str, project: str) -> list[IndexFile]:
-    from pypi_simple import ProjectPage, UnsupportedRepoVersionError
+    from pypi_simple import DistributionPackage, RepositoryPage, UnsupportedRepoVersionError
 
     try:
-        page = ProjectPage.from_html(project, data, url)
+        page = RepositoryPage.from_html(data, url)
+        found = [(DistributionPackage.from_link(link, project), link) for link in page.links]
     except (ValueError, RecursionError, UnsupportedRepoVersionError) as error:
         raise _no_page(url, project) from error
-    return _files(page.packages)
+    return [
+        file
+        for package, link in found
+        if (file := _file(package, link.get_str_attrib(UPLOADED))) is not None
+    ]
 
 
 def _no_page(url: str, project: str) -> IndexRefusedError:
@@ -150,7 +160,8 @@ def _files(packages: list[DistributionPackage]) -> list[IndexFile]:
     return [f for p in packages if (f := _file(p)) is not None]
 
 
-def _file(package: DistributionPackage) -> IndexFile | None:
+def _file(package: DistributionPackage, uploaded: str | None = None) -> IndexFile | None:
+    """The file, where it is one that can be fetched; ``uploaded`` is when, as the page has it."""
     if urlsplit(package.url).scheme not in {"http", "https", "file"}:
         return None
     digests = {k.lower(): v.lower() for k, v in package.digests.items()}
@@ -163,8 +174,15 @@ def _file(package: DistributionPackage) -> IndexFile | None:
         requires_python=package.requires_python,
         yanked=(package.yanked_reason or "no reason is given") if package.is_yanked else None,
         metadata_sha256=_hex(metadata.get("sha256")),
-        uploaded=_utc(package.upload_time),
+        uploaded=_utc(package.upload_time or _moment(uploaded)),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
 
 
 def _utc(moment: datetime | None) -> str | None:

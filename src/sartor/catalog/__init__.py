@@ -1,0 +1,1 @@
+"""Where planning's questions are answered: indexes, METADATA, kept evidence, the resolver."""
