@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.utils import parse_wheel_filename
 
-from market_resolver import Impossible, Resolver
+from market_resolver import ImpossibleError, Resolver
 from sartor.artifact.model import Package
 from sartor.evidence.snapshot import open_snapshot
 from sartor.host.describe import parse_host
@@ -262,7 +262,7 @@ class Market:
                 return answer
         try:
             return Resolver(self, question).run()
-        except Impossible as why:
+        except ImpossibleError as why:
             return Unsolvable(str(why))
 
     def _conflicts(self, question: ResolveQuestion) -> list[Conflict] | Unread:

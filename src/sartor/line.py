@@ -14,8 +14,6 @@ from sartor.errors import ServerDiedError
 from sartor.locks import waiting_lock
 from sartor.paths import make_folder
 from sartor.plan.model import Request
-from sartor.serve.ask import QUESTION
-from sartor.serve.model import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,9 +22,10 @@ if TYPE_CHECKING:
     from sartor.host.model import Host
     from sartor.models.model import Model
     from sartor.paths import Places
-    from sartor.plan.conclusion import Planned
     from sartor.plan.model import Fit, Plan, Stack
+    from sartor.plan.planned import Planned
     from sartor.reporter import Reporter
+    from sartor.serve.model import Endpoint
     from sartor.serve.start import Server, ServeRequest
 
 
@@ -264,6 +263,9 @@ def _started(
 
 
 def _answering(planned: Plan, server: Server, model: Model, reporter: Reporter) -> Endpoint:
+    from sartor.serve.ask import QUESTION
+    from sartor.serve.model import Endpoint
+
     with _stage(reporter, "serve", model.name) as words:
         server.wait_until_ready(model, reporter)
         words.append(f"{server.run.engine} listens on {server.run.host}, port {server.run.port}")

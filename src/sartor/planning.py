@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from sartor.host.model import Host
     from sartor.models.model import Model
     from sartor.paths import Places
-    from sartor.plan.conclusion import Planned
     from sartor.plan.model import Request, Stack
+    from sartor.plan.planned import Planned
     from sartor.plan.planner import Built
     from sartor.reporter import Reporter
 
@@ -38,10 +38,11 @@ def make_plan(
     built: Mapping[Built, Stack] | None = None,
 ) -> Planned:
     """The plan for ``host``; ``model`` is None for the demo model. Raises `UsageError`."""
-    from sartor.plan.planner import plan
+    from sartor.plan.planner import Planner
 
+    planner = Planner(host, request, model, built or {})
     for _ in range(MOST_PASSES):
-        found = plan(host, request, model, known, built or {})
+        found = planner.advance(known)
         if not isinstance(found, Wanted):
             return found
         known = answers.answer(found, known)

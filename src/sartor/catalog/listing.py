@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from sartor import facts
+from sartor.catalog.clients import REMEMBERED
 from sartor.errors import IndexUnreachableError, NoSuchTargetError, SartorError
 from sartor.index.sources import IndexSources
 from sartor.plan.known import DEFAULT, Listing
-from sartor.remote.indexes import Indexes
-from sartor.remote.listings import now, shown_place
+from sartor.remote.indexes import Indexes, local_path
+from sartor.remote.listings import MOST_FRESH, now, shown_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sartor.catalog.clients import Clients
     from sartor.errors import ErrorDocument
@@ -76,6 +78,27 @@ class Lister:
             return [Place(address_of(index))]
         links = (Place(address, links=True) for address in self._sources.find_links)
         return [*map(Place, self._sources.indexes), *links]
+
+    def fresh_until(self, question: ListingQuestion) -> float:
+        """Until when an answer is not asked for again, in seconds since 1970."""
+        listing, moment = self._answers.get(question), now()
+        if listing is None or listing.state == "not reached":
+            return moment + REMEMBERED
+        until = moment + MOST_FRESH
+        for place in self.places(question.index):
+            if place.is_remote:
+                page = self._pages.get(place.address, question.project)
+                fresh = min(page.fresh_for or 0.0, MOST_FRESH) if page else 0.0
+                until = min(until, page.asked_at + fresh if page else moment)
+        return until
+
+    def folders(self, question: ListingQuestion) -> Iterator[Path]:
+        """The pages and folders of this machine that an answer rests on."""
+        for place in self.places(question.index):
+            if place.is_remote or place.address is None:
+                continue
+            path = local_path(place.address)
+            yield path if place.links else path / question.project / "index.html"
 
     def _asked(self, question: ListingQuestion) -> Listing:
         files: dict[str, IndexFile] = {}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 import sartor
-from sartor import facts
 from sartor.artifact.source import Invalid
+from sartor.catalog.kept_plans import ROOT, marks, state
 from sartor.evidence.row import READER_VERSION
 from sartor.evidence.shelf import Shelf
 from sartor.plan.known import Parts
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 JUDGES = ("artifact", "evidence", "facts", "matrix", "verdict")
-"""Rooms whose code decides what the parts of a wheel are."""
+"""Rooms whose code and facts decide what the parts of a wheel are."""
 
 
 class Shelved:
@@ -58,6 +56,13 @@ class Shelved:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+    def marks(self) -> dict[str, str]:
+        """What changes with the rows that are kept."""
+        if self._places is None:
+            return {}
+        own = self._places.evidence
+        return marks([own, own.with_name(f"{own.name}-wal")])
 
     def evidence(self, sha256: str) -> Evidence | None:
         """What was read of a file; None where nothing was."""
@@ -130,7 +135,7 @@ class Shelved:
                 [(row.read_at, row.reader, row.stated_by, _digest(row.document)) for row in rows],
                 sartor.__version__,
                 READER_VERSION,
-                judges(),
+                [state(ROOT / room) for room in JUDGES],
             ]
         )
         return f"{question.sha256[:32]}-{_digest(own)[:32]}.json"
@@ -141,20 +146,6 @@ def wanted_names(path: str) -> Names:
     from sartor.verdict.dispatch import wants_names
 
     return "one" if wants_names(path) else "none"
-
-
-@cache
-def judges() -> str:
-    """A digest of the facts, and of the state of the code, that judge."""
-    digest = hashlib.sha256()
-    for path in sorted(facts.FOLDER.rglob("*.toml")):
-        digest.update(path.read_bytes())
-    root = Path(sartor.__file__).parent
-    for room in JUDGES:
-        for path in sorted((root / room).rglob("*.py")):
-            found = path.stat()
-            digest.update(f"{path.name} {found.st_size} {found.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
 
 
 def _digest(data: bytes) -> str:

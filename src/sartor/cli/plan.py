@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
-    from sartor.plan.conclusion import Planned
     from sartor.plan.model import Request
+    from sartor.plan.planned import Planned
     from sartor.reporter import Reporter
 
 PYTHON = re.compile(r"3(\.\d+){1,2}")

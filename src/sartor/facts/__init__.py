@@ -148,11 +148,24 @@ class FamilyFact(Fact, frozen=True):
 
 
 class IndexFact(Fact, frozen=True):
-    """One package index that an engine's makers publish themselves."""
+    """One package index that makers publish themselves. ``projects`` are normalised names.
+
+    ``cuda`` is the version that its builds are for (None: several, or none). ``layout``: a
+    ``simple`` index is asked under ``url``, the others for one release or commit, which stands in
+    ``url`` as ``{version}`` or ``{commit}``. ``trust`` is ``third-party`` where the publisher is
+    not the engine's maker. ``versions`` are bounds of what it is known to have (empty: not known).
+    """
 
     id: str
     url: str
     publisher: str
+    projects: list[str] = []
+    cuda: str | None = None
+    channel: Literal["stable", "nightly"] = "stable"
+    layout: Literal["simple", "per-version", "per-commit"] = "simple"
+    trust: Literal["maker", "third-party"] = "maker"
+    versions: str = ""
+    note: str | None = None
 
 
 class ShownGpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -203,6 +216,16 @@ def files_of_facts(folder: str) -> list[str]:
     """The files of facts in a folder below `FOLDER`, by name."""
     names = sorted(os.listdir(FOLDER / folder))  # noqa: PTH208 - of names, for each command
     return [f"{folder}/{name}" for name in names if name.endswith(".toml")]
+
+
+def digests() -> dict[str, str]:
+    """Each file of facts, by its path below `FOLDER`, and its sha256."""
+    import hashlib
+
+    return {
+        file.relative_to(FOLDER).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(FOLDER.rglob("*.toml"))
+    }
 
 
 def converted(row: Any, kind: type[Converted]) -> Converted:

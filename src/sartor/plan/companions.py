@@ -60,7 +60,11 @@ def companion_questions(case: Case) -> list[ListingQuestion]:
 
 
 def _lists(case: Case, project: str) -> list[ListingQuestion]:
-    """Where a project is looked for: the index that the line takes it from, then the user's own."""
+    """Where a project is looked for: the index that the candidate's torch comes from alone; else
+    the one that the line takes it from, then the user's own."""
+    row = case.offer.torch_index
+    if row is not None and project == TORCH:
+        return [ListingQuestion(row.id, project)]
     pinned = [pin.index for pin in case.line.pins if project in pin.projects]
     return [ListingQuestion(index, project) for index in (*pinned, DEFAULT)]
 
@@ -71,7 +75,7 @@ def _named(case: Case) -> dict[str, Required]:
         return {}
     wanted = {*case.line.device_code} - {case.line.distribution}
     wanted |= {TORCH} if case.line.torch_local else set()
-    extra = case.line.extra_for(case.offer.version or "")
+    extra = case.line.extra_of(case.offer.version or "")
     found: dict[str, Required] = {}
     for one in required(case.package, case.machine, extra):
         if one.name in wanted and (one.name not in found or EXACT.search(one.bounds)):
@@ -85,7 +89,7 @@ def companions(case: Case, known: Known) -> dict[str, Companion]:
 
 
 def _found(one: Required, case: Case, known: Known) -> Companion:
-    local = case.line.torch_local if one.name == TORCH else None
+    local = _local(case) if one.name == TORCH else None
     base = Companion(project=one.name, requirement=f"{one.name}{one.bounds}{local or ''}")
     asked_of = [known.listings[question] for question in _lists(case, one.name)]
     there = (each for each in asked_of if each.state == "reached" and each.files)
@@ -96,7 +100,9 @@ def _found(one: Required, case: Case, known: Known) -> Companion:
     if local is None:  # a build for another accelerator that a folder offers is not meant
         files = [f for f in files if "+" not in _plus(f.name)]
     asked = SpecifierSet(one.bounds)
-    release = newest(files, one.name, asked, case.request.as_of if local is None else None)
+    release = newest(
+        files, one.name, asked, case.request.as_of if case.line.torch_local is None else None
+    )
     if release is None:
         return msgspec.structs.replace(
             base, why=f"no version of {one.name} is {one.bounds or 'there'}"
@@ -108,6 +114,14 @@ def _found(one: Required, case: Case, known: Known) -> Companion:
         why = f"its wheels are for {wanted}; this is {found}"
         return msgspec.structs.replace(base, version=str(version), why=why)
     return msgspec.structs.replace(base, version=str(version), file=wheel, index=listing.index)
+
+
+def _local(case: Case) -> str | None:
+    """The local version that the torch must have: ``+cpu``, ``+cu128``."""
+    row = case.offer.torch_index
+    if row is None or row.cuda is None:
+        return case.line.torch_local
+    return f"+cu{row.cuda.replace('.', '')}"
 
 
 def _plus(name: str) -> str:

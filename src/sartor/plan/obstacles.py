@@ -14,11 +14,11 @@ from sartor.errors import (
     SystemLibraryMissingError,
     from_document,
 )
-from sartor.plan.conclusion import name_of, reason
+from sartor.plan.words import name_of, reason
 
 if TYPE_CHECKING:
-    from sartor.plan.conclusion import Planned
     from sartor.plan.model import Tried
+    from sartor.plan.planned import Planned
 
 OWN_ERRORS: dict[str, type[SartorError]] = {
     "memory": ModelTooLargeError,

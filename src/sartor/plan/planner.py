@@ -12,12 +12,13 @@ from sartor.engines.facts import EngineFacts, engines
 from sartor.engines.facts import engine as engine_facts
 from sartor.errors import UsageError, did_you_mean
 from sartor.plan.case import Case, Offer
-from sartor.plan.conclusion import Planned, conclude
-from sartor.plan.known import Known, ListingQuestion, Wanted
+from sartor.plan.conclusion import chosen_of, conclude
+from sartor.plan.known import DEFAULT, Known, ListingQuestion, Wanted
 from sartor.plan.machine import machines
 from sartor.plan.offers import offers, question
 from sartor.plan.ranking import is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
+from sartor.plan.variants import variants
 from sartor.verdict.targets import targets_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sartor.host.model import Host
     from sartor.models.model import Model
     from sartor.plan.model import Request, Stack
+    from sartor.plan.planned import Planned
     from sartor.verdict.model import Target
 
 STAGES = (("listed", metadata, 12), ("metadata", code, 4))
@@ -106,23 +108,47 @@ def plan(
     taken before others of the same engine. Call it again with the answers to what it wants; it
     ends, as each call wants only what no earlier call did.
     """
-    request = checked(request)
-    asked = asked_engines(request)
-    meant = asked[:1] or [Asked(e, "", e.name) for e in engines()]
-    wanted = tuple(q for q in _lists(meant) if q not in known.listings)
-    if wanted:
-        return Wanted(listings=wanted)
-    cases = _cases(host, request, model, meant, known, built)
-    planning = _Planning(known, _roots(asked, request), request)
-    return planning.run([listed(case) for case in newest_first(cases)], host, model)
+    return Planner(host, request, model, built).advance(known)
+
+
+class Planner:
+    """The planning of one request, that is told more and more: nothing is judged twice.
+
+    It says what `plan` would say of everything that it was told. Raises as that does.
+    """
+
+    def __init__(
+        self, host: Host, request: Request, model: Model | None, built: Mapping[Built, Stack]
+    ) -> None:
+        self._host = host
+        self._request = checked(request)
+        self._model = model
+        self._built = built
+        self._asked = asked_engines(request)
+        self._planning: _Planning | None = None
+
+    def advance(self, known: Known) -> Planned | Wanted:
+        """The plan, or what is lacking; ``known`` holds all that was known before."""
+        if self._planning is None:
+            meant = self._asked[:1] or [Asked(e, "", e.name) for e in engines()]
+            wanted = tuple(q for q in _lists(meant) if q not in known.listings)
+            if wanted:
+                return Wanted(listings=wanted)
+            cases = _cases(self._host, self._request, self._model, meant, known, self._built)
+            judged = [listed(case) for case in newest_first(cases)]
+            roots = _roots(self._asked, self._request)
+            self._planning = _Planning(judged, roots, self._request)
+        return self._planning.run(known, self._host, self._model)
 
 
 def _lists(meant: Sequence[Asked]) -> list[ListingQuestion]:
     """The lists of files that are looked at in any case; all are asked for together."""
     lines = [line for asked in meant for line in asked.engine.line]
     found = [q for line in lines if (q := question(line)) is not None]
-    if any(line.device_code for line in lines):
-        found.append(ListingQuestion("default", "torch"))
+    pins = [pin for line in lines for pin in line.pins]
+    found += [ListingQuestion(pin.index, project) for pin in pins for project in pin.projects]
+    decide = {name for line in lines for name in line.device_code}
+    found += [ListingQuestion(DEFAULT, name) for name in sorted(decide)]
     return list(dict.fromkeys(found))
 
 
@@ -155,10 +181,8 @@ def _cases(
         )
         for line in one.engine.line:
             versions = SpecifierSet(one.versions)
-            found += [
-                _case(host, request, model, offer, targets, built)
-                for offer in offers(one.engine, line, able, versions, request, known)
-            ]
+            listed_now = offers(one.engine, line, able, versions, request, known)
+            found += [_case(host, request, model, o, targets, built) for o in listed_now]
     return found
 
 
@@ -176,88 +200,120 @@ def _case(
 
 
 class _Planning:
-    """One run: the candidates in their order, each judged as far as what is known allows."""
+    """The candidates in their order, each judged as far as what was known so far allowed.
 
-    def __init__(self, known: Known, roots: tuple[str, ...], request: Request) -> None:
-        self._known = known
+    Those on GPUs come first, then the same with another torch, then those on the CPU.
+    """
+
+    def __init__(self, judged: list[Judged], roots: tuple[str, ...], request: Request) -> None:
         self._roots = roots
         self._request = request
+        self._on_gpus = _Group([j for j in judged if j.case.on_cuda], roots)
+        self._others: _Group | None = None
+        self._on_cpu = _Group([j for j in judged if not j.case.on_cuda], roots)
+        self._is_ordered = request.objective == "newest"
 
-    def run(self, judged: list[Judged], host: Host, model: Model | None) -> Planned | Wanted:
+    def run(self, known: Known, host: Host, model: Model | None) -> Planned | Wanted:
         """Stage by stage; only what may be chosen is resolved."""
-        wanted = None
-        if self._request.objective != "newest":
-            judged, wanted = self._all_judged(judged)
-        if wanted is None:
-            judged, wanted = self._chosen(judged)
+        wanted = None if self._is_ordered else self._all_judged(known)
+        wanted = wanted or self._chosen(known)
         if wanted is not None:
             return wanted
-        return conclude(judged, self._roots, host, model, self._request, self._known)
+        judged = [one for group in self._groups for one in group.judged]
+        return conclude(judged, self._roots, host, model, self._request, known)
 
-    def _all_judged(self, judged: list[Judged]) -> tuple[list[Judged], Wanted | None]:
+    @property
+    def _groups(self) -> list[_Group]:
+        return [g for g in (self._on_gpus, self._others, self._on_cpu) if g is not None]
+
+    def _all_judged(self, known: Known) -> Wanted | None:
         """Every candidate as far as its code, in the order of the objective."""
-        for stage in (metadata, code):
-            places = [n for n, one in enumerate(judged) if not one.rejected]
-            judged, wanted = _advance(judged, places, stage, self._known, ALL_AT_ONCE)
-            if wanted is not None:
-                return judged, wanted
-        return ordered(judged, self._request.objective), None
+        for before, stage, _ in STAGES:
+            for group in self._groups:
+                places = [n for n, one in enumerate(group.judged) if _is_at(one, before)]
+                wanted = group.advance(places, stage, known, ALL_AT_ONCE)
+                if wanted is not None:
+                    return wanted
+        for group in self._groups:
+            group.judged = ordered(group.judged, self._request.objective)
+        self._is_ordered = True
+        return None
 
-    def _chosen(self, judged: list[Judged]) -> tuple[list[Judged], Wanted | None]:
+    def _chosen(self, known: Known) -> Wanted | None:
+        """As far as the first that stands, group by group."""
+        wanted = self._on_gpus.chosen(known)
+        if wanted is None and chosen_of(self._on_gpus.judged) is None:
+            if self._others is None:
+                self._others = _Group(variants(self._on_gpus.judged), self._roots)
+            wanted = self._others.chosen(known)
+        if wanted is None and all(chosen_of(group.judged) is None for group in self._groups):
+            wanted = self._on_cpu.chosen(known)
+        return wanted
+
+
+class _Group:
+    """Candidates of one kind in their order, judged in place."""
+
+    def __init__(self, judged: list[Judged], roots: tuple[str, ...]) -> None:
+        self.judged = judged
+        self._roots = roots
+
+    def chosen(self, known: Known) -> Wanted | None:
         """As far as the first candidate that stands; those of unknown code are looked at last."""
-        found, unsure = list(judged), []
+        found, unsure = self.judged, []
         for place in range(len(found)):
             for before, stage, limit in STAGES:
                 if found[place].rejected or found[place].stage != before:
                     continue
                 behind = range(place, len(found))
                 waiting = [n for n in behind if _is_at(found[n], before)][:limit]
-                found, wanted = _advance(found, waiting, stage, self._known, limit)
+                wanted = self.advance(waiting, stage, known, limit)
                 if wanted is not None:
-                    return found, wanted
+                    return wanted
             if found[place].rejected:
                 continue
             if is_unsure(found[place]):
                 unsure.append(place)
                 continue
-            if (done := self._resolved(found, place)) is not None:
-                return found, done.wanted
+            if (done := self._resolved(place, known)) is not None:
+                return done.wanted
         for place in unsure:
-            if (done := self._resolved(found, place)) is not None:
-                return found, done.wanted
-        return found, None
+            if (done := self._resolved(place, known)) is not None:
+                return done.wanted
+        return None
 
-    def _resolved(self, found: list[Judged], place: int) -> Judged | None:
+    def _resolved(self, place: int, known: Known) -> Judged | None:
         """The candidate where it stands, or waits for an answer; None where it is rejected."""
-        after = resolution(found[place], self._roots, self._known)
-        if after.wanted is None and not after.rejected:
-            after = whole(after, self._roots, self._known)
-        found[place] = after
+        after = msgspec.structs.replace(self.judged[place], wanted=None)
+        if after.stage == "code":
+            after = resolution(after, self._roots, known)
+        if after.stage == "resolution" and not after.rejected:
+            after = whole(after, self._roots, known)
+        self.judged[place] = after
         return None if after.wanted is None and after.rejected else after
+
+    def advance(
+        self,
+        places: Sequence[int],
+        stage: Callable[[Judged, Known], Judged],
+        known: Known,
+        limit: int,
+    ) -> Wanted | None:
+        """Those at ``places`` put through a stage; what is wanted for it, of ``limit`` of them."""
+        wanted, waiting = Wanted(), 0
+        for number in places:
+            after = stage(self.judged[number], known)
+            if after.wanted is None:
+                self.judged[number] = after
+                continue
+            wanted, waiting = joined(wanted, after.wanted), waiting + 1
+            if waiting >= limit:
+                break
+        return wanted if waiting else None
 
 
 def _is_at(judged: Judged, stage: str) -> bool:
     return judged.stage == stage and not judged.rejected
-
-
-def _advance(
-    judged: list[Judged],
-    places: Sequence[int],
-    stage: Callable[[Judged, Known], Judged],
-    known: Known,
-    limit: int,
-) -> tuple[list[Judged], Wanted | None]:
-    """Those at ``places`` put through a stage; or what is wanted for it, of ``limit`` of them."""
-    found, wanted, waiting = list(judged), Wanted(), 0
-    for number in places:
-        after = stage(judged[number], known)
-        if after.wanted is None:
-            found[number] = after
-            continue
-        wanted, waiting = joined(wanted, after.wanted), waiting + 1
-        if waiting >= limit:
-            break
-    return found, wanted if waiting else None
 
 
 def joined(one: Wanted, other: Wanted) -> Wanted:

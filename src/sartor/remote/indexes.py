@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from sartor.errors import NoSuchTargetError
 from sartor.evidence.fingerprint import fingerprint
-from sartor.index.wheels import IndexFile
+from sartor.index.files import IndexFile
 from sartor.remote.listings import Page, now, shown_place
 
 if TYPE_CHECKING:

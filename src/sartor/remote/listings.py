@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sartor.index.wheels import IndexFile
+from sartor.index.files import IndexFile
 from sartor.kept import KeptFiles
 from sartor.remote.address import bare_url, moment, number, safe_url
 

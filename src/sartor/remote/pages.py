@@ -14,8 +14,8 @@ from urllib.parse import urljoin, urlsplit
 from sartor.artifact.inflate import gunzip
 from sartor.artifact.source import Invalid
 from sartor.errors import IndexRefusedError, NoSuchTargetError
+from sartor.index.files import IndexFile
 from sartor.index.sources import without_credentials
-from sartor.index.wheels import IndexFile
 from sartor.remote.faults import Dropped, refused, unreachable
 from sartor.remote.listings import Page, fresh_for, is_silent, now
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from sartor.paths import human_bytes
-from sartor.plan.conclusion import name_of, reason
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
+from sartor.plan.words import name_of, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += [f"because   {text}" for text in plan.because]
     lines += [f"warning   {text}" for text in plan.warnings]
     lines += _features(plan)
-    lines += [f"compiles  {_compile(one)}" for one in plan.first_use_compiles]
+    lines += _compiles(plan.first_use_compiles)
     lines += [f"system    {_system(one)}" for one in _missing(plan)]
     lines += [f"unchecked {text}" for text in _few(plan.not_checked)]
     lines += [f"not       {text}" for text in others(plan.rejected)]
@@ -77,6 +77,19 @@ def _features(plan: Plan) -> Iterator[str]:
             f"{f.name}: {f.verdict}" for f in own if f.verdict not in {"native", "not-applicable"}
         ]
         yield f"features  {gpu}: {native} native" + (f"; {'; '.join(rest)}" if rest else "")
+
+
+def _compiles(found: Sequence[Compile]) -> Iterator[str]:
+    """What the driver compiles, each with its time; of other compilers who calls them."""
+    for one in found:
+        if one.units:
+            yield f"compiles  {_compile(one)}"
+    callers: dict[str, list[str]] = {}
+    for one in found:
+        if not one.units:
+            callers.setdefault(one.compiler, []).append(one.package)
+    for compiler, packages in callers.items():
+        yield f"compiles  by {compiler}, as it runs: {', '.join(dict.fromkeys(packages))}"
 
 
 def _compile(one: Compile) -> str:

@@ -16,7 +16,9 @@ from sartor import facts
 from sartor.engines.facts import LineFact, engine, engines
 from sartor.engines.launch import launcher
 from sartor.errors import UnknownEngineError
-from sartor.facts.packages import normalized
+from sartor.facts import run
+from sartor.facts.linking import compilers, libc_sonames, system_sonames
+from sartor.facts.packages import facts_about, normalized
 from sartor.facts.versions import numbers
 from sartor.host.names import gpu_fact, slug, spellings, why_unknown
 
@@ -38,6 +40,9 @@ TABLES: dict[str, Sequence[facts.Fact]] = {
     "compiler_defects": facts.compiler_defects(),
     "distributions": facts.distributions(),
     "lines": LINES,
+    "essentials": run.essentials(),
+    "driver_compiles": [run.driver_compiles()],
+    "variables": run.variables(),
 }
 
 
@@ -210,8 +215,8 @@ def test_lines_of_an_engine_have_names_of_their_own() -> None:
 
 def test_a_version_that_wants_an_extra() -> None:
     (line,) = engine("sglang").line
-    assert line.extra_for("0.5.2") == "srt"
-    assert line.extra_for("0.5.23") is None
+    assert line.extra_of("0.5.2") == "srt"
+    assert line.extra_of("0.5.23") is None
 
 
 def test_engines_are_known_by_name_and_alias() -> None:
@@ -250,3 +255,35 @@ def test_the_drivers_of_a_compute_capability() -> None:
 )
 def test_versions_as_numbers(version: str, key: tuple[int, ...]) -> None:
     assert numbers(version) == key
+
+
+def test_variables_speak_of_compilers_that_are_known() -> None:
+    known = {row.name for row in compilers()}
+    none_of(
+        f"{row.name}: {name} is no compiler of linking.toml"
+        for row in run.variables()
+        for name in (*row.without, *row.available)
+        if name not in known
+    )
+
+
+def test_variables_look_for_files_that_a_compiler_row_reads() -> None:
+    """Only the globs of those rows are looked for when a wheel is read."""
+    none_of(
+        f"{row.name}: {name} has no row with {glob}"
+        for row in run.variables()
+        for glob in row.files
+        for name in row.distributions
+        if (about := facts_about(name)) is not None
+        and about.distributions == [name]
+        and not any(glob in compiler.files for compiler in about.compiler)
+    )
+
+
+def test_what_glibc_brings_is_part_of_what_every_system_has() -> None:
+    assert libc_sonames() <= system_sonames()
+
+
+def test_a_driver_takes_some_time_to_compile() -> None:
+    row = run.driver_compiles()
+    assert 0 < row.least_seconds_per_mb < row.most_seconds_per_mb
