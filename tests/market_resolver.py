@@ -85,8 +85,8 @@ class Resolver:
         version = str(parse_wheel_filename(file.name)[1])
         self._chosen[name] = Locked(name, version, file, index)
         package = self._market.declared_by(file)
-        assert not isinstance(package, Unread)
-        lines = (Requirement(line) for line in package.requires)
+        told = [] if isinstance(package, Unread) else package.requires
+        lines = (Requirement(line) for line in told)
         return [one for one in lines if self._applies(one, self._extras[name])]
 
     @property
@@ -107,11 +107,15 @@ class Resolver:
             for f in files
             if f.name.endswith(".whl") and why_not(f, fits) is None
             if as_of is None or (f.uploaded is not None and f.uploaded <= as_of)
+            if f.yanked is None or self._is_exact(name)
         }
         meant = [k for k in found if self._bounds[name].contains(k[0], prereleases=True)]
         if not meant:
             raise ImpossibleError(f"there is no {name}{self._bounds[name]} for {machine}")
-        return index, found[max(meant)]
+        return index, found[max(meant, key=lambda k: (k[0], found[k].yanked is None, k[1]))]
+
+    def _is_exact(self, name: str) -> bool:
+        return any(s.operator == "==" for s in self._bounds[name])
 
     def _applies(self, one: Requirement, extras: set[str]) -> bool:
         python, machine = self._machine.python, self._machine.architecture

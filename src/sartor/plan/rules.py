@@ -87,6 +87,20 @@ def tags(case: Case) -> Decision | None:
     return Rejected(rule, wanted, found, "the names of the release's wheels", hints.get(rule))
 
 
+def yanked(case: Case) -> Decision | None:
+    """Its makers did not take the wheel back, or it is asked for by its version (PEP 592)."""
+    file = case.offer.file
+    if file is None or file.yanked is None:
+        return None
+    wanted, evidence = "a wheel that was not taken back", "the index"
+    found = f"yanked: {file.yanked}" if file.yanked else "yanked"
+    if case.offer.is_named:
+        return Accepted("yanked", wanted, f"{found}; it is asked for by its version", evidence)
+    project, version = case.line.distribution, case.offer.version
+    hint = f"it can be asked for by its version: `{project}=={version}`"
+    return Rejected("yanked", wanted, found, evidence, hint)
+
+
 def glibc(case: Case) -> Decision | None:
     """The machine's C library is known where the wheel's tag speaks of one."""
     file = case.offer.file
@@ -205,6 +219,7 @@ LISTED: tuple[Rule, ...] = (
     model_format,
     index,
     tags,
+    yanked,
     glibc,
     python,
     cpu_isa,
