@@ -38,18 +38,20 @@ from sartor.plan.known import (
     Wanted,
 )
 from sartor.plan.model import Request
+from sartor.plan.outcome import Found
 from sartor.planning import make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sartor.artifact.model import Evidence
+    from sartor.errors import ErrorDocument
     from sartor.evidence.row import Row
     from sartor.host.model import Host
     from sartor.models.model import Model
     from sartor.plan.conclusion import Planned
     from sartor.plan.model import Plan, Stack
-    from sartor.plan.outcome import Found
+    from sartor.plan.outcome import Conflict
     from sartor.plan.planner import Built
 
 RELEASES = {
@@ -170,7 +172,7 @@ class Market:
 
     files: Mapping[tuple[str, str], tuple[IndexFile, ...]]
     declares: Mapping[str, Package | Unread] = field(default_factory=dict)
-    unreached: Mapping[str, str] = field(default_factory=dict)
+    unreached: Mapping[str, tuple[str, ErrorDocument | None]] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
     refused: Mapping[str, Unsolvable | Unread] = field(default_factory=dict)
     conflicts: Found | Unread | None = None
@@ -206,9 +208,25 @@ class Market:
         names = {f.name for p in projects for f in self.of(p)}
         return replace(self, unread=self.unread | names)
 
-    def not_reached(self, *indexes: str, why: str = "no route to host") -> Market:
-        """It, where these indexes do not answer."""
+    def not_reached(self, *indexes: str, error: ErrorDocument | None = None) -> Market:
+        """It, where these indexes do not answer; ``error`` is what was met."""
+        why = ("no route to host", error)
         return replace(self, unreached={**self.unreached, **dict.fromkeys(indexes, why)})
+
+    def unread_files(self, *beginnings: str) -> Market:
+        """It, where nobody read the wheels whose names begin so."""
+        names = {f.name for files in self.files.values() for f in files}
+        return replace(self, unread=self.unread | {n for n in names if n.startswith(beginnings)})
+
+    def undeclared(self, *beginnings: str) -> Market:
+        """It, where the METADATA of the wheels whose names begin so cannot be read."""
+        names = {f.name for files in self.files.values() for f in files}
+        lost = dict.fromkeys((n for n in names if n.startswith(beginnings)), Unread("it broke off"))
+        return replace(self, declares={**self.declares, **lost})
+
+    def with_conflicts(self, *conflicts: Conflict) -> Market:
+        """It, whose resolver says so when it is asked why there is no set."""
+        return replace(self, conflicts=Found(list(conflicts), complete=True))
 
     def refusing(self, text: str, answer: Unsolvable | Unread) -> Market:
         """It, whose resolver says that of requirements which hold ``text``."""
@@ -238,8 +256,9 @@ class Market:
 
     def _listing(self, question: ListingQuestion) -> Listing:
         index, project = question.index, question.project
-        if (why := self.unreached.get(index)) is not None:
-            return Listing(index, project, "not reached", why=why)
+        if index in self.unreached:
+            why, error = self.unreached[index]
+            return Listing(index, project, "not reached", why=why, error=error)
         if (index, project) not in self.files:
             pytest.fail(f"the market has no list of {project} on {index}")
         return Listing(index, project, "reached", list(self.files[index, project]))

@@ -24,7 +24,7 @@ from sartor.host.describe import parse_host
 from sartor.host.model import Host, Tool
 from sartor.plan.known import Unread, Unsolvable
 from sartor.plan.model import Accepted, Plan, Rejected, Request, Stack, Unchecked
-from sartor.plan.outcome import Conflict, Found, Premise
+from sartor.plan.outcome import Conflict, Premise
 from sartor.plan.planner import Built
 
 H100 = "h100, driver=580.95"
@@ -160,19 +160,17 @@ class TestPins:
         assert against(found, "0.33.0") == ["resolution"]
 
     def test_several_engines_stand_in_one_environment_or_not_at_all(self) -> None:
-        market = conflicting(MARKET)
+        market = MARKET.with_conflicts(CONFLICT)
         found = plan(H100, "vllm", "sglang==0.5.23", market=market)
         assert found.stack is None
         assert set(against(found, "0.33.0")) == {"resolution"}
 
 
-def conflicting(market: Market) -> Market:
-    """It, which knows of one conflict."""
-    from dataclasses import replace
-
-    premises = [Premise("torch==2.14.1", ["torch==2.14.1"]), Premise("vllm", ["vllm"])]
-    found = Found([Conflict(premises, ["both want torch"], "torch")], complete=True)
-    return replace(market, conflicts=found)
+CONFLICT = Conflict(
+    [Premise("torch==2.14.1", ["torch==2.14.1"]), Premise("vllm", ["vllm"])],
+    ["both want torch"],
+    "torch",
+)
 
 
 class TestPythons:
@@ -355,8 +353,7 @@ class TestUnsure:
     """Releases whose machine code was never read come after those of which it is known."""
 
     def test_they_come_after_what_is_sure(self) -> None:
-        newest = ("vllm-0.33", "vllm-0.32")
-        market = unread(MARKET, {f.name for f in MARKET.of("vllm") if f.name.startswith(newest)})
+        market = MARKET.unread_files("vllm-0.33", "vllm-0.32")
         found = plan(H100, "vllm", market=market)
         assert version(found) == "0.20.2"
 
@@ -378,13 +375,6 @@ class TestUnsure:
         assert any("device-code" in text for text in found.not_checked)
 
 
-def unread(market: Market, names: set[str]) -> Market:
-    """It, where nobody read these files."""
-    from dataclasses import replace
-
-    return replace(market, unread=market.unread | names)
-
-
 class TestResolution:
     NONE = Unsolvable("vllm requires torch==2.14.0, of which there is none")
 
@@ -399,7 +389,7 @@ class TestResolution:
         market = MARKET.refusing("vllm==", self.NONE)
         with pytest.raises(pytest.fail.Exception, match="cannot be had"):
             plan(H100, "vllm==0.33.0", market=market)
-        found = plan(H100, "vllm==0.33.0", market=conflicting(market))
+        found = plan(H100, "vllm==0.33.0", market=market.with_conflicts(CONFLICT))
         assert found.stack is None
         assert [c.about for c in found.conflicts] == ["torch"]
 
@@ -412,23 +402,13 @@ class TestResolution:
         assert found.stack.packages == []
 
     def test_metadata_that_could_not_be_read(self) -> None:
-        newest = [f for f in MARKET.of("vllm") if f.name.startswith("vllm-0.33")]
-        market = MARKET
-        for file in newest:
-            market = undeclared(market, file.name)
+        market = MARKET.undeclared("vllm-0.33")
         found = plan(H100, "vllm==0.33.0", market=market)
         assert found.chosen or found.rejected
         trace = found.chosen or found.rejected[0]
         said = {d.rule: d for d in trace.decisions}
         assert isinstance(said["metadata"], Unchecked)
         assert not any(isinstance(d, Accepted) and d.rule == "torch-pin" for d in trace.decisions)
-
-
-def undeclared(market: Market, name: str) -> Market:
-    """It, where the METADATA of a file cannot be read."""
-    from dataclasses import replace
-
-    return replace(market, declares={**market.declares, name: Unread("it broke off")})
 
 
 def test_nothing_of_that_version() -> None:
