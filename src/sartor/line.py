@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.errors import ServerDiedError
-from sartor.locks import waiting_lock
 from sartor.paths import make_folder
 from sartor.plan.model import Request
 
@@ -211,6 +210,7 @@ def served(
     Where the same server runs already its endpoint is returned, and no `Server`: it is not ours to
     end. Two that want the same at once wait for each other.
     """
+    from sartor.locks import waiting_lock
     from sartor.serve import runs
     from sartor.serve.start import ask_again, run_key, start
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sartor.catalog.declared import Declared
     from sartor.catalog.kept_resolutions import KeptResolutions
     from sartor.catalog.listing import Lister
+    from sartor.catalog.reports import Kind
     from sartor.catalog.shelved import Shelved
     from sartor.index.sources import IndexSources
     from sartor.index.wheels import IndexFile
@@ -150,20 +151,25 @@ class Catalog:
         return found
 
     def validity(self, known: Known) -> Validity:
-        """For how long a plan from ``known`` holds, all of which this catalog answered."""
-        from sartor.catalog.clients import REMEMBERED
+        """For how long a plan from ``known`` holds, all of which this catalog answered.
 
+        It is over at once where an answer could not be had: that is asked for again.
+        """
         until, files = [now() + MOST_FRESH], self._shelved.marks()
         for question in known.listings:
             until.append(self._lister.fresh_until(question))
             files |= marks(self._lister.folders(question))
         for asked, resolved in known.resolutions.items():
             at = None if isinstance(resolved, Unread) else self._resolutions.asked_at(asked)
-            until.append(now() + REMEMBERED if at is None else at + MOST_FRESH)
+            until.append(0.0 if at is None else at + MOST_FRESH)
         answers = [*known.metadata.values(), *known.conflicts.values()]
-        if any(isinstance(answer, Unread) for answer in answers):
-            until.append(now() + REMEMBERED)
+        until += [0.0 for answer in answers if isinstance(answer, Unread)]
         return Validity(until=min(until), files=files)
+
+    @property
+    def said(self) -> list[tuple[Kind, str]]:
+        """The notes and warnings that answers gave rise to."""
+        return self._reporter.said
 
     def resolve(self, question: ResolveQuestion) -> Resolved:
         """One consistent set for the question, by the real resolver."""

@@ -82,15 +82,20 @@ class Lister:
     def fresh_until(self, question: ListingQuestion) -> float:
         """Until when an answer is not asked for again, in seconds since 1970."""
         listing, moment = self._answers.get(question), now()
-        if listing is None or listing.state == "not reached":
-            return moment + REMEMBERED
         until = moment + MOST_FRESH
         for place in self.places(question.index):
             if place.is_remote:
-                page = self._pages.get(place.address, question.project)
-                fresh = min(page.fresh_for or 0.0, MOST_FRESH) if page else 0.0
-                until = min(until, page.asked_at + fresh if page else moment)
-        return until
+                until = min(until, self._remote_until(place, question.project, listing))
+        return moment if listing is None else until
+
+    def _remote_until(self, place: Place, project: str, listing: Listing | None) -> float:
+        """As `fresh_until`, of one place; one that is not reached is left alone for a while."""
+        if listing is not None and listing.state == "not reached":
+            down_at = self._clients(place.address).down_at
+            if down_at is not None:
+                return down_at + REMEMBERED
+        page = self._pages.get(place.address, project)
+        return page.asked_at + min(page.fresh_for or 0.0, MOST_FRESH) if page else 0.0
 
     def folders(self, question: ListingQuestion) -> Iterator[Path]:
         """The pages and folders of this machine that an answer rests on."""
@@ -131,7 +136,7 @@ class Lister:
         own = [] if place.address is None else [place.address]
         sources = IndexSources([] if place.links else [place.address], own if place.links else [])
         indexes = Indexes(
-            sources, lambda: self._clients(place.address), self._pages, self._reporter
+            sources, lambda: self._clients(place.address).check(), self._pages, self._reporter
         )
         return indexes.files(project)
 

@@ -113,7 +113,8 @@ def planned(options: argparse.Namespace, reporter: Reporter) -> Planned:
     from sartor.paths import default_places
     from sartor.planning import plan_with_catalog
 
-    as_configured()
+    if options.model is not None:
+        as_configured()
     places = default_places()
     host = find_host(options.host, places)
     model = look_up(options.model, places, reporter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import threading
 from functools import cache
@@ -277,6 +278,17 @@ def driver_range(compute_capability: str | None) -> DriverRange | None:
         return None
     first = branch_for_cuda(row.min_toolkit)
     return DriverRange(row.min_toolkit, first, row.last_driver_branch)
+
+
+@cache
+def digest() -> str:
+    """A sha256 of all facts: the same wherever the same files are."""
+    found = hashlib.sha256()
+    for path in sorted(FOLDER.rglob("*.toml"), key=lambda path: path.relative_to(FOLDER).parts):
+        content = path.read_bytes()
+        found.update(f"{path.relative_to(FOLDER).as_posix()} {len(content)}\n".encode())
+        found.update(content)
+    return found.hexdigest()
 
 
 @cache

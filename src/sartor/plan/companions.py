@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 
 from sartor.plan.case import TORCH, Companion
 from sartor.plan.known import DEFAULT, ListingQuestion, MetadataQuestion, Unread
-from sartor.plan.offers import newest
+from sartor.plan.offers import Same, newest
 from sartor.plan.tags import best_wheel, obstacle
 from sartor.verdict.requirements import applies, parse_line
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sartor.artifact.model import Package
+    from sartor.index.files import IndexFile
     from sartor.plan.case import Case
     from sartor.plan.known import Known, Machine
     from sartor.verdict.requirements import Required
@@ -60,8 +62,10 @@ def companion_questions(case: Case) -> list[ListingQuestion]:
 
 
 def _lists(case: Case, project: str) -> list[ListingQuestion]:
-    """Where a project is looked for: the index that the candidate's torch comes from alone; else
-    the one that the line takes it from, then the user's own."""
+    """Where a project is looked for: the index that the line takes it from, then the user's own.
+
+    The torch of a candidate that has one from a maker's index is looked for there alone.
+    """
     row = case.offer.torch_index
     if row is not None and project == TORCH:
         return [ListingQuestion(row.id, project)]
@@ -75,7 +79,7 @@ def _named(case: Case) -> dict[str, Required]:
         return {}
     wanted = {*case.line.device_code} - {case.line.distribution}
     wanted |= {TORCH} if case.line.torch_local else set()
-    extra = case.line.extra_of(case.offer.version or "")
+    extra = case.line.extra_for(case.offer.version or "")
     found: dict[str, Required] = {}
     for one in required(case.package, case.machine, extra):
         if one.name in wanted and (one.name not in found or EXACT.search(one.bounds)):
@@ -96,9 +100,7 @@ def _found(one: Required, case: Case, known: Known) -> Companion:
     listing = next(there, asked_of[-1])
     if listing.state != "reached" and not listing.files:
         return msgspec.structs.replace(base, why=f"its index was {listing.state}")
-    files = [f for f in listing.files if (f"{local}-" in _plus(f.name) if local else True)]
-    if local is None:  # a build for another accelerator that a folder offers is not meant
-        files = [f for f in files if "+" not in _plus(f.name)]
+    files = _meant(Same(listing.files), local)
     asked = SpecifierSet(one.bounds)
     release = newest(
         files, one.name, asked, case.request.as_of if case.line.torch_local is None else None
@@ -122,6 +124,15 @@ def _local(case: Case) -> str | None:
     if row is None or row.cuda is None:
         return case.line.torch_local
     return f"+cu{row.cuda.replace('.', '')}"
+
+
+@lru_cache(64)
+def _meant(same: Same, local: str | None) -> list[IndexFile]:
+    """The files with the local version; none with any where a build for another accelerator that
+    a folder offers is not meant."""
+    if local is None:
+        return [f for f in same.files if "+" not in _plus(f.name)]
+    return [f for f in same.files if f"{local}-" in _plus(f.name)]
 
 
 def _plus(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from sartor import facts
 from sartor.host.summary import summary
 from sartor.plan.code_rules import served
 from sartor.plan.known import DEFAULT, ResolveQuestion, Unread, Unsolvable, Wanted
@@ -58,6 +59,7 @@ def conclude(
         conflicts=conflicts.conflicts,
         not_checked=[f"conflicts: {why}" for why in conflicts.not_looked_at],
         indexes=index_reports(known),
+        facts=facts.digest(),
     )
     if chosen is None:
         return Planned(base, error=_met(known))

@@ -16,7 +16,7 @@ from sartor.plan.known import ListingQuestion
 from sartor.plan.tags import best_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sartor.engines.facts import EngineFacts, LineFact
     from sartor.index.wheels import IndexFile
@@ -85,16 +85,39 @@ def is_meant(version: Version, line: LineFact, asked: SpecifierSet, request: Req
 
 
 def by_version(
-    files: Iterable[IndexFile], project: str, as_of: str | None
-) -> dict[Version, list[IndexFile]]:
+    files: Sequence[IndexFile], project: str, as_of: str | None
+) -> Mapping[Version, list[IndexFile]]:
     """The wheels and source packages of a project by version, without what came after ``as_of``.
 
     A file of which the index does not say when it was uploaded is left out of the past, as uv does.
     """
+    releases = _by_version(Same(files), project)
+    if as_of is None:
+        return releases
+    early = {
+        version: [f for f in listed if f.uploaded is not None and f.uploaded <= as_of]
+        for version, listed in releases.items()
+    }
+    return {version: listed for version, listed in early.items() if listed}
+
+
+class Same:
+    """A list as a key of what is made of it: equal to itself alone. It must not change any more."""
+
+    def __init__(self, files: Sequence[IndexFile]) -> None:
+        self.files = files
+
+    def __hash__(self) -> int:
+        return id(self.files)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.files is self.files
+
+
+@lru_cache(64)
+def _by_version(same: Same, project: str) -> Mapping[Version, list[IndexFile]]:
     found: dict[Version, list[IndexFile]] = {}
-    for file in files:
-        if as_of is not None and (file.uploaded is None or file.uploaded > as_of):
-            continue
+    for file in same.files:
         version = version_of(file.name, project)
         if version is not None:
             found.setdefault(version, []).append(file)
@@ -145,6 +168,6 @@ def is_exact(asked: SpecifierSet) -> bool:
     return any(s.operator in {"==", "==="} and not s.version.endswith(".*") for s in asked)
 
 
-def is_yanked(files: Iterable[IndexFile]) -> bool:
+def is_yanked(files: Sequence[IndexFile]) -> bool:
     """Whether every wheel of a release was taken back."""
     return all(f.yanked is not None for f in files if f.name.endswith(".whl"))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sartor.plan.planned import Planned
     from sartor.verdict.model import Target
 
-STAGES = (("listed", metadata, 12), ("metadata", code, 4))
+STAGES = (("listed", metadata, 12), ("metadata", code, 1))
 """From which stage which comes next, and how many candidates are asked about together: metadata is
 far and small, what was read of machine code is here and takes time to judge."""
 ALL_AT_ONCE = 200
@@ -155,8 +155,6 @@ def _lists(meant: Sequence[Asked]) -> list[ListingQuestion]:
     """The lists of files that are looked at in any case; all are asked for together."""
     lines = [line for asked in meant for line in asked.engine.line]
     found = [q for line in lines if (q := question(line)) is not None]
-    pins = [pin for line in lines for pin in line.pins]
-    found += [ListingQuestion(pin.index, project) for pin in pins for project in pin.projects]
     decide = {name for line in lines for name in line.device_code}
     found += [ListingQuestion(DEFAULT, name) for name in sorted(decide)]
     return list(dict.fromkeys(found))
@@ -191,8 +189,10 @@ def _cases(
         )
         for line in one.engine.line:
             versions = SpecifierSet(one.versions)
-            listed_now = offers(one.engine, line, able, versions, request, known)
-            found += [_case(host, request, model, o, targets, built) for o in listed_now]
+            found += [
+                _case(host, request, model, offer, targets, built)
+                for offer in offers(one.engine, line, able, versions, request, known)
+            ]
     return found
 
 

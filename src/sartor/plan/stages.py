@@ -13,7 +13,6 @@ from packaging.requirements import Requirement
 
 from sartor.facts.packages import normalized
 from sartor.plan.case import Case
-from sartor.plan.closure import Closure, closure
 from sartor.plan.code_rules import CODE_RULES, METADATA_RULES
 from sartor.plan.companions import (
     companion_questions,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
     from sartor.artifact.model import Package
     from sartor.plan.case import Rule
+    from sartor.plan.closure import Closure  # noqa: TC004 - it is heavy, and `Judged` is not read
     from sartor.plan.known import Known, Parts
 
 Stage = Literal["listed", "metadata", "code", "resolution", "whole"]
@@ -152,7 +152,7 @@ def requirements_of(case: Case) -> list[str]:
     line, offer, torch = case.line, case.offer, case.torch
     if line.requirement is not None:
         return [line.requirement]
-    extra = line.extra_of(offer.version or "")
+    extra = line.extra_for(offer.version or "")
     root = f"{line.distribution}{f'[{extra}]' if extra else ''}=={offer.version}"
     named = line.torch_local or offer.torch_index
     local = [f"torch=={torch.version}"] if named and torch and torch.version else []
@@ -209,6 +209,8 @@ def resolution(judged: Judged, roots: Sequence[str], known: Known) -> Judged:
 
 def whole(judged: Judged, roots: Sequence[str], known: Known) -> Judged:
     """What the resolved set will be on the host."""
+    from sartor.plan.closure import closure
+
     found = judged.resolution
     if found is None:
         return msgspec.structs.replace(judged, stage="whole")

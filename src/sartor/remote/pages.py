@@ -44,9 +44,11 @@ class Answered(NamedTuple):
 
 def page_url(index: str | None, project: str) -> str:
     """The address of a project's page; of the clients' default index where that is None."""
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT
+    if not index:
+        from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-    return f"{(index or PYPI_SIMPLE_ENDPOINT).rstrip('/')}/{project}/"
+        index = PYPI_SIMPLE_ENDPOINT
+    return f"{index.rstrip('/')}/{project}/"
 
 
 def ask_page(http: Http, url: str, project: str, kept: Page | None) -> Page:
