@@ -41,6 +41,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     files: tuple[IndexFile, ...] = ()
     file: IndexFile | None = None
+    is_named: bool = False
     torch_index: IndexFact | None = None
 
 

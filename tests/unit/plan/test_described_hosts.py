@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from packaging.version import Version
 
 from market import MARKET, RELEASES, XLLAMACPP, plan
 from sartor.engines.facts import DeclaredCode, engine, engines
 from sartor.errors import NothingFitsError, UnknownEngineError, UsageError
 from sartor.host.describe import parse_host
-from sartor.host.model import Disk, Host, Tool
+from sartor.host.model import Host, Tool
 from sartor.plan.devices import coverage
 from sartor.plan.known import Known
 from sartor.plan.model import (
@@ -97,7 +96,7 @@ def test_choice(description: str, name: str, line: str, version: str) -> None:
         ("gh200, driver=580.95", "aarch64"),
         ("thor, driver=580.95", "aarch64"),
         ("h100, driver=580.95", "x86_64"),
-        ("gb10, driver=580.95, arch=x86_64", "x86_64"),
+        ("h100, driver=580.95, arch=aarch64", "aarch64"),
     ],
 )
 def test_a_gpu_s_usual_processor_stands_in_for_one_that_nobody_stated(
@@ -116,9 +115,10 @@ def test_a_gpu_s_usual_processor_stands_in_for_one_that_nobody_stated(
 )
 def test_every_release_of_every_line_is_in_the_trace(description: str) -> None:
     planned = plan(description)
-    found = [_key(t) for t in (planned.chosen, *planned.rejected) if t]
+    every = [t for t in (planned.chosen, *planned.rejected) if t]
+    found = [_key(t) for t in every if t.candidate.strategy != "index"]
     of_wheels = {
-        (e.name, str(v), line.id)
+        (e.name, v, line.id)
         for e in engines()
         for line in e.line
         if line.how == "wheel"
@@ -134,10 +134,10 @@ def test_every_release_of_every_line_is_in_the_trace(description: str) -> None:
         assert all(r.rule and r.wanted and r.found and r.evidence for r in one.rejections)
 
 
-def _versions(index: str, project: str) -> set[Version]:
+def _versions(index: str, project: str) -> set[str]:
     from sartor.plan.offers import by_version
 
-    return set(by_version(MARKET.of(project, index), project, None))
+    return {str(v) for v in by_version(MARKET.of(project, index), project, None)}
 
 
 def test_an_old_driver_says_which_would_do() -> None:
@@ -345,15 +345,19 @@ class TestMachine:
         host = msgspec.structs.replace(
             parse_host("rtx-5090, driver=575.57"),
             glibc="musl",
-            disks=[Disk("data", "/", 0, True)],
+            pythons=[Tool("python", "/bin/python", "three")],
             cuda_toolkits=[Tool("nvcc", "/bin/nvcc", "new")],
         )
         assert host.driver is not None
         driver = msgspec.structs.replace(host.driver, version="latest", cuda="yes")
-        strange = msgspec.structs.replace(host, driver=driver, disks=[])
-        open_rules = {d.rule for d in tried(plan(strange), "vllm", "0.33.0").unchecked}
-        assert {"driver"} <= open_rules
-        assert "glibc" in {*open_rules, *against(plan(strange), "vllm", "0.33.0")}
+        planned = plan(msgspec.structs.replace(host, driver=driver), "vllm")
+        open_rules = {d.rule for d in tried(planned, "vllm", "0.33.0").unchecked}
+        assert {"driver", "glibc", "interpreter"} <= open_rules
+
+    @pytest.mark.parametrize("glibc", ["2", "2.", "x.39", "2.39.9999", "-2.39", ""])
+    def test_a_glibc_that_is_no_version(self, glibc: str) -> None:
+        host = msgspec.structs.replace(parse_host("h100, driver=580.95"), glibc=glibc)
+        assert plan(host, "vllm").stack
 
 
 class TestRequest:
@@ -362,7 +366,9 @@ class TestRequest:
             plan(Host(), "vlm")
         assert "vllm" in str(raised.value.hint)
 
-    @pytest.mark.parametrize("text", ["vllm==", "vllm@1", "vllm 0.33", "=="])
+    @pytest.mark.parametrize(
+        "text", ["vllm==", "vllm@1", "vllm 0.33", "==", "vllm[audio]", "vllm; extra"]
+    )
     def test_an_engine_with_a_version_that_is_none(self, text: str) -> None:
         with pytest.raises(UsageError):
             plan(Host(), text)
@@ -371,6 +377,11 @@ class TestRequest:
         with pytest.raises(UsageError) as raised:
             plan(Host(), build="natve")
         assert "native" in str(raised.value.hint)
+
+    @pytest.mark.parametrize("python", ["3", "", "banana", "2.7", "3.12.x"])
+    def test_a_python_that_is_none(self, python: str) -> None:
+        with pytest.raises(UsageError, match="Python"):
+            plan(Host(), python=python)
 
     def test_a_pin_that_is_no_requirement(self) -> None:
         with pytest.raises(UsageError, match="--pin"):
