@@ -55,6 +55,18 @@ def obstacle(files: Sequence[IndexFile], machine: Machine) -> tuple[Obstacle, st
     return "python", _pythons(old), f"Python {machine.python}"
 
 
+def least_glibc(files: Iterable[IndexFile], machine: Machine) -> str | None:
+    """The oldest glibc that a wheel of the release for that processor takes; None without one."""
+    own = [f for f in files if _fits(f, Fits(machine.architecture))]
+    platforms = {t.platform for f in own for t in _tags(f.name)[0]}
+    newest = int((machine.glibc or "2.99").split(".")[1]) + 60
+    for minor in range(OLDEST_GLIBC, newest):
+        fits = Fits(machine.architecture, f"2.{minor}")
+        if any(platform != "any" and platform_fits(platform, fits) for platform in platforms):
+            return f"2.{minor}"
+    return None
+
+
 def _fits(file: IndexFile, fits: Fits) -> bool:
     return any(platform_fits(tag.platform, fits) for tag in _tags(file.name)[0])
 

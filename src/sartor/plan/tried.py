@@ -11,17 +11,17 @@ from sartor.facts.versions import known_version
 from sartor.plan.decision import Decision, Rejected
 from sartor.plan.outcome import Strategy
 
-DRIVER_RULES = frozenset({"driver", "gpu-driver-range", "ptx", "ptx-driver"})
+DRIVER_RULES = frozenset({"driver", "gpu-driver-range", "ptx"})
 """Rules that another driver may meet."""
-PTX_RULES = frozenset({"ptx", "ptx-driver"})
+PTX_RULES = frozenset({"ptx"})
 """Rules about PTX that is newer than the driver."""
-CODE_RULES = frozenset({"compute-capability", "core", "machine-code", *PTX_RULES})
+CODE_RULES = frozenset({"device-code", "torch-pin", *PTX_RULES})
 """Rules about the code in the packages."""
 GPU_RULES = frozenset({"gpu"})
-GLIBC_RULES = frozenset({"glibc", "platform"})
-PYTHON_RULES = frozenset({"python"})
+GLIBC_RULES = frozenset({"glibc"})
+PYTHON_RULES = frozenset({"python", "interpreter"})
 LIBRARY_RULES = frozenset({"system-libraries"})
-COMPILER_RULES = frozenset({"compiler", "runtime-compiler"})
+COMPILER_RULES = frozenset({"compiler"})
 DISK_RULES = frozenset({"disk"})
 
 

@@ -77,7 +77,7 @@ class Search:
                 self.confirmed.add(conflict)
 
     def finish(self, oracle: Oracle) -> str | None:
-        """Whether the conflicts are all: None, or why that is not known. Raises `OutOfTimeError`."""
+        """None where the conflicts are all, else why that is not known. Raises `OutOfTimeError`."""
         while True:
             before = len(self._known)
             removals, every = self._removals(self._known)
