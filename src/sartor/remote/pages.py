@@ -134,13 +134,26 @@ def _json(data: bytes, url: str, project: str) -> list[IndexFile]:
 
 
 def _html(data: bytes, url: str, project: str) -> list[IndexFile]:
-    from pypi_simple import ProjectPage, UnsupportedRepoVersionError
+    from pypi_simple import DistributionPackage, RepositoryPage, UnsupportedRepoVersionError
 
+    packages = []
     try:
-        page = ProjectPage.from_html(project, data, url)
+        for link in RepositoryPage.from_html(data, url).links:
+            package = DistributionPackage.from_link(link, project)
+            package.upload_time = _stated_time(link.get_str_attrib("data-upload-time"))
+            packages.append(package)
     except (ValueError, RecursionError, UnsupportedRepoVersionError) as error:
         raise _no_page(url, project) from error
-    return _files(page.packages)
+    return _files(packages)
+
+
+def _stated_time(text: str | None) -> datetime | None:
+    """What mirrors and uv have for PEP 700 on pages of HTML; None for what is no moment in UTC."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _no_page(url: str, project: str) -> IndexRefusedError:
