@@ -119,8 +119,8 @@ def measured(requirement: str, rounds: int, root: Path) -> dict[str, dict[str, f
     )
 
 
-def traffic(requirement: str, root: Path) -> dict[str, dict[str, int]]:
-    """Requests and bytes of each subject, cold, warm and kept."""
+def traffic(requirement: str, root: Path) -> tuple[int, dict[str, dict[str, int]]]:
+    """How many packages it is; requests and bytes of each subject, cold, warm and kept."""
     found, packages = {}, {"packages": 0}
     with counting() as index:
         os.environ["UV_DEFAULT_INDEX"] = index.url
@@ -139,7 +139,7 @@ def traffic(requirement: str, root: Path) -> dict[str, dict[str, int]]:
             act()
             found[name] = index.counted()
         del os.environ["UV_DEFAULT_INDEX"]
-    return {**found, "packages": packages}
+    return packages["packages"], found
 
 
 def main() -> None:
@@ -148,7 +148,7 @@ def main() -> None:
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     with tempfile.TemporaryDirectory() as folder:
         seconds = measured(requirement, rounds, Path(folder))
-        counted = traffic(requirement, Path(folder))
+        packages, counted = traffic(requirement, Path(folder))
     ratios = {
         f"ours / peer, {state}, median": round(
             seconds[f"catalog, {state}"]["median"] / seconds[f"uv pip compile, {peer}"]["median"], 3
@@ -160,6 +160,7 @@ def main() -> None:
         ["src/sartor/catalog", "src/sartor/remote", "src/sartor/index"],
         {
             "requirement": requirement,
+            "packages": packages,
             "rounds": rounds,
             "seconds": seconds,
             "ratios": ratios,

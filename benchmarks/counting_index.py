@@ -7,7 +7,6 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
 
 from sartor.index.sources import access, index_sources
 from sartor.remote.pages import page_url
@@ -24,7 +23,7 @@ PASSED = ("content-range", "content-type", "etag", "last-modified", "accept-rang
 
 def here(found: re.Match[bytes]) -> bytes:
     """The address of a file, in HTML or JSON, as one of this server."""
-    return found[1] + b'"/files/' + quote(found[2].decode(), safe="").encode()
+    return found[1] + b'"/files/' + found[2].replace(b"://", b"/", 1)
 
 
 class CountingIndex(ThreadingHTTPServer):
@@ -73,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "simple":
             self.page(rest)
         else:
-            self.file(unquote(rest))
+            self.file(rest.replace("/", "://", 1))
 
     def page(self, project: str) -> None:
         url = page_url(self.server.index, project)

@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from sartor import facts
 from sartor.facts.linking import policies
+from sartor.facts.versions import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -102,11 +103,6 @@ def _manylinux(machine: Machine) -> Iterator[str]:
     for number in range(minor, oldest - 1, -1):
         yield f"manylinux_{major}_{number}"
         yield from legacy.get(f"{major}.{number}", ())
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """``(2, 35)``."""
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def described(file: IndexFile, listed: IndexFile | None) -> IndexFile:
