@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 PYTHON_HEADERS = (
@@ -70,6 +70,19 @@ class SartorError(Exception):
             hint=self.hint,
             log=self.log,
         )
+
+
+def from_document(document: ErrorDocument) -> SartorError:
+    """The error of which that is the document, to be raised where it was not met."""
+    kinds = {kind.code: kind for kind in _kinds(SartorError)}
+    kind = kinds.get(document.code, SartorError)
+    return kind(document.message, found=document.found, hint=document.hint, log=document.log)
+
+
+def _kinds(kind: type[SartorError]) -> Iterator[type[SartorError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _kinds(below)
 
 
 class UsageError(SartorError):
@@ -294,6 +307,41 @@ class NoSuchEvidenceError(SartorError):
 
     code, exit_code = "no-such-evidence", 62
     summary = "no evidence is kept of what was asked for"
+
+
+class LockFileError(SartorError):
+    """A lock file is damaged, of another kind, or the two are not of one lock."""
+
+    code, exit_code = "lock-file", 70
+    summary = "`sartor.lock` or `pylock.toml` is damaged, a newer Sartor's, or not of one lock"
+
+
+class NotLockableError(SartorError):
+    """What was planned lacks something that a lock must have."""
+
+    code, exit_code = "not-lockable", 71
+    summary = "what was planned cannot be locked: a file without a hash, an index that is not named"
+
+
+class OthersFileError(SartorError):
+    """A file that Sartor would write is there, and Sartor did not make it."""
+
+    code, exit_code = "others-file", 72
+    summary = "a file or an entry that Sartor would write is there already and is not Sartor's"
+
+
+class ProjectFileError(SartorError):
+    """A project's own file cannot be read, or cannot take the stack."""
+
+    code, exit_code = "project-file", 73
+    summary = "a `pyproject.toml` or `pixi.toml` cannot be read, or cannot take the stack"
+
+
+class ProjectConflictError(SartorError):
+    """A project pins what the stack needs in another version."""
+
+    code, exit_code = "project-conflict", 74
+    summary = "a project pins what the stack has in another version, or excludes the machine"
 
 
 class InterruptedBySignal(SartorError):  # noqa: N818 - an interruption, not a fault

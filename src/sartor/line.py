@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.errors import ServerDiedError
-from sartor.locks import waiting_lock
 from sartor.paths import make_folder
 from sartor.plan.model import Request
-from sartor.serve.ask import QUESTION
-from sartor.serve.model import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,8 +21,10 @@ if TYPE_CHECKING:
     from sartor.host.model import Host
     from sartor.models.model import Model
     from sartor.paths import Places
-    from sartor.plan.model import Plan
+    from sartor.plan.model import Fit, Plan, Stack
+    from sartor.plan.planned import Planned
     from sartor.reporter import Reporter
+    from sartor.serve.model import Endpoint
     from sartor.serve.start import Server, ServeRequest
 
 
@@ -35,12 +34,14 @@ PORT_TRIES = 3
 class UpRequest(msgspec.Struct, frozen=True):
     """What `sartor up` was asked for. ``host`` is a description; None means this machine.
 
-    ``model`` is what the user typed; None means the demo model.
+    ``model`` is what the user typed; None means the demo model. ``upgrade``: an
+    environment that is there is no reason to stay with its release.
     """
 
-    want: Request = Request()
+    want: Request = Request(served=True)
     model: str | None = None
     host: str | None = None
+    upgrade: bool = False
 
 
 @contextmanager
@@ -55,15 +56,16 @@ def _stage(reporter: Reporter, name: str, detail: str = "") -> Iterator[list[str
 
 def make_plan(
     asked: UpRequest, places: Places, reporter: Reporter
-) -> tuple[Host, Model | None, Plan]:
+) -> tuple[Host, Model | None, Planned]:
     """Detect (or read the description), look the model up, and plan. Nothing is built.
 
-    The model is None for the demo model, which is made once the engine's format is known.
+    The model is None for the demo model, which is made once the engine's format is known. Raises
+    the error of the rule that stood in the way where nothing fits.
     """
     from sartor.build.environment import built
     from sartor.host.summary import summary
-    from sartor.index.ask import ask_indexes
-    from sartor.plan.planner import indexes_to_ask, plan
+    from sartor.plan.obstacles import why_nothing_fits
+    from sartor.planning import plan_with_catalog
 
     with _stage(reporter, "detect") as words:
         host = find_host(asked.host, places)
@@ -71,12 +73,14 @@ def make_plan(
         reporter.detail(msgspec.json.encode(host).decode())
     with _stage(reporter, "plan") as words:
         model = look_up(asked.model, places, reporter)
-        there = frozenset() if host.described else built(places)
-        indexes = ask_indexes(indexes_to_ask(host, asked.want, model, there))
-        planned = plan(host, asked.want, model, indexes, there)
-        words.append(planned.stack.label)
-        reporter.detail(msgspec.json.encode(planned).decode())
-    for text in planned.warnings:
+        there = {} if host.described or asked.upgrade else built(places)
+        stacks = {key: environment.stack for key, environment in there.items()}
+        planned = plan_with_catalog(host, asked.want, model, places, reporter, built=stacks)
+        reporter.detail(msgspec.json.encode(planned.plan).decode())
+        if planned.plan.stack is None:
+            raise why_nothing_fits(planned)
+        words.append(planned.plan.stack.label)
+    for text in planned.plan.warnings:
         reporter.warn(text)
     return host, model, planned
 
@@ -105,13 +109,14 @@ def look_up(reference: str | None, places: Places, reporter: Reporter) -> Model 
     return None if reference in {None, DEMO} else resolve(reference, places, reporter)
 
 
-def prepare(planned: Plan, places: Places, reporter: Reporter) -> Environment:
+def prepare(planned: Planned, places: Places, reporter: Reporter) -> Environment:
     """Build the planned environment, or find it, and verify it."""
     from sartor.build.environment import ensure
+    from sartor.plan.obstacles import lock_of
     from sartor.verify.loads import verify
 
     with _stage(reporter, "build") as words:
-        environment, reused = ensure(planned.stack, places, reporter)
+        environment, reused = ensure(stack_of(planned.plan), lock_of(planned), places, reporter)
         what = "environment reused" if reused else f"{len(environment.packages)} packages installed"
         words.append(f"{what} in {environment.path}")
     with _stage(reporter, "verify") as words:
@@ -128,7 +133,7 @@ def at_hand(planned: Plan, model: Model | None, places: Places, reporter: Report
 
     with _stage(reporter, "model") as words:
         if model is None:
-            form = engine(planned.stack.engine).formats[0]
+            form = engine(stack_of(planned).engine).formats[0]
             model = resolve_demo(places, reporter, form)
             words.append(f"demo model with random weights: its text means nothing ({model.path})")
         elif model.path is None:
@@ -154,27 +159,41 @@ def up(
         reporter.note(f"cleaned up {name}, which had ended or was killed")
     host, model, planned = make_plan(asked, places, reporter)
     environment = prepare(planned, places, reporter)
-    model = at_hand(planned, model, places, reporter)
-    planned = fitted(planned, model)
+    model = at_hand(planned.plan, model, places, reporter)
+    plan = fitted(planned.plan, model)
     if host.containers.inside and not needs_key(serving.host):
         reporter.note(
             f"inside {host.containers.inside}, {serving.host} is reached from in here alone; "
             "for the machine around it: `--listen 0.0.0.0`, the port published on its 127.0.0.1"
         )
-    with served(planned, environment, model, serving, places, reporter) as result:
+    with served(plan, environment, model, serving, places, reporter) as result:
         yield result
 
 
 def fitted(planned: Plan, model: Model) -> Plan:
     """The plan for the very model at hand: one is made, or fetched and read, after planning."""
     from sartor.engines.facts import engine
+    from sartor.plan.conclusion import unsaid
     from sartor.plan.memory import refitted
-    from sartor.plan.planner import unsaid
 
-    stack = planned.stack
-    fit = refitted(planned.fit, model, engine(stack.engine), stack.accelerator)
+    stack = stack_of(planned)
+    fit = refitted(place_of(planned), model, engine(stack.engine), stack.accelerator)
     open_questions = list(dict.fromkeys([*planned.not_checked, *unsaid(model)]))
     return msgspec.structs.replace(planned, fit=fit, not_checked=open_questions)
+
+
+def stack_of(planned: Plan) -> Stack:
+    """The stack of a plan that has one."""
+    if planned.stack is None:
+        raise ValueError("nothing fits: there is no stack in that plan")
+    return planned.stack
+
+
+def place_of(planned: Plan) -> Fit:
+    """Where the model goes, of a plan that has a stack."""
+    if planned.fit is None:
+        raise ValueError("nothing fits: there is no place in that plan")
+    return planned.fit
 
 
 @contextmanager
@@ -191,17 +210,18 @@ def served(
     Where the same server runs already its endpoint is returned, and no `Server`: it is not ours to
     end. Two that want the same at once wait for each other.
     """
+    from sartor.locks import waiting_lock
     from sartor.serve import runs
     from sartor.serve.start import ask_again, run_key, start
 
-    key = run_key(environment, model, planned.fit, asked)
+    key = run_key(environment, model, place_of(planned), asked)
     make_folder(places.runs, mode=0o700)
     with ExitStack() as stack:
         path = places.runs / f".{key}.lock"
         lock = stack.enter_context(waiting_lock(path, reporter, "starting the same server"))
         endpoint, server = runs.endpoint(places, key, asked.port), None
         if endpoint is None:
-            begin = partial(start, environment, model, planned.fit, asked, places)
+            begin = partial(start, environment, model, place_of(planned), asked, places)
             tries = PORT_TRIES if asked.port is None else 1
             endpoint, server = _started(begin, tries, planned, model, stack, reporter)
         else:
@@ -243,6 +263,9 @@ def _started(
 
 
 def _answering(planned: Plan, server: Server, model: Model, reporter: Reporter) -> Endpoint:
+    from sartor.serve.ask import QUESTION
+    from sartor.serve.model import Endpoint
+
     with _stage(reporter, "serve", model.name) as words:
         server.wait_until_ready(model, reporter)
         words.append(f"{server.run.engine} listens on {server.run.host}, port {server.run.port}")

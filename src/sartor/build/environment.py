@@ -18,7 +18,6 @@ from filelock import FileLock, Timeout
 
 from sartor import __version__
 from sartor.build.model import Environment
-from sartor.errors import IndexRefusedError, IndexUnreachableError
 from sartor.index.uv import online_or_from_cache, run_uv
 from sartor.locks import waiting_lock
 from sartor.paths import (
@@ -30,7 +29,9 @@ from sartor.paths import (
     make_private_folder,
     write_atomically,
 )
+from sartor.plan.machine import two_numbers
 from sartor.plan.model import environment_key
+from sartor.plan.planner import Built
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,16 +53,27 @@ def find(places: Places, key: str) -> Environment | None:
     return environment if usable else None
 
 
-def built(places: Places) -> frozenset[str]:
-    """The keys of every finished environment."""
+def built(places: Places) -> dict[Built, Environment]:
+    """Every finished environment, by what the planner knows it as; the newest of several."""
     keys = (record.parent.name for record in places.environments.glob(f"*/{RECORD}"))
-    return frozenset(key for key in keys if find(places, key))
+    found = [e for key in keys if (e := find(places, key)) is not None]
+    return {of(e.stack): e for e in sorted(found, key=lambda e: e.built_at)}
 
 
-def ensure(stack: Stack, places: Places, reporter: Reporter) -> tuple[Environment, bool]:
+def of(stack: Stack) -> Built:
+    """What the planner knows an environment of the stack as."""
+    version = two_numbers(stack.python.version or "")
+    return Built(stack.engine, stack.line, stack.version, version)
+
+
+def ensure(
+    stack: Stack, pylock: str | None, places: Places, reporter: Reporter
+) -> tuple[Environment, bool]:
     """The environment for ``stack``, and whether it was there already.
 
-    Two at a time wait for each other. Raises the errors of `sartor.errors` numbered 20 to 27.
+    ``pylock`` is the resolver's lock of its packages (PEP 751); None for a source package, which
+    is resolved once it is compiled. Two at a time wait for each other. Raises the errors of
+    `sartor.errors` numbered 20 to 27.
     """
     make_folder(places.environments)
     sweep(places)
@@ -72,7 +84,7 @@ def ensure(stack: Stack, places: Places, reporter: Reporter) -> tuple[Environmen
     path = places.environments / f".{key}.lock"
     with waiting_lock(path, reporter, "building this environment"):
         found = find(places, key)
-        return (found, True) if found else (_build(stack, key, places, reporter), False)
+        return (found, True) if found else (_build(stack, key, pylock, places, reporter), False)
 
 
 def sweep(places: Places) -> None:
@@ -85,7 +97,9 @@ def sweep(places: Places) -> None:
             shutil.rmtree(places.locks / f".{key}.partial", ignore_errors=True)
 
 
-def _build(stack: Stack, key: str, places: Places, reporter: Reporter) -> Environment:
+def _build(
+    stack: Stack, key: str, pylock: str | None, places: Places, reporter: Reporter
+) -> Environment:
     staging = _staging(places, key)
     final = places.environments / key
     for leftover in (staging, final):
@@ -97,7 +111,7 @@ def _build(stack: Stack, key: str, places: Places, reporter: Reporter) -> Enviro
     make_private_folder(log.parent)
     log.unlink(missing_ok=True)
     try:
-        lock = _lock_and_install(stack, key, places, log, reporter)
+        lock = _lock_and_install(stack, key, pylock, places, log, reporter)
         supplied = _supply(stack, staging, log, reporter)
         environment = Environment(
             key=key,
@@ -123,39 +137,28 @@ def _staging(places: Places, key: str) -> Path:
 
 
 def _lock_and_install(
-    stack: Stack, key: str, places: Places, log: Path, reporter: Reporter
+    stack: Stack, key: str, pylock: str | None, places: Places, log: Path, reporter: Reporter
 ) -> Path:
-    """Install what is locked; returns the lock.
-
-    A lock names addresses: where those of an earlier one do not answer, it is made anew.
-    """
+    """Install what is locked; returns the lock."""
     lock = places.locks / f"pylock.{key}.toml"
-    staging = _staging(places, key)
-    if lock.exists() and stack.how == "wheel":
-        try:
-            _install(stack, lock, staging, log, reporter)
-        except (IndexUnreachableError, IndexRefusedError):
-            reporter.note("the index that was resolved from before fails; resolving again")
-            shutil.rmtree(staging, ignore_errors=True)
-        else:
-            return lock
-    _make_lock(stack, key, lock, places, log, reporter)
-    _install(stack, lock, staging, log, reporter)
+    make_folder(places.locks)
+    if pylock is None:
+        _make_lock(stack, key, lock, places, log, reporter)
+    else:
+        write_atomically(lock, pylock)
+    _install(stack, lock, _staging(places, key), log, reporter)
     return lock
 
 
 def _make_lock(
     stack: Stack, key: str, lock: Path, places: Places, log: Path, reporter: Reporter
 ) -> None:
-    """Resolve once, into a pylock.toml: versions, addresses and hashes."""
-    requirements = list(stack.requirements)
-    if stack.how == "source":
-        from sartor.build.native import build_wheel
+    """Compile the source package, and resolve what its wheel requires."""
+    from sartor.build.native import build_wheel
 
-        wheel = build_wheel(stack, places, log, reporter)
-        name, _, _ = requirements[0].partition("==")
-        requirements[0] = f"{name} @ {wheel.as_uri()}"
-    make_folder(places.locks)
+    wheel = build_wheel(stack, places, log, reporter)
+    name, _, _ = stack.requirements[0].partition("==")
+    requirements = [f"{name} @ {wheel.as_uri()}", *stack.requirements[1:]]
     partial = places.locks / f".{key}.partial"
     make_folder(partial)
     try:
@@ -169,21 +172,10 @@ def _resolve(
     stack: Stack, requirements: list[str], folder: Path, log: Path, reporter: Reporter
 ) -> None:
     """Ask uv for one consistent set; without a network, from its cache alone."""
-    asked, left_out = folder / "requirements.in", folder / "overrides.txt"
+    asked = folder / "requirements.in"
     write_atomically(asked, "".join(f"{r}\n" for r in requirements))
     arguments = ["pip", "compile", str(asked), "--output-file", str(folder / "pylock.toml")]
     arguments += ["--format", "pylock.toml", *_interpreter(stack)]
-    if stack.leave_out:
-        never = "".join(f'{name}; sys_platform == "never"\n' for name in stack.leave_out)
-        write_atomically(left_out, never)
-        arguments += ["--overrides", str(left_out)]
-    if stack.how == "wheel":
-        arguments += ["--only-binary", ":all:"]
-    for index in stack.indexes:
-        if index.state == "reached":
-            arguments += ["--index", f"{index.id}={index.url}"]
-    if stack.indexes:
-        arguments += ["--index-strategy", "unsafe-best-match"]
     online_or_from_cache(arguments, log, reporter, "resolving")
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pypi_simple import DistributionPackage
     from requests import Response, Session
 
-    from sartor.plan.model import Stack
+    from sartor.plan.model import Recipe, Stack
     from sartor.reporter import Reporter
 
 NO_COMPILER = "install a C and C++ compiler, or take the published build"
@@ -52,9 +52,17 @@ def build_wheel(stack: Stack, places: Places, log: Path, reporter: Reporter) -> 
 
 def wheel_key(stack: Stack, compiler: str, cuda_compiler: str | None) -> str:
     """16 hexadecimal digits for (source hash, flags, ISA, compilers, architecture)."""
-    parts = [stack.source_sha256, *stack.cmake_args, stack.isa, compiler, stack.architecture]
+    recipe = recipe_of(stack)
+    parts = [recipe.sha256, *recipe.cmake_args, recipe.isa, compiler, stack.architecture]
     parts += [cuda_compiler] if cuda_compiler else []
     return hashlib.sha256("\n".join(str(p) for p in parts).encode()).hexdigest()[:16]
+
+
+def recipe_of(stack: Stack) -> Recipe:
+    """The source package of a stack that has one."""
+    if stack.source is None:
+        raise ValueError(f"{stack.engine} {stack.version} is not built from a source package")
+    return stack.source
 
 
 def compiler_version() -> str:
@@ -74,7 +82,11 @@ def cuda_compiler_version(stack: Stack) -> str | None:
     """
     if stack.accelerator != "cuda":
         return None
-    named = [a.removeprefix(CUDA_COMPILER) for a in stack.cmake_args if a.startswith(CUDA_COMPILER)]
+    named = [
+        a.removeprefix(CUDA_COMPILER)
+        for a in recipe_of(stack).cmake_args
+        if a.startswith(CUDA_COMPILER)
+    ]
     program = named[0] if named else os.environ.get("CUDACXX") or shutil.which("nvcc")
     if program is None or shutil.which(program) is None:
         raise CompilerMissingError(
@@ -102,7 +114,10 @@ def _compile(stack: Stack, source: Path, folder: Path, log: Path, reporter: Repo
         elif match:
             reporter.progress("compiling", int(match[3]), 100, "%")
 
-    variables = {"CMAKE_ARGS": " ".join(stack.cmake_args), "TMPDIR": str(make_folder(work / "tmp"))}
+    variables = {
+        "CMAKE_ARGS": " ".join(recipe_of(stack).cmake_args),
+        "TMPDIR": str(make_folder(work / "tmp")),
+    }
     arguments = ["build", "--wheel", "--out-dir", str(work / "out")]
     arguments += ["--python", stack.python.path or sys.executable]
     arguments += ["--config-setting", f"build-dir={work / 'objects'}", str(_unpacked(source, work))]
@@ -148,10 +163,11 @@ def fetch_source(stack: Stack, places: Places, reporter: Reporter) -> Path:
     Kept under ``sources/``; an interrupted download is gone on with. Two at a time wait for each
     other.
     """
+    recipe = recipe_of(stack)
     folder = make_folder(places.root / "sources")
-    target = folder / f"{stack.source_project}-{stack.version}.tar.gz"
+    target = folder / f"{recipe.project}-{stack.version}.tar.gz"
     with waiting_lock(folder / f".{target.name}.lock", reporter, "fetching this source"):
-        if _sha256(target) != stack.source_sha256:
+        if _sha256(target) != recipe.sha256:
             partial = folder / f".{target.name}.partial"
             _fetch(stack, partial, reporter)
             partial.replace(target)
@@ -160,11 +176,11 @@ def fetch_source(stack: Stack, places: Places, reporter: Reporter) -> Path:
 
 def _fetch(stack: Stack, partial: Path, reporter: Reporter) -> None:
     """Make ``partial`` the whole source; what was there before may be the beginning of another."""
-    wanted, found = stack.source_sha256, _sha256(partial)
+    wanted, found = recipe_of(stack).sha256, _sha256(partial)
     for _ in range(2):
         begun = partial.exists()
         if found != wanted:
-            _download(str(stack.source_project), stack.version, partial, reporter)
+            _download(recipe_of(stack).project, stack.version, partial, reporter)
             found = _sha256(partial)
         if found == wanted:
             return
@@ -172,7 +188,7 @@ def _fetch(stack: Stack, partial: Path, reporter: Reporter) -> None:
         if not begun:
             break
     raise BuildError(
-        f"the source package of {stack.source_project} {stack.version} is not the one that "
+        f"the source package of {recipe_of(stack).project} {stack.version} is not the one that "
         "Sartor knows",
         found=[f"wanted sha256 {wanted}", f"found sha256 {found}"],
         hint="the index or a proxy serves other bytes; nothing of it was used",

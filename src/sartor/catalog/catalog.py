@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sartor.catalog.declared import Declared
     from sartor.catalog.kept_resolutions import KeptResolutions
     from sartor.catalog.listing import Lister
+    from sartor.catalog.reports import Kind
     from sartor.catalog.shelved import Shelved
     from sartor.index.sources import IndexSources
     from sartor.index.wheels import IndexFile
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
         ResolveQuestion,
         Wanted,
     )
-    from sartor.plan.outcome import Conflict
+    from sartor.plan.outcome import Found
     from sartor.remote.listings import Listings
     from sartor.reporter import Reporter
 
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 """Questions that are answered at a time."""
+CONFLICT_SECONDS = 60.0
+"""For which the reasons of one unsolvable question are looked for at most."""
 MOST_METADATA, MOST_PARTS, MOST_UNREACHED = 5000, 5000, 100
 
 
@@ -148,20 +151,25 @@ class Catalog:
         return found
 
     def validity(self, known: Known) -> Validity:
-        """For how long a plan from ``known`` holds, all of which this catalog answered."""
-        from sartor.catalog.clients import REMEMBERED
+        """For how long a plan from ``known`` holds, all of which this catalog answered.
 
+        It is over at once where an answer could not be had: that is asked for again.
+        """
         until, files = [now() + MOST_FRESH], self._shelved.marks()
         for question in known.listings:
             until.append(self._lister.fresh_until(question))
             files |= marks(self._lister.folders(question))
         for asked, resolved in known.resolutions.items():
             at = None if isinstance(resolved, Unread) else self._resolutions.asked_at(asked)
-            until.append(now() + REMEMBERED if at is None else at + MOST_FRESH)
+            until.append(0.0 if at is None else at + MOST_FRESH)
         answers = [*known.metadata.values(), *known.conflicts.values()]
-        if any(isinstance(answer, Unread) for answer in answers):
-            until.append(now() + REMEMBERED)
+        until += [0.0 for answer in answers if isinstance(answer, Unread)]
         return Validity(until=min(until), files=files)
+
+    @property
+    def said(self) -> list[tuple[Kind, str]]:
+        """The notes and warnings that answers gave rise to."""
+        return self._reporter.said
 
     def resolve(self, question: ResolveQuestion) -> Resolved:
         """One consistent set for the question, by the real resolver."""
@@ -173,7 +181,8 @@ class Catalog:
 
     def metadata(self, project: str, version: str, machine: Machine) -> Package | Unread:
         """What the wheel of that version declares which ``machine`` would get."""
-        from sartor.catalog.choice import best_wheel, of_version
+        from sartor.catalog.choice import of_version
+        from sartor.plan.tags import best_wheel
 
         listing = self.listing(project)
         file = best_wheel(of_version(listing.files, project, version), machine)
@@ -182,13 +191,11 @@ class Catalog:
             return Unread(why)
         return self._declared_package(MetadataQuestion(DEFAULT, file))
 
-    def conflicts(self, question: ResolveQuestion) -> list[Conflict] | Unread:
-        """Why there is no set for the question."""
-        from importlib import import_module
+    def conflicts(self, question: ResolveQuestion) -> Found:
+        """Why there is no set for the question, as far as `CONFLICT_SECONDS` go."""
+        from sartor.catalog.conflicts import conflicts
 
-        found: list[Conflict] | Unread
-        found = import_module("sartor.catalog.conflicts").conflicts(question, self)
-        return found
+        return conflicts(question, self, seconds=CONFLICT_SECONDS)
 
     def _lister_listing(self, question: ListingQuestion) -> Listing:
         listing = self._lister.listing(question)

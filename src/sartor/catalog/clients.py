@@ -16,6 +16,7 @@ from sartor.remote.listings import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import Self
 
     from sartor.index.sources import Access, IndexSources
     from sartor.kept import KeptFiles
@@ -58,6 +59,17 @@ class Server(Http):
         self._on_down = on_down
         self._server = server
 
+    @property
+    def down_at(self) -> float | None:
+        """When it was not reached (seconds since 1970), where it is not asked for that."""
+        return self._down.at if self._down is not None else None
+
+    def check(self) -> Self:
+        """Itself; raises the `IndexUnreachableError` where it is not asked for a while."""
+        if self._down is not None:
+            raise IndexUnreachableError(self._down.message, hint=self._down.hint)
+        return self
+
     def get(
         self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
     ) -> tuple[Answer, Stream]:
@@ -71,8 +83,7 @@ class Server(Http):
     def _get(
         self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None
     ) -> tuple[Answer, Stream]:
-        if self._down is not None:
-            raise IndexUnreachableError(self._down.message, hint=self._down.hint)
+        self.check()
         try:
             answered = super().get(url, headers, form)
         except IndexUnreachableError as error:

@@ -46,7 +46,7 @@ class Kept(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.kept-pla
 
     kept_at: float
     validity: Validity
-    document: bytes
+    document: msgspec.Raw
 
 
 class KeptPlans:
@@ -67,11 +67,13 @@ class KeptPlans:
             return None
         moment = now()
         holds = kept.kept_at <= moment and kept.validity.holds(moment)
-        return kept.document if holds else None
+        return bytes(kept.document) if holds else None
 
     def keep(self, key: str, document: bytes, validity: Validity) -> None:
-        """Keep a document for as long as ``validity`` says (`sartor.catalog.Catalog.validity`)."""
-        kept = Kept(kept_at=now(), validity=validity, document=document)
+        """Keep a JSON document for as long as ``validity`` says (`Catalog.validity`)."""
+        if now() >= validity.until:
+            return
+        kept = Kept(kept_at=now(), validity=validity, document=msgspec.Raw(document))
         self._kept.put(f"{key}.json", msgspec.json.encode(kept))
 
 
@@ -112,7 +114,7 @@ def state(folder: Path) -> str:
     for path, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
         for name in sorted(files):
-            if name.endswith((".py", ".toml", ".zst")):
+            if name.endswith((".py", ".toml", ".zst", ".sqlite")):
                 found = os.stat(os.path.join(path, name))  # noqa: PTH116, PTH118
                 digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()

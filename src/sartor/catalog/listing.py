@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sartor.catalog.clients import Clients
+    from sartor.errors import ErrorDocument
     from sartor.index.wheels import IndexFile
     from sartor.plan.known import ListingQuestion
     from sartor.remote.listings import Listings
@@ -43,6 +44,7 @@ class Said(NamedTuple):
 
     files: list[IndexFile]
     why: str | None = None
+    error: ErrorDocument | None = None
 
 
 class Lister:
@@ -80,15 +82,20 @@ class Lister:
     def fresh_until(self, question: ListingQuestion) -> float:
         """Until when an answer is not asked for again, in seconds since 1970."""
         listing, moment = self._answers.get(question), now()
-        if listing is None or listing.state == "not reached":
-            return moment + REMEMBERED
         until = moment + MOST_FRESH
         for place in self.places(question.index):
             if place.is_remote:
-                page = self._pages.get(place.address, question.project)
-                fresh = min(page.fresh_for or 0.0, MOST_FRESH) if page else 0.0
-                until = min(until, page.asked_at + fresh if page else moment)
-        return until
+                until = min(until, self._remote_until(place, question.project, listing))
+        return moment if listing is None else until
+
+    def _remote_until(self, place: Place, project: str, listing: Listing | None) -> float:
+        """As `fresh_until`, of one place; one that is not reached is left alone for a while."""
+        if listing is not None and listing.state == "not reached":
+            down_at = self._clients(place.address).down_at
+            if down_at is not None:
+                return down_at + REMEMBERED
+        page = self._pages.get(place.address, project)
+        return page.asked_at + min(page.fresh_for or 0.0, MOST_FRESH) if page else 0.0
 
     def folders(self, question: ListingQuestion) -> Iterator[Path]:
         """The pages and folders of this machine that an answer rests on."""
@@ -100,18 +107,20 @@ class Lister:
 
     def _asked(self, question: ListingQuestion) -> Listing:
         files: dict[str, IndexFile] = {}
-        wrong = []
+        wrong, met = [], None
         for said in self._said(question):
             for file in said.files:
                 files.setdefault(file.name, file)
             if said.why:
                 wrong.append(said.why)
+                met = met or said.error
         return Listing(
             index=question.index,
             project=question.project,
             state="not reached" if wrong else "reached",
             files=list(files.values()),
             why="; ".join(dict.fromkeys(wrong)) or None,
+            error=met,
         )
 
     def _said(self, question: ListingQuestion) -> Iterator[Said]:
@@ -127,14 +136,14 @@ class Lister:
         own = [] if place.address is None else [place.address]
         sources = IndexSources([] if place.links else [place.address], own if place.links else [])
         indexes = Indexes(
-            sources, lambda: self._clients(place.address), self._pages, self._reporter
+            sources, lambda: self._clients(place.address).check(), self._pages, self._reporter
         )
         return indexes.files(project)
 
     def _as_it_was(self, place: Place, project: str, error: SartorError) -> Said:
         kept = self._pages.get(place.address, project)
         if not isinstance(error, IndexUnreachableError) or kept is None or kept.files is None:
-            return Said([], error.message)
+            return Said([], error.message, error.document())
         ago = f"{max(now() - kept.asked_at, 0) / 60:.0f} minutes ago"
         with self._lock:
             told = place in self._told
@@ -144,7 +153,8 @@ class Lister:
                 f"{shown_place(place.address)} is not reached: what it said earlier is used "
                 f"(of `{project}` {ago})"
             )
-        return Said(kept.files, f"{error.message}; its files are as it said {ago}")
+        why = f"{error.message}; its files are as it said {ago}"
+        return Said(kept.files, why, error.document())
 
 
 def address_of(index: str) -> str:

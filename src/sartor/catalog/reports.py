@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from typing import Literal
 
 from sartor.reporter import Reporter
+
+Kind = Literal["note", "warn"]
 
 
 class Shared(Reporter):
@@ -13,7 +16,12 @@ class Shared(Reporter):
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._lock = threading.Lock()
-        self._said: set[str] = set()
+        self._said: dict[str, Kind] = {}
+
+    @property
+    def said(self) -> list[tuple[Kind, str]]:
+        """The notes and warnings that were passed on, in their order."""
+        return [(kind, text) for text, kind in self._said.items()]
 
     def progress(self, what: str, done: float, total: float | None, unit: str) -> None:
         """As `Reporter.progress`."""
@@ -29,12 +37,12 @@ class Shared(Reporter):
         """As `Reporter.note`, once."""
         with self._lock:
             if text not in self._said:
-                self._said.add(text)
+                self._said[text] = "note"
                 self._reporter.note(text)
 
     def warn(self, text: str) -> None:
         """As `Reporter.warn`, once."""
         with self._lock:
             if text not in self._said:
-                self._said.add(text)
+                self._said[text] = "warn"
                 self._reporter.warn(text)

@@ -106,11 +106,11 @@ class Resolver:
             answer = run.resolve(offline=False)
             if not isinstance(answer, IndexUnreachableError):
                 return Answered(answer, online=True)
-            unreached = _in_one(answer)
+            unreached = Unread(_in_one(answer), answer.document())
         run = _Run(asked, self._one, refresh=False)
         answer = run.resolve(offline=True)
         if isinstance(answer, (IndexUnreachableError, Unsolvable, Unread)):
-            return Answered(Unread(unreached), online=False)
+            return Answered(unreached, online=False)
         return Answered(answer, online=False)
 
     def _impossible(self, question: ResolveQuestion) -> str | None:
@@ -143,14 +143,15 @@ class Resolver:
             return Unread(listing.why or f"{project} {version} has no source distribution")
         return static_package(self._clients, file)
 
-    def _unreached(self, question: ResolveQuestion) -> str | None:
+    def _unreached(self, question: ResolveQuestion) -> Unread | None:
         """Why an index cannot be asked; None where each is reached. Asked is one project each."""
         first = next(filter(None, map(name_of, question.requirements)), None)
         asked = [ListingQuestion(pin.index, pin.projects[0]) for pin in question.indexes]
         if first is not None and not any(first in pin.projects for pin in question.indexes):
             asked.insert(0, ListingQuestion(DEFAULT, first))
         listings = map(self._lister.listing, asked)
-        return next((found.why for found in listings if found.state == "not reached"), None)
+        lost = (found for found in listings if found.state == "not reached")
+        return next((Unread(found.why or "not reached", found.error) for found in lost), None)
 
     def _used(self, question: ResolveQuestion) -> list[UsedIndex]:
         """The indexes to tell of: those pinned, and the user's own where that helps."""
@@ -238,8 +239,10 @@ class _Run:
                 return error
             except (ResolutionError, IndexRefusedError) as error:
                 return self._for_that_glibc(_unsolvable(error, folder))
-            except (SartorError, NoWheelError) as error:
-                return Unread(_in_one(error))
+            except SartorError as error:
+                return Unread(_in_one(error), error.document())
+            except NoWheelError as error:
+                return Unread(str(error))
 
     def _tied(self, folder: Path, *, offline: bool) -> str:
         """The lock in which every pinned project comes from the index it is pinned to.
@@ -324,12 +327,10 @@ def _unsolvable(error: SartorError, folder: Path) -> Resolved:
         text = (folder / "log").read_text("utf-8", "replace")
     found = _SOLUTION.search(text)
     if found is None or _REFUSED.search(text):
-        return Unread(_in_one(error))
+        return Unread(_in_one(error), error.document())
     return Unsolvable(found[0].strip())
 
 
-def _in_one(error: Exception) -> str:
+def _in_one(error: SartorError) -> str:
     """An error in one line: what happened, and the last line that was found."""
-    if not isinstance(error, SartorError):
-        return str(error)
     return ": ".join([error.message, *(line.removeprefix("cause: ") for line in error.found[-1:])])

@@ -50,6 +50,8 @@ class Shelved:
         self._reporter = reporter
         self._address = address
         self._opened: Shelf | None = None
+        self._marks: dict[str, str] = {}
+        self._decoded: dict[tuple[str, str | None], tuple[Row, Evidence] | None] = {}
 
     def close(self) -> None:
         """Give the stores back."""
@@ -58,11 +60,8 @@ class Shelved:
             self._opened = None
 
     def marks(self) -> dict[str, str]:
-        """What changes with the rows that are kept."""
-        if self._places is None:
-            return {}
-        own = self._places.evidence
-        return marks([own, own.with_name(f"{own.name}-wal")])
+        """What changes with the rows that are kept, as it was before the first was looked at."""
+        return self._marks
 
     def evidence(self, sha256: str) -> Evidence | None:
         """What was read of a file; None where nothing was."""
@@ -115,7 +114,11 @@ class Shelved:
         return Parts(are=are, targets=targets, read_at=row.read_at)
 
     def _found(self, sha256: str) -> tuple[Row, Evidence] | None:
-        return self._shelf.look_up(sha256, None, wanted_names, self._stated_by(sha256))
+        """The row and its evidence, which takes milliseconds to decode and is asked for twice."""
+        key = sha256, self._stated_by(sha256)
+        if key not in self._decoded:
+            self._decoded[key] = self._shelf.look_up(sha256, None, wanted_names, key[1])
+        return self._decoded[key]
 
     def _stated_by(self, sha256: str) -> str | None:
         address = self._address(sha256)
@@ -125,6 +128,9 @@ class Shelved:
     def _shelf(self) -> Shelf:
         if self._opened is None:
             self._opened = Shelf.of(self._places, self._reporter)
+            if self._places is not None:
+                own = self._places.evidence
+                self._marks = marks([own, own.with_name(f"{own.name}-wal")])
         return self._opened
 
     def _name(self, question: PartsQuestion, rows: Sequence[Row]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,8 +11,6 @@ if TYPE_CHECKING:
     from sartor.line import UpRequest
     from sartor.reporter import Reporter
     from sartor.serve.start import Server, ServeRequest
-
-_PYTHON = re.compile(r"3(\.\d+){1,2}")
 
 _ARGUMENTS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
@@ -26,7 +23,11 @@ _ARGUMENTS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     ),
     (
         ("--engine", "-e"),
-        {"metavar": "ENGINE", "help": "llama.cpp or vllm; default: chosen for model and machine"},
+        {
+            "metavar": "ENGINE",
+            "help": "llama.cpp or vllm, or one with a version (`vllm==0.25.1`); default: chosen "
+            "for model and machine",
+        },
     ),
     (
         ("--build",),
@@ -69,6 +70,13 @@ _ARGUMENTS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         ("--detach", "-d"),
         {"action": "store_true", "help": "return once it answers; `sartor stop` ends it"},
     ),
+    (
+        ("--upgrade",),
+        {
+            "action": "store_true",
+            "help": "take a newer release even where an environment of an older one is there",
+        },
+    ),
     (("--dry-run",), {"action": "store_true", "help": "plan, and stop before building"}),
     (
         ("--explain",),
@@ -103,7 +111,8 @@ def _plan(options: argparse.Namespace) -> int:
 
     asked = up_request(options)
     serve_request(options)  # what does not hold together is said in a dry run too
-    _, _, planned = make_plan(asked, default_places(), Terminal())
+    _, _, found = make_plan(asked, default_places(), Terminal())
+    planned = found.plan
     if options.json:
         print_document(planned)
     else:
@@ -150,22 +159,18 @@ def serve_until_stopped(server: Server, reporter: Reporter) -> None:
 
 def up_request(options: argparse.Namespace) -> UpRequest:
     """The options that say what is wanted."""
-    from sartor.errors import UsageError
+    from sartor.cli.plan import checked_context, checked_python
     from sartor.line import UpRequest
     from sartor.plan.model import Request
 
-    if options.context is not None and options.context < 1:
-        raise UsageError(
-            "`--context` is a number of tokens, 1 or more",
-            hint="leave it out for the engine's default",
-        )
-    if options.python is not None and not _PYTHON.fullmatch(options.python):
-        raise UsageError(
-            f"`--python {options.python}` is not a version of Python",
-            hint="the form is 3.12, or 3.12.4",
-        )
-    want = Request(options.engine, options.build, options.context, options.python)
-    return UpRequest(want=want, model=options.model, host=options.host)
+    want = Request(
+        engines=(options.engine,) if options.engine else (),
+        build=options.build,
+        context=checked_context(options.context),
+        python=checked_python(options.python),
+        served=True,
+    )
+    return UpRequest(want, options.model, options.host, options.upgrade)
 
 
 def serve_request(options: argparse.Namespace) -> ServeRequest:

@@ -82,6 +82,12 @@ def system_sonames() -> frozenset[str]:
 
 
 @cache
+def libc_sonames() -> frozenset[str]:
+    """What of `system_sonames` glibc itself brings."""
+    return frozenset(name for row in read_table(FILE, "libc", SonamesFact) for name in row.sonames)
+
+
+@cache
 def driver_sonames() -> frozenset[str]:
     """What the GPU's driver brings."""
     return frozenset(
@@ -129,9 +135,10 @@ def cuda_major(soname: str) -> int | None:
 
 def is_form_of(distribution: str, base: str) -> bool:
     """Whether ``distribution`` is ``base`` or its form for one CUDA major (``-cu12``)."""
-    return (
-        distribution == base or re.fullmatch(re.escape(base) + r"-cu\d+", distribution) is not None
-    )
+    if not distribution.startswith(base):
+        return False
+    form = distribution.removeprefix(base)
+    return not form or (form.startswith("-cu") and form[3:].isdecimal())
 
 
 def matches(path: str, pattern: str) -> bool:

@@ -160,6 +160,11 @@ def _uv_files(environ: Mapping[str, str]) -> list[Path]:
     return [folder / "uv/uv.toml" for folder in (config, *system, Path("/etc"))]
 
 
+def configuration_files(environ: Mapping[str, str]) -> list[Path]:
+    """Every file in which pip or uv may be configured, there or not."""
+    return [*_pip_files(environ), *_uv_files(environ)]
+
+
 def certificate_bundle(environ: Mapping[str, str] | None = None) -> str | None:
     """The file of authorities that the machine trusts; None where only Python's own is there."""
     import ssl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,30 +15,19 @@ from packaging.version import InvalidVersion, Version
 from sartor.artifact.model import NotRead
 from sartor.errors import NoSuchTargetError, UsageError, closest
 from sartor.facts.linking import policies
+from sartor.index.files import IndexFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from packaging.tags import Tag
 
+__all__ = ["IndexFile"]
 
 MANYLINUX = re.compile(r"manylinux_(\d{1,4})_(\d{1,4})_(\w+)", re.ASCII)
 LEGACY = re.compile(r"(manylinux\d{1,4}|linux)_(\w+)", re.ASCII)
 PYTHON = re.compile(r"3\.\d{1,3}", re.ASCII)
 MOST_SHOWN = 5
-
-
-class IndexFile(msgspec.Struct, frozen=True):
-    """One file that an index lists, and what it says of it. ``uploaded`` is RFC 3339, in UTC."""
-
-    name: str
-    url: str
-    size: int | None = None
-    sha256: str | None = None
-    requires_python: str | None = None
-    yanked: str | None = None
-    metadata_sha256: str | None = None
-    uploaded: str | None = None
 
 
 class Fits(msgspec.Struct, frozen=True):
@@ -129,9 +119,9 @@ def why_not(file: IndexFile, fits: Fits) -> str | None:
         return f"it is for {names}"
     if fits.python is None:
         return None
-    if not _python_fits(tags, fits.python):
+    if not python_fits(tags, fits.python):
         return f"it is for {', '.join(sorted({f'{t.interpreter}-{t.abi}' for t in tags}))}"
-    if file.requires_python and not _allows(file.requires_python, fits.python):
+    if file.requires_python and not allows(file.requires_python, fits.python):
         return f"it requires Python {file.requires_python}"
     return None
 
@@ -160,23 +150,27 @@ def _numbers(version: str) -> list[int]:
     return [int(n) for n in version.split(".")]
 
 
-def _python_fits(tags: Iterable[Tag], python: str) -> bool:
+def python_fits(tags: Iterable[Tag], python: str) -> bool:
     """Whether CPython of that version takes one of the tags, the platform aside."""
+    taken = _taken(python)
+    return any((tag.interpreter, tag.abi) in taken for tag in tags)
+
+
+@lru_cache(32)
+def _taken(python: str) -> frozenset[tuple[str, str]]:
     from packaging.tags import compatible_tags, cpython_tags
 
     version = tuple(_numbers(python))
     interpreter = f"cp{version[0]}{version[1]}"
-    taken = {
-        (tag.interpreter, tag.abi)
-        for tag in (
-            *cpython_tags(version, platforms=["any"]),
-            *compatible_tags(version, interpreter, ["any"]),
-        )
-    }
-    return any((tag.interpreter, tag.abi) in taken for tag in tags)
+    tags = (
+        *cpython_tags(version, platforms=["any"]),
+        *compatible_tags(version, interpreter, ["any"]),
+    )
+    return frozenset((tag.interpreter, tag.abi) for tag in tags)
 
 
-def _allows(specifier: str, python: str) -> bool:
+def allows(specifier: str, python: str) -> bool:
+    """Whether a ``Requires-Python`` takes a version (``3.12``), whatever its last number."""
     try:
         return SpecifierSet(specifier).contains(f"{python}.99")
     except (InvalidSpecifier, InvalidVersion):

@@ -12,7 +12,7 @@ from sartor.facts.versions import known_version
 from sartor.plan.model import Device
 
 if TYPE_CHECKING:
-    from sartor.engines.facts import BuildFact
+    from sartor.engines.facts import DeclaredCode
     from sartor.host.model import Gpu, Host
 
 
@@ -49,7 +49,7 @@ class Coverage(msgspec.Struct, frozen=True):
         return self.verdict in {"native", "jit"}
 
 
-def coverage(build: BuildFact, device: Device, driver_cuda: str | None) -> Coverage:
+def coverage(build: DeclaredCode, device: Device, driver_cuda: str | None) -> Coverage:
     """What the makers declare that ``build`` does on ``device`` under that driver.
 
     Plain PTX serves any newer or equal device where the driver's CUDA is at least the one that
@@ -73,7 +73,7 @@ def coverage(build: BuildFact, device: Device, driver_cuda: str | None) -> Cover
     )
 
 
-def _older_native(build: BuildFact, found: Version) -> str | None:
+def _older_native(build: DeclaredCode, found: Version) -> str | None:
     """The newest declared machine code of the same major version that is older than ``found``.
 
     Tegra parts and others do not run each other's.
@@ -94,7 +94,7 @@ def _is_tegra(capability: Version) -> bool | None:
     return next((row.tegra for row in rows), None)
 
 
-def _by_ptx(build: BuildFact, found: Version, driver_cuda: str | None) -> Coverage:
+def _by_ptx(build: DeclaredCode, found: Version, driver_cuda: str | None) -> Coverage:
     """What the declared PTX does on a device of compute capability ``found``."""
     older = [p for p in build.ptx if Version(p) <= found]
     if not older:

@@ -1,4 +1,4 @@
-"""The rules about GPUs and their driver; silent about a build that is not for CUDA."""
+"""The rules about GPUs and their driver; silent about a line that is not for CUDA."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from packaging.version import Version
 from sartor import facts
 from sartor.facts.versions import known_version, leaves_open
 from sartor.host.names import gpu_fact
-from sartor.plan.devices import Coverage, compilable, coverage, devices
+from sartor.plan.devices import devices
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
 
 if TYPE_CHECKING:
-    from sartor.plan.case import Case
-    from sartor.plan.model import Device
+    from sartor.plan.case import Case, Rule
 
 
 def gpu_present(case: Case) -> Decision | None:
     """A CUDA build needs a GPU that the driver answers for."""
-    if case.build.accelerator != "cuda":
+    if not case.on_cuda:
         return None
     wanted, evidence = "an NVIDIA GPU that the driver answers for", "the host"
     names = [d.name for d in devices(case.host)]
@@ -37,28 +36,54 @@ def gpu_present(case: Case) -> Decision | None:
 
 
 def driver(case: Case) -> Decision | None:
-    """The driver is new enough for the CUDA runtime that the build carries."""
-    if case.build.accelerator != "cuda" or case.build.driver_min is None:
+    """The driver is new enough for the CUDA runtime that the release carries.
+
+    Within a major version of CUDA any driver of that major will do (minor-version compatibility);
+    what that does not hold for, PTX, is judged part by part.
+    """
+    cuda = case.cuda
+    if not case.on_cuda or cuda is None:
         return None
-    wanted = f"driver {case.build.driver_min} or newer (CUDA {case.build.cuda})"
+    least = driver_for(cuda)
+    if least is None:
+        return Unchecked("driver", f"a driver for CUDA {cuda}", "that version is not in the facts")
+    wanted = f"driver {least} or newer (CUDA {cuda})"
     version = case.host.driver.version if case.host.driver else None
     found = known_version(version)
     if version is None or found is None:
         return Unchecked("driver", wanted, "the driver's version is not known")
-    minimum = Version(case.build.driver_min)
-    if leaves_open(found, minimum):
+    minimum = known_version(least)
+    if minimum is not None and leaves_open(found, minimum):
         why = f"only {version} is known of the driver's version: state the whole version"
         return Unchecked("driver", wanted, why)
-    if found >= minimum:
-        return Accepted("driver", wanted, version, case.declared)
-    hint = f"a driver of version {case.build.driver_min} or newer would unlock it"
-    return Rejected("driver", wanted, version, case.declared, hint)
+    evidence = "facts/cuda.toml; " + _cuda_evidence(case)
+    if minimum is not None and found >= minimum:
+        return Accepted("driver", wanted, version, evidence)
+    hint = f"a driver of version {least} or newer would unlock it"
+    return Rejected("driver", wanted, version, evidence, hint)
+
+
+def _cuda_evidence(case: Case) -> str:
+    torch = case.torch
+    if torch is not None and torch.cuda is not None:
+        return f"the metadata of {torch.file.name if torch.file else f'torch {torch.version}'}"
+    return case.declared
+
+
+def driver_for(cuda: str) -> str | None:
+    """The oldest driver that starts a program of that CUDA version; None where not known."""
+    wanted = known_version(cuda)
+    if wanted is None:
+        return None
+    alike = [t for t in facts.toolkits() if Version(t.version).major == wanted.major]
+    exact = [t for t in alike if Version(t.version).release[:2] == wanted.release[:2]]
+    return (exact or alike)[0].minor_compat_driver_min if alike else None
 
 
 def gpu_driver_range(case: Case) -> Decision | None:
     """The driver's branch still, or already, knows the GPUs."""
     version = known_version(case.host.driver.version if case.host.driver else None)
-    if case.build.accelerator != "cuda" or version is None:
+    if not case.on_cuda or version is None:
         return None
     branch = version.major
     bad = []
@@ -79,52 +104,5 @@ def gpu_driver_range(case: Case) -> Decision | None:
     return Accepted("gpu-driver-range", wanted, "; ".join(bad) or f"branch {branch}", evidence)
 
 
-def device_verdicts(case: Case) -> list[tuple[Device, Coverage]]:
-    """Every device of the host with what the build is declared to hold for it."""
-    cuda = case.host.driver.cuda if case.host.driver else None
-    found = []
-    for device in devices(case.host):
-        if case.build.how == "source":
-            found.append((device, _compiled(case, device)))
-        else:
-            found.append((device, coverage(case.build, device, cuda)))
-    return found
-
-
-def _compiled(case: Case, device: Device) -> Coverage:
-    toolkits = [t for t in case.host.cuda_toolkits if t.version]
-    if not toolkits:
-        return Coverage("missing", "no nvcc was found")
-    version = ".".join(str(toolkits[0].version).split(".")[:2])
-    match compilable(device, version):
-        case True:
-            return Coverage("native", f"nvcc {version} compiles for {device.compute_capability}")
-        case False:
-            return Coverage(
-                "missing", f"nvcc {version} cannot compile for {device.compute_capability}"
-            )
-        case None:
-            return Coverage("unknown", "the compute capability is not in the facts")
-
-
-def usable_devices(case: Case) -> list[Device]:
-    """The devices that the build may run on: those that it is declared for before the others."""
-    usable = [(d, c) for d, c in device_verdicts(case) if c.verdict != "missing"]
-    return [d for d, _ in sorted(usable, key=lambda pair: not pair[1].is_sure)]
-
-
-def compute_capability(case: Case) -> Decision | None:
-    """The build is declared to hold code for at least one of the GPUs."""
-    if case.build.accelerator != "cuda" or not devices(case.host):
-        return None
-    native = ", ".join(case.build.native) or "what nvcc can compile"
-    wanted = f"machine code for {native}" + (
-        f"; PTX {', '.join(case.build.ptx)}" if case.build.ptx else ""
-    )
-    verdicts = device_verdicts(case)
-    found = "; ".join(f"{d.name} ({d.compute_capability}): {v.because}" for d, v in verdicts)
-    if any(v.is_sure for _, v in verdicts):
-        return Accepted("compute-capability", wanted, found, case.declared)
-    if all(v.verdict == "missing" for _, v in verdicts):
-        return Rejected("compute-capability", wanted, found, case.declared)
-    return Unchecked("compute-capability", wanted, found)
+HOST_RULES: tuple[Rule, ...] = (gpu_present, gpu_driver_range)
+"""Those that need the host alone."""

@@ -12,10 +12,14 @@ from typing import Literal
 import msgspec
 
 from sartor.artifact.model import Evidence, Package
-from sartor.index.wheels import IndexFile
+from sartor.errors import ErrorDocument
+from sartor.index.files import IndexFile
 from sartor.matrix.model import Part
-from sartor.plan.outcome import Conflict
+from sartor.plan.outcome import Found
+from sartor.plan.planned import Locked, Resolution
 from sartor.verdict.model import Target
+
+__all__ = ["Locked", "Resolution"]
 
 DEFAULT = "default"
 """The id that stands for the indexes that the user's own pip or uv is configured with."""
@@ -36,7 +40,8 @@ class ListingQuestion(msgspec.Struct, frozen=True):
 class Listing(msgspec.Struct, frozen=True):
     """The files of a project on an index; none where it does not have the project.
 
-    ``why`` goes with *not reached*: then nothing is known, and nothing is *missing*.
+    ``why`` goes with *not reached*: then nothing is known, and nothing is *missing*; ``error`` is
+    what was met.
     """
 
     index: str
@@ -44,6 +49,7 @@ class Listing(msgspec.Struct, frozen=True):
     state: IndexState
     files: list[IndexFile] = []
     why: str | None = None
+    error: ErrorDocument | None = None
 
 
 class MetadataQuestion(msgspec.Struct, frozen=True):
@@ -54,9 +60,10 @@ class MetadataQuestion(msgspec.Struct, frozen=True):
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """An answer that could not be had, and why."""
+    """An answer that could not be had, and why; ``error`` is what was met on the way to it."""
 
     why: str
+    error: ErrorDocument | None = None
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -74,12 +81,21 @@ class IndexPin(msgspec.Struct, frozen=True):
     projects: tuple[str, ...]
 
 
+class Assumed(msgspec.Struct, frozen=True):
+    """A version that is taken to require these ``Requires-Dist`` lines, whatever it declares."""
+
+    name: str
+    version: str
+    requires: tuple[str, ...] = ()
+
+
 class ResolveQuestion(msgspec.Struct, frozen=True):
     """One consistent set for ``requirements`` on a machine, by the real resolver.
 
     ``as_of`` (RFC 3339): nothing that was uploaded later. ``leave_out`` are projects that are
     declared and not wanted. ``from_source`` are those of which a source distribution may be taken;
-    of all others wheels alone, so that no package's code is run.
+    of all others wheels alone, so that no package's code is run. ``assumed``: the resolver does not
+    read the metadata of these versions, as is needed to learn which of their lines conflict.
     """
 
     requirements: tuple[str, ...]
@@ -89,22 +105,7 @@ class ResolveQuestion(msgspec.Struct, frozen=True):
     leave_out: tuple[str, ...] = ()
     prereleases: bool = False
     from_source: tuple[str, ...] = ()
-
-
-class Locked(msgspec.Struct, frozen=True):
-    """One package of a resolution: the very file that the machine would get, and its index."""
-
-    name: str
-    version: str
-    file: IndexFile
-    index: str
-
-
-class Resolution(msgspec.Struct, frozen=True):
-    """What the resolver chose; ``pylock`` is its own lock (PEP 751), which holds addresses."""
-
-    packages: list[Locked]
-    pylock: str
+    assumed: tuple[Assumed, ...] = ()
 
 
 class Unsolvable(msgspec.Struct, frozen=True):
@@ -156,4 +157,4 @@ class Known(msgspec.Struct, frozen=True):
     parts: dict[PartsQuestion, Parts | None] = {}
     evidence: dict[str, Evidence | None] = {}
     resolutions: dict[ResolveQuestion, Resolved] = {}
-    conflicts: dict[ResolveQuestion, list[Conflict] | Unread] = {}
+    conflicts: dict[ResolveQuestion, Found] = {}

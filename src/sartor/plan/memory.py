@@ -15,7 +15,7 @@ from sartor.host.model import Host, Memory
 from sartor.models.demo_weights import DEMO_SHAPE
 from sartor.models.shape import sized
 from sartor.paths import human_bytes
-from sartor.plan.gpu_rules import usable_devices
+from sartor.plan.code_rules import usable_devices
 from sartor.plan.model import Accepted, Decision, Fit, Rejected, Unchecked
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ def fit(case: Case, *, explain: bool = False) -> tuple[Fit, Decision | None]:
     nothing is known of its size.
     """
     context, engine = choose_context(case), case.engine
-    on_gpus = case.build.accelerator != "cpu"
+    on_gpus = case.on_cuda
     devices = usable_devices(case) if on_gpus else None
     if case.model is None or (on_gpus and not devices):
         return Fit(context=context, devices=(devices or [])[:1]), None
     asked = Asked(
         context,
-        engine.sequences[case.build.accelerator],
+        engine.sequences[case.line.accelerator],
         engine.default_gpu_memory_fraction if on_gpus else 1.0,
     )
     asking = question(case.model, engine, asked, case.host, devices)

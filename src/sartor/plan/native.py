@@ -31,26 +31,26 @@ def defects(case: Case) -> list[tuple[CompilerDefectFact, str]]:
 
 def cmake_arguments(case: Case, devices: list[Device]) -> list[str]:
     """All arguments for CMake; none where nothing is compiled."""
-    if case.build.how != "source":
+    if case.line.how != "source":
         return []
-    return [*case.build.cmake_args, *_cpu(case), *_cuda(case, devices)]
+    return [*case.line.cmake_args, *_cpu(case), *_cuda(case, devices)]
 
 
 def _cpu(case: Case) -> list[str]:
     """One option for each group of instructions; the compiler's own guess where none are known."""
-    options = case.build.cpu_options.get(case.host.architecture or "")
+    options = case.line.cpu_options.get(case.machine.architecture)
     if not options or case.host.cpu is None:
-        return [f"-D{case.build.cpu_native_option}=ON"]
+        return [f"-D{case.line.cpu_native_option}=ON"]
     broken = {feature for row, _ in defects(case) for feature in row.features}
     usable = set(case.host.cpu.features) - broken
     states = {name: set(needed) <= usable for name, needed in options.items()}
-    native = f"-D{case.build.cpu_native_option}=OFF"
+    native = f"-D{case.line.cpu_native_option}=OFF"
     return [native, *(f"-D{n}={'ON' if on else 'OFF'}" for n, on in states.items())]
 
 
 def _cuda(case: Case, devices: list[Device]) -> list[str]:
     """Which GPUs to compile for, and with which nvcc."""
-    if case.build.accelerator != "cuda":
+    if not case.on_cuda:
         return []
     capabilities = sorted({d.compute_capability or "" for d in devices} - {""})
     numbers = ";".join(f"{c.replace('.', '')}-real" for c in capabilities)

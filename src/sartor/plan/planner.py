@@ -1,271 +1,325 @@
-"""From host, facts and request to a `Plan`. Pure: nothing here touches the world."""
+"""From host, request and what is known to a `Plan`, or to what must be known first. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 
-from sartor import facts
+from sartor.engines.facts import EngineFacts, engines
 from sartor.engines.facts import engine as engine_facts
-from sartor.engines.facts import engines
-from sartor.errors import (
-    CompilerMissingError,
-    DiskFullError,
-    ModelTooLargeError,
-    NothingFitsError,
-    SartorError,
-    SystemLibraryMissingError,
-    UsageError,
-    did_you_mean,
-)
-from sartor.host.summary import summary
-from sartor.plan.case import Case
-from sartor.plan.gpu_rules import compute_capability
-from sartor.plan.memory import fit, trained_context
-from sartor.plan.model import (
-    Accepted,
-    Candidate,
-    Decision,
-    Fit,
-    IndexUse,
-    Plan,
-    Rejected,
-    Request,
-    Unchecked,
-    environment_key,
-)
-from sartor.plan.native import defects
-from sartor.plan.rules import RULES
-from sartor.plan.stack import index_use, stack_of
+from sartor.errors import UsageError, did_you_mean
+from sartor.plan.case import Case, Offer
+from sartor.plan.conclusion import chosen_of, conclude
+from sartor.plan.known import DEFAULT, Known, ListingQuestion, Wanted
+from sartor.plan.machine import machines
+from sartor.plan.offers import offers, question
+from sartor.plan.ranking import is_unsure, newest_first, ordered
+from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
+from sartor.plan.variants import variants
+from sartor.verdict.targets import targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Mapping, Sequence
 
     from sartor.host.model import Host
     from sartor.models.model import Model
+    from sartor.plan.model import Request, Stack
+    from sartor.plan.planned import Planned
+    from sartor.verdict.model import Target
+
+STAGES = (("listed", metadata, 12), ("metadata", code, 1))
+"""From which stage which comes next, and how many candidates are asked about together: metadata is
+far and small, what was read of machine code is here and takes time to judge."""
+ALL_AT_ONCE = 200
 
 
-class Judged(msgspec.Struct, frozen=True):
-    """A case with everything that was decided about it."""
+class Asked(msgspec.Struct, frozen=True):
+    """An engine that was asked for, and its versions; ``text`` is what was typed."""
 
-    case: Case
-    candidate: Candidate
-    fit: Fit
+    engine: EngineFacts
+    versions: str
+    text: str
 
 
-def normalise(request: Request) -> Request:
-    """The request with the engine's canonical name and a build that exists.
+class Built(msgspec.Struct, frozen=True):
+    """An environment that is there: of which release, for which Python (``3.12``)."""
 
-    Raises `UnknownEngineError`, or `UsageError` for a build that nobody offers.
-    """
-    if request.engine:
-        request = msgspec.structs.replace(request, engine=engine_facts(request.engine).name)
-    known = {"published", "native"} | {b.id for e in engines() for b in e.build}
+    engine: str
+    line: str
+    version: str
+    python: str
+
+
+EMPTY: Mapping[Built, Stack] = {}
+
+
+def asked_engines(request: Request) -> list[Asked]:
+    """The engines of the request; raises `UnknownEngineError` or `UsageError`."""
+    return [_asked(text) for text in request.engines]
+
+
+def _asked(text: str) -> Asked:
+    try:
+        parsed = Requirement(text)
+        name, versions = parsed.name, str(parsed.specifier)
+    except InvalidRequirement:
+        if any(c in text for c in "=<>!~;@[ "):
+            raise UsageError(
+                f"`{text}` is not an engine, nor an engine with its versions",
+                hint="the form is `vllm`, or `vllm==0.32.0`",
+            ) from None
+        name, versions = text, ""
+    return Asked(engine_facts(name), versions, text)
+
+
+def checked(request: Request) -> Request:
+    """The request, if it holds together; raises `UnknownEngineError` or `UsageError`."""
+    asked_engines(request)
+    known = {"published", "native"} | {line.id for e in engines() for line in e.line}
     if request.build and request.build not in known:
         raise UsageError(
             f"`{request.build}` is not a build that Sartor knows",
             found=[f"builds: {', '.join(sorted(known))}"],
             hint=did_you_mean(request.build, known),
         )
+    for pin in request.pins:
+        try:
+            Requirement(pin)
+        except InvalidRequirement as error:
+            raise UsageError(
+                f"`--pin {pin}` is not a requirement", hint="the form is `torch==2.11.0`"
+            ) from error
     return request
 
 
 def plan(
     host: Host,
     request: Request,
-    model: Model | None = None,
-    indexes: dict[str, IndexUse] | None = None,
-    built: Collection[str] = (),
-) -> Plan:
-    """The stack for ``host``, why it, and what was decided about every other candidate.
+    model: Model | None,
+    known: Known,
+    built: Mapping[Built, Stack] = EMPTY,
+) -> Planned | Wanted:
+    """The stack for ``host``, why it, and why not each other; or what must be known first.
 
-    ``model`` is None for the demo model. ``indexes`` are the makers' own indexes that were asked,
-    ``built`` the keys (see `environment_key`) of the environments that are there. Raises the error
-    of the rule that stood in the way where no candidate is left.
+    ``model`` is None for the demo model. ``built`` are the environments that are there, which are
+    taken before others of the same engine. Call it again with the answers to what it wants; it
+    ends, as each call wants only what no earlier call did.
     """
-    request = normalise(request)
-    judged = [judge(case) for case in _cases(host, request, model, indexes or {}, built)]
-    judged.sort(key=lambda j: _rank(j.case))
-    fitting = [j for j in judged if not j.candidate.rejections]
-    if not fitting:
-        raise why_nothing_fits(judged, request)
-    chosen = fitting[0]
-    return Plan(
-        host=summary(host),
-        model=model.reference if model else None,
-        stack=stack_of(chosen.case, chosen.fit),
-        fit=chosen.fit,
-        because=_because(chosen),
-        warnings=_warnings(chosen, judged),
-        candidates=[j.candidate for j in judged],
-        not_checked=[f"{d.rule}: {d.why}" for d in chosen.candidate.unchecked] + unsaid(model),
-    )
+    return Planner(host, request, model, built).advance(known)
 
 
-def unsaid(model: Model | None) -> list[str]:
-    """What the model's file does not say, and what happens then."""
-    if model is None or model.chat_template is not False:
-        return []
-    return ["chat-template: no chat template in the file; the engine's default is used"]
+class Planner:
+    """The planning of one request, that is told more and more: nothing is judged twice.
+
+    It says what `plan` would say of everything that it was told. Raises as that does.
+    """
+
+    def __init__(
+        self, host: Host, request: Request, model: Model | None, built: Mapping[Built, Stack]
+    ) -> None:
+        self._host = host
+        self._request = checked(request)
+        self._model = model
+        self._built = built
+        self._asked = asked_engines(request)
+        self._planning: _Planning | None = None
+
+    def advance(self, known: Known) -> Planned | Wanted:
+        """The plan, or what is lacking; ``known`` holds all that was known before."""
+        if self._planning is None:
+            meant = self._asked[:1] or [Asked(e, "", e.name) for e in engines()]
+            wanted = tuple(q for q in _lists(meant) if q not in known.listings)
+            if wanted:
+                return Wanted(listings=wanted)
+            cases = _cases(self._host, self._request, self._model, meant, known, self._built)
+            judged = [listed(case) for case in newest_first(cases)]
+            roots = _roots(self._asked, self._request)
+            self._planning = _Planning(judged, roots, self._request)
+        return self._planning.run(known, self._host, self._model)
 
 
-def judge(case: Case) -> Judged:
-    """Put one candidate before every rule, and the model into its memory."""
-    decisions: list[Decision] = [d for d in (rule(case) for rule in RULES) if d is not None]
-    rejected = any(isinstance(decision, Rejected) for decision in decisions)
-    place, memory = fit(case, explain=not rejected)
-    if memory is not None:
-        decisions.append(memory)
-    candidate = Candidate(case.engine.name, case.build.id, case.build.label, decisions)
-    return Judged(case, candidate, place)
+def _lists(meant: Sequence[Asked]) -> list[ListingQuestion]:
+    """The lists of files that are looked at in any case; all are asked for together."""
+    lines = [line for asked in meant for line in asked.engine.line]
+    found = [q for line in lines if (q := question(line)) is not None]
+    decide = {name for line in lines for name in line.device_code}
+    found += [ListingQuestion(DEFAULT, name) for name in sorted(decide)]
+    return list(dict.fromkeys(found))
+
+
+def _roots(asked: Sequence[Asked], request: Request) -> tuple[str, ...]:
+    """What stands in the environment beside the first engine: other engines, and pins."""
+    others = [_root(one) for one in asked[1:]]
+    return (*others, *request.pins)
+
+
+def _root(asked: Asked) -> str:
+    """An engine beside another as a requirement: its first line for GPUs."""
+    lines = [line for line in asked.engine.line if line.how == "wheel"]
+    first = next((line for line in lines if line.accelerator == "cuda"), lines[0])
+    return f"{first.distribution}{asked.versions}"
 
 
 def _cases(
     host: Host,
     request: Request,
     model: Model | None,
-    indexes: dict[str, IndexUse],
-    built: Collection[str],
+    meant: Sequence[Asked],
+    known: Known,
+    built: Mapping[Built, Stack],
 ) -> list[Case]:
-    cases = [Case(host, e, b, model, request, indexes) for e in engines() for b in e.build]
-    return (
-        [msgspec.structs.replace(c, built=_is_built(c, built)) for c in cases] if built else cases
-    )
-
-
-def _is_built(case: Case, built: Collection[str]) -> bool:
-    """Whether the very environment is there that the candidate would get: its whole stack."""
-    place, _ = fit(case)
-    return environment_key(stack_of(case, place)) in built
-
-
-def indexes_to_ask(
-    host: Host, request: Request, model: Model | None, built: Collection[str] = ()
-) -> list[IndexUse]:
-    """The makers' own indexes that stand between a candidate and being chosen.
-
-    Candidates that rank behind one that fits without such an index are left alone.
-    """
-    request = normalise(request)
-    rows = {row.id: row for row in facts.indexes()}
-    wanted: dict[str, IndexUse] = {}
-    for case in sorted(_cases(host, request, model, {}, built), key=_rank):
-        if judge(case).candidate.rejections:
-            continue
-        if case.built:
-            break
-        wanted |= {i: index_use(case.build, rows[i]) for i in case.build.indexes}
-        if case.build.index_optional or not case.build.indexes:
-            break
-    return list(wanted.values())
-
-
-def _rank(case: Case) -> tuple[bool, int, bool, int]:
-    """On a GPU first, then by the engine's rank there, then in the order of the facts.
-
-    Of one engine's builds, those that are declared for a GPU come before those that may run on it.
-    """
-    position = case.engine.build.index(case.build)
-    accelerator = case.build.accelerator
-    is_unsure = isinstance(compute_capability(case), Unchecked)
-    return (accelerator != "cuda", case.engine.rank[accelerator], is_unsure, position)
-
-
-def _because(chosen: Judged) -> list[str]:
-    case = chosen.case
-    reasons = [f"{case.engine.name}: {case.build.label}"]
-    shown = {"asked-for", "model-format", "cpu-isa", "compute-capability", "driver", "memory"}
-    told = [d for d in chosen.candidate.decisions if isinstance(d, Accepted)]
-    reasons += [
-        f"{d.rule}: wanted {d.wanted}; found {d.found}"
-        for d in told
-        if d.rule in shown or "supplied" in d.found
-    ]
-    if case.build.accelerator == "cpu" and not (case.host.gpus or case.host.undriven_gpus):
-        known = "stated" if case.host.described else "found"
-        reasons.append(f"no NVIDIA GPU is {known}, so the engine runs on the CPU")
-    return reasons
-
-
-def _warnings(chosen: Judged, judged: list[Judged]) -> list[str]:
-    """What a person should hear even though the plan stands: above all, a GPU left idle."""
-    case, warnings = chosen.case, []
-    if case.build.accelerator == "cpu" and (case.host.gpus or case.host.undriven_gpus):
-        names = [g.name for g in case.host.gpus] + [
-            g.name or g.device_id for g in case.host.undriven_gpus
-        ]
-        warnings.append(f"the GPU is not used ({', '.join(names)}); the engine runs on the CPU")
-        rivals = [j for j in judged if j.case.build.accelerator == "cuda"]
-        warnings += [f"{_label(j)}: {_first_reason(j)}" for j in rivals]
-    elif case.build.accelerator == "cuda":
-        warnings += [
-            f"{gpu.name or gpu.device_id} at {gpu.pci_address} is not used: {gpu.why}"
-            for gpu in case.host.undriven_gpus
-        ]
-    if case.build.how == "source":
-        warnings += [
-            f"compiled without {', '.join(row.features)}: {row.compiler} {version} gets them wrong "
-            f"({row.symptom})"
-            for row, version in defects(case)
-        ]
-    trained = trained_context(case)
-    if case.request.context and trained and case.request.context > trained:
-        warnings.append(
-            f"the context is {chosen.fit.context} tokens: the model was trained for no more"
+    targets = tuple(targets_of(host))
+    found = []
+    for one in meant:
+        able = machines(host, request, one.engine) or machines(
+            host, msgspec.structs.replace(request, python=None), one.engine
         )
-    return warnings
+        for line in one.engine.line:
+            versions = SpecifierSet(one.versions)
+            found += [
+                _case(host, request, model, offer, targets, built)
+                for offer in offers(one.engine, line, able, versions, request, known)
+            ]
+    return found
 
 
-def _label(judged: Judged) -> str:
-    return f"{judged.case.engine.name} ({judged.case.build.id})"
+def _case(
+    host: Host,
+    request: Request,
+    model: Model | None,
+    offer: Offer,
+    targets: tuple[Target, ...],
+    built: Mapping[Built, Stack],
+) -> Case:
+    name, line, machine = offer.engine.name, offer.line, offer.machine
+    there = built.get(Built(name, line.id, offer.version or "", machine.python))
+    return Case(host=host, request=request, model=model, offer=offer, targets=targets, built=there)
 
 
-def _first_reason(judged: Judged) -> str:
-    rejection = judged.candidate.rejections[0]
-    hint = f" ({rejection.hint})" if rejection.hint else ""
-    return f"{rejection.rule}: wanted {rejection.wanted}; found {rejection.found}{hint}"
+class _Planning:
+    """The candidates in their order, each judged as far as what was known so far allowed.
 
-
-_OWN_ERRORS: dict[str, type[SartorError]] = {
-    "memory": ModelTooLargeError,
-    "compiler": CompilerMissingError,
-    "system-libraries": SystemLibraryMissingError,
-    "disk": DiskFullError,
-}
-
-
-def why_nothing_fits(judged: list[Judged], request: Request) -> SartorError:
-    """The error for a request that no candidate meets: the nearest misses first.
-
-    Candidates that the user ruled out by name are not listed; where one rule alone stands between
-    the best candidate and a plan, the error is that rule's own.
+    Those on GPUs come first, then the same with another torch, then those on the CPU.
     """
-    asked = [j for j in judged if not _ruled_out_by_request(j)]
-    nearest = sorted(asked or judged, key=_distance)
-    best = nearest[0].candidate.rejections
-    found = [f"{_label(j)}: {_first_reason(j)}" for j in nearest]
-    kind = _OWN_ERRORS.get(best[0].rule, NothingFitsError) if len(best) == 1 else NothingFitsError
-    what = f"{request.engine or 'an engine'}" + (f" ({request.build})" if request.build else "")
-    messages = {
-        ModelTooLargeError: f"the model does not fit: it needs {best[0].wanted} at least, "
-        f"and there is {best[0].found}",
-        CompilerMissingError: f"building from source needs {best[0].wanted}: {best[0].found}",
-        SystemLibraryMissingError: f"{what} needs system libraries: {best[0].found}",
-        DiskFullError: f"there is no room for {what}: it needs {best[0].wanted}, "
-        f"and there are {best[0].found}",
+
+    def __init__(self, judged: list[Judged], roots: tuple[str, ...], request: Request) -> None:
+        self._roots = roots
+        self._request = request
+        self._on_gpus = _Group([j for j in judged if j.case.on_cuda], roots)
+        self._others: _Group | None = None
+        self._on_cpu = _Group([j for j in judged if not j.case.on_cuda], roots)
+        self._is_ordered = request.objective == "newest"
+
+    def run(self, known: Known, host: Host, model: Model | None) -> Planned | Wanted:
+        """Stage by stage; only what may be chosen is resolved."""
+        wanted = None if self._is_ordered else self._all_judged(known)
+        wanted = wanted or self._chosen(known)
+        if wanted is not None:
+            return wanted
+        judged = [one for group in self._groups for one in group.judged]
+        return conclude(judged, self._roots, host, model, self._request, known)
+
+    @property
+    def _groups(self) -> list[_Group]:
+        return [g for g in (self._on_gpus, self._others, self._on_cpu) if g is not None]
+
+    def _all_judged(self, known: Known) -> Wanted | None:
+        """Every candidate as far as its code, in the order of the objective."""
+        for before, stage, _ in STAGES:
+            for group in self._groups:
+                places = [n for n, one in enumerate(group.judged) if _is_at(one, before)]
+                wanted = group.advance(places, stage, known, ALL_AT_ONCE)
+                if wanted is not None:
+                    return wanted
+        for group in self._groups:
+            group.judged = ordered(group.judged, self._request.objective)
+        self._is_ordered = True
+        return None
+
+    def _chosen(self, known: Known) -> Wanted | None:
+        """As far as the first that stands, group by group."""
+        wanted = self._on_gpus.chosen(known)
+        if wanted is None and chosen_of(self._on_gpus.judged) is None:
+            if self._others is None:
+                self._others = _Group(variants(self._on_gpus.judged), self._roots)
+            wanted = self._others.chosen(known)
+        if wanted is None and all(chosen_of(group.judged) is None for group in self._groups):
+            wanted = self._on_cpu.chosen(known)
+        return wanted
+
+
+class _Group:
+    """Candidates of one kind in their order, judged in place."""
+
+    def __init__(self, judged: list[Judged], roots: tuple[str, ...]) -> None:
+        self.judged = judged
+        self._roots = roots
+
+    def chosen(self, known: Known) -> Wanted | None:
+        """As far as the first candidate that stands; those of unknown code are looked at last."""
+        found, unsure = self.judged, []
+        for place in range(len(found)):
+            for before, stage, limit in STAGES:
+                if found[place].rejected or found[place].stage != before:
+                    continue
+                behind = range(place, len(found))
+                waiting = [n for n in behind if _is_at(found[n], before)][:limit]
+                wanted = self.advance(waiting, stage, known, limit)
+                if wanted is not None:
+                    return wanted
+            if found[place].rejected:
+                continue
+            if is_unsure(found[place]):
+                unsure.append(place)
+                continue
+            if (done := self._resolved(place, known)) is not None:
+                return done.wanted
+        for place in unsure:
+            if (done := self._resolved(place, known)) is not None:
+                return done.wanted
+        return None
+
+    def _resolved(self, place: int, known: Known) -> Judged | None:
+        """The candidate where it stands, or waits for an answer; None where it is rejected."""
+        after = msgspec.structs.replace(self.judged[place], wanted=None)
+        if after.stage == "code":
+            after = resolution(after, self._roots, known)
+        if after.stage == "resolution" and not after.rejected:
+            after = whole(after, self._roots, known)
+        self.judged[place] = after
+        return None if after.wanted is None and after.rejected else after
+
+    def advance(
+        self,
+        places: Sequence[int],
+        stage: Callable[[Judged, Known], Judged],
+        known: Known,
+        limit: int,
+    ) -> Wanted | None:
+        """Those at ``places`` put through a stage; what is wanted for it, of ``limit`` of them."""
+        wanted, waiting = Wanted(), 0
+        for number in places:
+            after = stage(self.judged[number], known)
+            if after.wanted is None:
+                self.judged[number] = after
+                continue
+            wanted, waiting = joined(wanted, after.wanted), waiting + 1
+            if waiting >= limit:
+                break
+        return wanted if waiting else None
+
+
+def _is_at(judged: Judged, stage: str) -> bool:
+    return judged.stage == stage and not judged.rejected
+
+
+def joined(one: Wanted, other: Wanted) -> Wanted:
+    """Both, each question once."""
+    fields = {
+        name: tuple(dict.fromkeys([*getattr(one, name), *getattr(other, name)]))
+        for name in Wanted.__struct_fields__
     }
-    message = messages.get(kind, f"no build of {what} fits this host")
-    hints = [r.hint for r in best if r.hint]
-    return kind(message, found=found, hint=hints[0] if hints else None)
-
-
-def _distance(judged: Judged) -> tuple[bool, int]:
-    """How far a candidate is from being taken: one that wants another machine is farthest."""
-    rejections = judged.candidate.rejections
-    return any(r.rule in {"gpu", "architecture"} for r in rejections), len(rejections)
-
-
-def _ruled_out_by_request(judged: Judged) -> bool:
-    rules = {r.rule for r in judged.candidate.rejections}
-    return "asked-for" in rules or "model-format" in rules
+    return Wanted(**fields)

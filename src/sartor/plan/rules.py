@@ -1,40 +1,45 @@
-"""The rules about the request and the machine, and `RULES`, all of them.
+"""The rules about the request and the machine; each looks at one thing and returns a decision.
 
-Each looks at one thing and returns a decision with what it wanted and found. Those about GPUs are
-in `plan.gpu_rules`.
+Those about GPUs are in `plan.gpu_rules`, those about what a release brings in `plan.code_rules`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
-
 from sartor import facts
-from sartor.facts.versions import known_version
 from sartor.host.remedies import install_compilers, install_libraries
-from sartor.plan.gpu_rules import compute_capability, driver, gpu_driver_range, gpu_present
+from sartor.plan.known import DEFAULT
+from sartor.plan.machine import interpreter, is_asked
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
+from sartor.plan.tags import obstacle
 
 if TYPE_CHECKING:
-    from sartor.host.model import Tool
     from sartor.plan.case import Case, Rule
 
 
 def asked_for(case: Case) -> Decision | None:
-    """The engine and build that the user named, and no build that is made on request only."""
-    request, build = case.request, case.build
-    if request.engine and request.engine != case.engine.name:
-        return Rejected("asked-for", f"engine {request.engine}", case.engine.name, "the request")
-    if request.build is None and not build.on_request:
+    """The line that the user named, and none that is made on request only."""
+    asked, line = case.request.build, case.line
+    if asked is None and not line.on_request:
         return None
-    kind = "native" if build.how == "source" else "published"
-    if request.build in {build.id, kind}:
-        return Accepted("asked-for", f"build {request.build}", build.id, "the request")
-    wanted = f"build {request.build}" if request.build else "a published build"
-    hint = f"ask for it with `--build {kind}`" if build.on_request else None
-    return Rejected("asked-for", wanted, build.id, "the request", hint)
+    kind = "native" if line.how == "source" else "published"
+    if asked in {line.id, kind}:
+        return Accepted("asked-for", f"build {asked}", line.id, "the request")
+    wanted = f"build {asked}" if asked else "a published build"
+    hint = f"ask for it with `--build {kind}`" if line.on_request else None
+    return Rejected("asked-for", wanted, line.id, "the request", hint)
+
+
+def served(case: Case) -> Decision | None:
+    """Sartor can start a server of it, where that is wanted."""
+    if not case.request.served:
+        return None
+    wanted, evidence = "an engine that Sartor starts", f"facts of {case.engine.name}"
+    if case.line.launcher:
+        return Accepted("served", wanted, f"by {case.line.launcher}", evidence)
+    hint = f"`sartor plan {case.engine.name}` plans it"
+    return Rejected("served", wanted, "it is planned and not started", evidence, hint)
 
 
 def model_format(case: Case) -> Decision | None:
@@ -48,82 +53,91 @@ def model_format(case: Case) -> Decision | None:
     return Rejected("model-format", formats, case.model.format, evidence)
 
 
-def architecture(case: Case) -> Decision | None:
-    """The build is published, or known to compile, for the machine's architecture."""
-    wanted = " or ".join(case.build.architectures)
-    found = case.host.architecture
-    if found is None:
-        return Unchecked("architecture", wanted, "the host's architecture is not known")
-    decide = Accepted if found in case.build.architectures else Rejected
-    return decide("architecture", wanted, found, case.declared)
+def index(case: Case) -> Decision | None:
+    """The index that lists the line answers."""
+    offer = case.offer
+    if case.line.how == "source":
+        return None
+    wanted = "the configured index" if offer.index == DEFAULT else f"the index {offer.index}"
+    if case.built is not None:
+        return Accepted("index", wanted, "not needed: the environment is there", BUILT)
+    if offer.state == "reached":
+        return Accepted("index", wanted, "reached", "asked just now")
+    if offer.version is not None:
+        return Unchecked("index", wanted, f"{offer.state}: {offer.why or 'as it was kept'}")
+    found = f"{offer.state}: {offer.why}" if offer.why else offer.state
+    return Rejected("index", wanted, found, "asked just now", "see the network or proxy settings")
+
+
+BUILT = "the folder of environments"
+
+
+def tags(case: Case) -> Decision | None:
+    """A wheel of the release is for the machine: its processor, C library and Python."""
+    offer, machine = case.offer, case.machine
+    if offer.file is not None:
+        found = f"{machine.architecture}, Python {machine.python}"
+        return Accepted("platform-tag", offer.file.name, found, "the wheel's tags")
+    if case.line.how == "source":
+        return _compiles_on(case)
+    if offer.version is None:
+        return None
+    rule, wanted, found = obstacle(offer.files, machine)
+    hints = {"python": NO_PYTHON, "glibc": "a container image brings its own C library"}
+    return Rejected(rule, wanted, found, "the names of the release's wheels", hints.get(rule))
 
 
 def glibc(case: Case) -> Decision | None:
-    """The C library is as new as the wheel's tag asks for."""
-    if case.build.glibc is None:
+    """The machine's C library is known where the wheel's tag speaks of one."""
+    file = case.offer.file
+    if file is None or case.machine.glibc is not None or "linux" not in file.name:
         return None
-    wanted, found = f"glibc {case.build.glibc} or newer", case.host.glibc
-    version = known_version(found)
-    if version is None:
-        return Unchecked("glibc", wanted, "the host's glibc is not known")
-    decide = Accepted if version >= Version(case.build.glibc) else Rejected
-    return decide("glibc", wanted, f"glibc {found}", case.declared)
+    return Unchecked("glibc", f"a C library for {file.name}", "the host's glibc is not known")
+
+
+NO_PYTHON = "install one of these versions; uv can fetch one: `uv python install 3.12`"
+
+
+def _compiles_on(case: Case) -> Decision:
+    wanted = " or ".join(case.line.architectures)
+    fits = case.machine.architecture in case.line.architectures
+    decide = Accepted if fits else Rejected
+    return decide("architecture", wanted, case.machine.architecture, case.declared)
 
 
 def python(case: Case) -> Decision | None:
-    """There is an interpreter of a version that the build supports."""
-    wanted = f"Python {case.build.python or 'of any version'}"
-    if case.request.python:
-        wanted += f", asked for: {case.request.python}"
-    tools = [t for t in case.host.pythons if t.version]
-    if not tools:
-        return Unchecked("python", wanted, "the host's Pythons are not known")
-    found = ", ".join(dict.fromkeys(str(t.version) for t in tools))
-    if choose_python(case) is None:
-        hint = "install one of these versions; uv can fetch one: `uv python install 3.12`"
-        return Rejected("python", wanted, found, case.declared, hint)
-    return Accepted("python", wanted, found, case.declared)
-
-
-def choose_python(case: Case) -> Tool | None:
-    """The first interpreter of the host that the build supports and the request allows."""
-    supported = SpecifierSet(case.build.python or "")
+    """The machine has an interpreter of the version that is asked for."""
     asked = case.request.python
-    for tool in case.host.pythons:
-        if not _is_in(tool.version, supported):
-            continue
-        if asked is None or f"{tool.version}.".startswith(f"{asked}."):
-            return tool
-    return None
-
-
-def _is_in(version: str | None, supported: SpecifierSet) -> bool:
-    """Whether it is a version, and a supported one."""
-    try:
-        return version is not None and supported.contains(version, prereleases=True)
-    except InvalidVersion:
-        return False
+    tools = [t for t in case.host.pythons if t.version]
+    wanted = f"Python {asked}" if asked else f"Python {case.machine.python}"
+    if not tools:
+        return Unchecked("interpreter", wanted, "the host's Pythons are not known")
+    found = ", ".join(dict.fromkeys(str(t.version) for t in tools))
+    if not any(is_asked(str(t.version), asked) for t in tools):
+        return Rejected("interpreter", wanted, found, "the host", NO_PYTHON)
+    tool = interpreter(case.host, case.request, case.machine)
+    return Accepted("interpreter", wanted, tool.path if tool else found, "the host")
 
 
 def cpu_isa(case: Case) -> Decision | None:
     """The processor has the instructions that were compiled in."""
-    needed = case.build.cpu_features.get(case.host.architecture or "", [])
+    needed = case.line.cpu_features.get(case.machine.architecture, [])
     if not needed:
         return None
     wanted = ", ".join(needed)
     if case.host.cpu is None or not case.host.cpu.features:
         return Unchecked("cpu-isa", wanted, "the host's CPU features are not known")
     missing = [f for f in needed if f not in case.host.cpu.features]
-    found = f"{case.host.cpu.name} without {', '.join(missing)}" if missing else "all of them"
     if missing:
+        found = f"{case.host.cpu.name} without {', '.join(missing)}"
         hint = "`--build native` compiles for exactly this CPU"
         return Rejected("cpu-isa", wanted, found, case.declared, hint)
-    return Accepted("cpu-isa", wanted, found, case.declared)
+    return Accepted("cpu-isa", wanted, "all of them", case.declared)
 
 
 def compiler(case: Case) -> Decision | None:
     """A build from source finds its compilers, and so does what an engine compiles at run time."""
-    needed = case.build.compilers + case.build.compilers_wanted
+    needed = case.line.compilers + case.line.compilers_wanted
     if not needed:
         return None
     wanted = ", ".join(needed)
@@ -134,15 +148,15 @@ def compiler(case: Case) -> Decision | None:
     missing = [name for name in needed if not alike[name] & have]
     if missing:
         hint = install_compilers(case.host)
-        if case.build.how == "source":
+        if case.line.how == "source":
             hint += ", or take the published build by leaving `--build` out"
         return Rejected("compiler", wanted, f"no {', '.join(missing)}", "the host", hint)
     return Accepted("compiler", wanted, "there", "the host")
 
 
 def system_libraries(case: Case) -> Decision | None:
-    """Every system library that the build needs is there, or can be supplied from a wheel."""
-    needed = case.build.libraries
+    """Every system library that the line needs is there, or can be supplied from a wheel."""
+    needed = case.line.libraries
     if not needed:
         return None
     wanted = ", ".join(needed)
@@ -162,68 +176,40 @@ def system_libraries(case: Case) -> Decision | None:
 def missing_libraries(case: Case) -> list[str]:
     """The needed system libraries that were looked for and are not there."""
     known = case.host.libraries
-    return [name for name in case.build.libraries if name in known and known[name] is None]
+    return [name for name in case.line.libraries if name in known and known[name] is None]
 
 
 def _suppliable(soname: str) -> bool:
     return any(row.soname == soname and row.wheel for row in facts.libraries())
 
 
-BUILT = "the folder of environments"
-
-
-def index(case: Case) -> Decision | None:
-    """The makers' own index that holds the build answers."""
-    if not case.build.indexes:
-        return None
-    wanted = ", ".join(case.build.indexes)
-    if case.built:
-        return Accepted("index", wanted, "not needed: the environment is there", BUILT)
-    states = [case.indexes.get(name) for name in case.build.indexes]
-    lost = [s for s in states if s is not None and s.state == "not reached"]
-    if lost and not case.build.index_optional:
-        found = "; ".join(f"{s.url}: {s.why}" for s in lost)
-        return Rejected(
-            "index", wanted, found, "asked just now", "see the network or proxy settings"
-        )
-    if lost:
-        found = "not reached; the user's own index and folders are asked instead"
-        return Accepted("index", wanted, found, "asked just now")
-    if any(s is None for s in states):
-        return Unchecked("index", wanted, "the index was not asked")
-    return Accepted("index", wanted, "reached", "asked just now")
-
-
 def disk(case: Case) -> Decision | None:
     """There is room for the environment."""
-    wanted = f"{case.build.disk_mb} MB for the environment"
-    if case.built:
+    wanted = f"{case.line.disk_mb} MB for the environment"
+    if case.built is not None:
         return Accepted("disk", wanted, "it is there already", BUILT)
     places = [d for d in case.host.disks if d.purpose == "data"]
     if not places:
         return Unchecked("disk", wanted, "the room on the host's disk is not known")
     free = places[0].free_bytes
     found = f"{free / 1e6:.0f} MB free for {places[0].path}"
-    if free >= case.build.disk_mb * 1e6:
+    if free >= case.line.disk_mb * 1e6:
         return Accepted("disk", wanted, found, case.declared)
     hint = "free some space, or set SARTOR_HOME to a folder on a larger file system"
     return Rejected("disk", wanted, found, case.declared, hint)
 
 
-RULES: tuple[Rule, ...] = (
+LISTED: tuple[Rule, ...] = (
     asked_for,
+    served,
     model_format,
-    architecture,
+    index,
+    tags,
     glibc,
     python,
     cpu_isa,
-    gpu_present,
-    driver,
-    gpu_driver_range,
-    compute_capability,
     compiler,
     system_libraries,
-    index,
     disk,
 )
-"""In the order in which they are shown. Memory is decided in `plan.memory`, for all candidates."""
+"""Those that need no more than the index's list; in the order in which they are shown."""

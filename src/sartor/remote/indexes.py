@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from sartor.errors import NoSuchTargetError
 from sartor.evidence.fingerprint import fingerprint
-from sartor.index.wheels import IndexFile
+from sartor.index.files import IndexFile
 from sartor.remote.listings import Page, now, shown_place
 
 if TYPE_CHECKING:
@@ -96,10 +96,11 @@ class Indexes:
             ago = now() - kept.asked_at
             self._reporter.detail(f"{shown}: as it was {ago:.0f} s ago, not asked for `{project}`")
             return kept.files
+        http = self._connect()  # it may know that nothing is reached, which takes no parser
         from sartor.remote.pages import ask_page, page_url
 
         url = place if links and place is not None else page_url(place, project)
-        page = ask_page(self._connect(), url, project, kept)
+        page = ask_page(http, url, project, kept)
         self._listings.put(place, project, page)
         self._reporter.detail(
             f"{shown}: asked for `{project}`, fresh for {page.fresh_for or 0:.0f} s"

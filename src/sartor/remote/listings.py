@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sartor.index.wheels import IndexFile
+from sartor.index.files import IndexFile
 from sartor.kept import KeptFiles
 from sartor.remote.address import bare_url, moment, number, safe_url
 
@@ -63,16 +63,24 @@ class Kept(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.listing/
 
 
 class Listings:
-    """The pages that are kept in ``folder``; None: none is kept. ``anew``: all are asked again."""
+    """The pages that are kept in ``folder``; None: none is kept. ``anew``: all are asked again.
+
+    What was read or kept once is not read again: a large page takes milliseconds.
+    """
 
     def __init__(self, folder: Path | None, reporter: Reporter, *, anew: bool = False) -> None:
         self.anew = anew
         self._files = KeptFiles(folder, reporter, what="what the index said", most=MOST_PAGES)
+        self._read: dict[str, Page] = {}
 
     def get(self, place: str | None, project: str) -> Page | None:
         """The page that was kept of a project at a place; None without one that can be read."""
         name = self._name(place, project)
-        data = None if name is None else self._files.get(name)
+        if name is None:
+            return None
+        if name in self._read:
+            return self._read[name]
+        data = self._files.get(name)
         if data is None:
             return None
         try:
@@ -80,18 +88,24 @@ class Listings:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         meant = (kept.place, kept.project) == (shown_place(place), project)
-        return kept.page if meant and is_keepable(kept.page) else None
+        if not (meant and is_keepable(kept.page)):
+            return None
+        self._read[name] = kept.page
+        return kept.page
 
     def put(self, place: str | None, project: str, page: Page) -> None:
         """Keep a page; where it may not be kept, forget the one before."""
         name = self._name(place, project)
         if name is None:
             return
+        self._read.pop(name, None)
         if page.fresh_for is None or not is_keepable(page):
             self._files.forget(name)
             return
         kept = Kept(place=shown_place(place), project=project, page=page)
         self._files.put(name, msgspec.json.encode(kept))
+        if self._files.is_kept:
+            self._read[name] = page
 
     def _name(self, place: str | None, project: str) -> str | None:
         """The file of a page; None where none is kept, as of an address with a query."""

@@ -14,8 +14,8 @@ from urllib.parse import urljoin, urlsplit
 from sartor.artifact.inflate import gunzip
 from sartor.artifact.source import Invalid
 from sartor.errors import IndexRefusedError, NoSuchTargetError
+from sartor.index.files import IndexFile
 from sartor.index.sources import without_credentials
-from sartor.index.wheels import IndexFile
 from sartor.remote.faults import Dropped, refused, unreachable
 from sartor.remote.listings import Page, fresh_for, is_silent, now
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from sartor.remote.http import Http
 
+UPLOADED = "data-upload-time"
+"""What mirrors say in HTML, and uv reads, of what PEP 700 has in JSON."""
 MOST_PAGE = 64 << 20
 """Of one page; the largest known, of a project with daily builds, have some 10 MB."""
 
@@ -42,9 +44,11 @@ class Answered(NamedTuple):
 
 def page_url(index: str | None, project: str) -> str:
     """The address of a project's page; of the clients' default index where that is None."""
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT
+    if not index:
+        from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-    return f"{(index or PYPI_SIMPLE_ENDPOINT).rstrip('/')}/{project}/"
+        index = PYPI_SIMPLE_ENDPOINT
+    return f"{index.rstrip('/')}/{project}/"
 
 
 def ask_page(http: Http, url: str, project: str, kept: Page | None) -> Page:
@@ -136,24 +140,16 @@ def _json(data: bytes, url: str, project: str) -> list[IndexFile]:
 def _html(data: bytes, url: str, project: str) -> list[IndexFile]:
     from pypi_simple import DistributionPackage, RepositoryPage, UnsupportedRepoVersionError
 
-    packages = []
     try:
-        for link in RepositoryPage.from_html(data, url).links:
-            package = DistributionPackage.from_link(link, project)
-            package.upload_time = _stated_time(link.get_str_attrib("data-upload-time"))
-            packages.append(package)
+        page = RepositoryPage.from_html(data, url)
+        found = [(DistributionPackage.from_link(link, project), link) for link in page.links]
     except (ValueError, RecursionError, UnsupportedRepoVersionError) as error:
         raise _no_page(url, project) from error
-    return _files(packages)
-
-
-def _stated_time(text: str | None) -> datetime | None:
-    """What mirrors and uv have for PEP 700 on pages of HTML; None for what is no moment in UTC."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else None
+    return [
+        file
+        for package, link in found
+        if (file := _file(package, link.get_str_attrib(UPLOADED))) is not None
+    ]
 
 
 def _no_page(url: str, project: str) -> IndexRefusedError:
@@ -164,7 +160,8 @@ def _files(packages: list[DistributionPackage]) -> list[IndexFile]:
     return [f for p in packages if (f := _file(p)) is not None]
 
 
-def _file(package: DistributionPackage) -> IndexFile | None:
+def _file(package: DistributionPackage, uploaded: str | None = None) -> IndexFile | None:
+    """The file, where it is one that can be fetched; ``uploaded`` is when, as the page has it."""
     if urlsplit(package.url).scheme not in {"http", "https", "file"}:
         return None
     digests = {k.lower(): v.lower() for k, v in package.digests.items()}
@@ -177,8 +174,15 @@ def _file(package: DistributionPackage) -> IndexFile | None:
         requires_python=package.requires_python,
         yanked=(package.yanked_reason or "no reason is given") if package.is_yanked else None,
         metadata_sha256=_hex(metadata.get("sha256")),
-        uploaded=_utc(package.upload_time),
+        uploaded=_utc(package.upload_time or _moment(uploaded)),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
 
 
 def _utc(moment: datetime | None) -> str | None:

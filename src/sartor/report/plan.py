@@ -5,50 +5,160 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from sartor.paths import human_bytes
-from sartor.plan.model import Accepted, Candidate, Decision, Rejected, Unchecked
+from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
+from sartor.plan.words import name_of, reason
 
 if TYPE_CHECKING:
-    from sartor.plan.model import Plan
+    from collections.abc import Iterator, Sequence
+
+    from sartor.plan.model import Plan, Stack, Tried
+    from sartor.plan.outcome import Alternative, Compile, Conflict, Remedy, SystemPackage
+
+FEW = 6
 
 
 def plan_lines(plan: Plan) -> list[str]:
-    """The chosen stack, why it, what was not checked, and the others in one line each."""
-    stack = plan.stack
-    lines = [f"host      {plan.host}", f"stack     {stack.label}"]
-    lines += [f"model     {plan.model or 'the demo model (random weights)'}"]
-    lines += [f"packages  {', '.join(stack.requirements)}"]
+    """The answer first, what it rests on, what was not checked, the others in few lines."""
+    lines = [f"host      {plan.host}", f"model     {plan.model or 'the demo model'}"]
+    if plan.stack is None:
+        lines += [f"status    {plan.status}: nothing that is published fits"]
+    else:
+        lines += _stack_lines(plan, plan.stack)
+    lines += [f"because   {text}" for text in plan.because]
+    lines += [f"warning   {text}" for text in plan.warnings]
+    lines += _features(plan)
+    lines += _compiles(plan.first_use_compiles)
+    lines += [f"system    {_system(one)}" for one in _missing(plan)]
+    lines += [f"unchecked {text}" for text in _few(plan.not_checked)]
+    lines += [f"not       {text}" for text in others(plan.rejected)]
+    for number, conflict in enumerate(plan.conflicts, 1):
+        lines += _conflict(number, conflict)
+    lines += [
+        f"index     {i.alias}: {i.state}{f' ({i.why})' if i.why else ''}" for i in plan.indexes
+    ]
+    lines += [line for way in plan.alternatives for line in _way(way)]
+    lines += [line for remedy in plan.remedies for line in _remedy(remedy)]
+    lines += [f"grade     {aspect}: {grade}" for aspect, grade in plan.grades.items()]
+    return [*lines, *(f"next      {command}" for command in plan.next)]
+
+
+def _stack_lines(plan: Plan, stack: Stack) -> Iterator[str]:
+    yield f"stack     {stack.label}"
+    cuda = plan.chosen.candidate.cuda if plan.chosen else None
+    torch = plan.chosen.candidate.torch if plan.chosen else None
+    with_cuda = f", CUDA {cuda}" if cuda else ""
+    named = f"torch {torch}{with_cuda}; " if torch else ""
+    yield f"packages  {named}{len(stack.packages) or 'not resolved'} in all: " + ", ".join(
+        stack.requirements
+    )
     if stack.python.version:
-        lines.append(f"python    {stack.python.version} ({stack.python.path or 'described'})")
-    where = ", ".join(d.name for d in plan.fit.devices) or "the CPU"
-    memory = ""
-    if plan.fit.needed_bytes and plan.fit.available_bytes:
-        needed, room = human_bytes(plan.fit.needed_bytes), human_bytes(plan.fit.available_bytes)
-        memory = f", at least {needed} of {room}"
-    lines.append(f"runs on   {where}, context {plan.fit.context} tokens{memory}")
-    lines += [f"because   {reason}" for reason in plan.because]
-    lines += [f"unchecked {what}" for what in plan.not_checked]
-    others = [c for c in plan.candidates if (c.engine, c.build) != (stack.engine, stack.build)]
-    lines += [f"not       {_one_line(c)}" for c in others]
-    lines.append(f"grade     {plan.grade}: nothing here was read from machine code")
-    return lines
+        yield f"python    {stack.python.version} ({stack.python.path or 'described'})"
+    if plan.fit is not None:
+        where = ", ".join(d.name for d in plan.fit.devices) or "the CPU"
+        memory = ""
+        if plan.fit.needed_bytes and plan.fit.available_bytes:
+            needed, room = human_bytes(plan.fit.needed_bytes), human_bytes(plan.fit.available_bytes)
+            memory = f", at least {needed} of {room}"
+        yield f"runs on   {where}, context {plan.fit.context} tokens{memory}"
+    if plan.sizes is not None:
+        unknown = plan.sizes.files_of_unknown_size
+        more = f", and {unknown} files whose size no index says" if unknown else ""
+        yield f"download  {human_bytes(plan.sizes.download_bytes)}{more}"
+    if stack.env:
+        yield "variables " + " ".join(f"{name}={value}" for name, value in stack.env.items())
+
+
+def _features(plan: Plan) -> Iterator[str]:
+    """How many features are native on each GPU, and which are not, by name."""
+    for gpu in dict.fromkeys(f.gpu for f in plan.features):
+        own = [f for f in plan.features if f.gpu == gpu]
+        native = sum(f.verdict == "native" for f in own)
+        rest = [
+            f"{f.name}: {f.verdict}" for f in own if f.verdict not in {"native", "not-applicable"}
+        ]
+        yield f"features  {gpu}: {native} native" + (f"; {'; '.join(rest)}" if rest else "")
+
+
+def _compiles(found: Sequence[Compile]) -> Iterator[str]:
+    """What the driver compiles, each with its time; of other compilers who calls them."""
+    for one in found:
+        if one.units:
+            yield f"compiles  {_compile(one)}"
+    callers: dict[str, list[str]] = {}
+    for one in found:
+        if not one.units:
+            callers.setdefault(one.compiler, []).append(one.package)
+    for compiler, packages in callers.items():
+        yield f"compiles  by {compiler}, as it runs: {', '.join(dict.fromkeys(packages))}"
+
+
+def _compile(one: Compile) -> str:
+    count = f", {one.units} units" if one.units else ""
+    time = f", {one.seconds[0]:.0f} to {one.seconds[1]:.0f} s" if one.seconds else ""
+    return f"{one.package}: {one.what}, by {one.compiler}{count}{time}"
+
+
+def _missing(plan: Plan) -> list[SystemPackage]:
+    needed = plan.stack.system_packages if plan.stack else []
+    return [one for one in needed if one.state != "there"]
+
+
+def _system(one: SystemPackage) -> str:
+    who = " or ".join(dict.fromkeys(one.packages.values()))
+    return f"{one.soname}: {one.state}{f' (package {who})' if who else ''}"
+
+
+def _few(texts: Sequence[str]) -> list[str]:
+    more = len(texts) - FEW
+    shown = list(texts[:FEW])
+    return [*shown, f"and {more} more (`--explain`)"] if more > 0 else shown
+
+
+def others(rejected: Sequence[Tried]) -> Iterator[str]:
+    """The candidates that were not taken; releases in a row that have one reason as one."""
+    runs: list[tuple[str, str, list[Tried]]] = []
+    for tried in rejected:
+        first = tried.rejections[0] if tried.rejections else None
+        key = f"{tried.candidate.engine} {tried.candidate.line}"
+        same = "" if first is None else f"{first.rule} {first.wanted}"
+        if runs and runs[-1][0] == key and runs[-1][1] == same:
+            runs[-1][2].append(tried)
+        else:
+            runs.append((key, same, [tried]))
+    for _, _, run in runs:
+        names = name_of(run[0])
+        if len(run) > 1:
+            names += f" to {run[-1].candidate.version} ({len(run)} releases)"
+        first = run[0].rejections[0] if run[0].rejections else None
+        yield f"{names}: {reason(first).splitlines()[0] if first else 'not judged'}"
+
+
+def _conflict(number: int, conflict: Conflict) -> list[str]:
+    return [f"conflict  {number}", *(f"          {line}" for line in conflict.because)]
+
+
+def _way(way: Alternative) -> list[str]:
+    cost = way.cost
+    took = f", about {cost.seconds / 60:.0f} min" if cost.seconds else ""
+    disk = f", {human_bytes(cost.disk_bytes)}" if cost.disk_bytes else ""
+    head = f"way       {way.strategy}: {way.what}{took}{disk} ({cost.trust})"
+    return [head, f"          {way.because}", *(f"          $ {c}" for c in way.commands)]
+
+
+def _remedy(remedy: Remedy) -> list[str]:
+    unlocks = f": would unlock {', '.join(remedy.unlocks)}" if remedy.unlocks else ""
+    return [f"remedy    {remedy.what}{unlocks}", *(f"          $ {c}" for c in remedy.commands)]
 
 
 def explain_lines(plan: Plan) -> list[str]:
     """Every candidate with every decision."""
+    tried = [plan.chosen, *plan.rejected] if plan.chosen else plan.rejected
     lines = []
-    for candidate in plan.candidates:
-        lines += ["", f"{candidate.engine} ({candidate.build}): {candidate.label}"]
-        lines += [f"  {_decision(decision)}" for decision in candidate.decisions]
-    return lines
-
-
-def _one_line(candidate: Candidate) -> str:
-    rejections = candidate.rejections
-    name = f"{candidate.engine} ({candidate.build})"
-    if not rejections:
-        return f"{name}: it would do as well; the chosen one ranks before it"
-    first = rejections[0]
-    return f"{name}: {first.rule}: wanted {first.wanted}; found {first.found}"
+    for one in tried:
+        if one is not None:
+            lines += ["", f"{name_of(one)}: {one.candidate.label}"]
+            lines += [f"  {_decision(decision)}" for decision in one.decisions]
+    return [*lines, "", *(f"unchecked {text}" for text in plan.not_checked[FEW:])]
 
 
 def _decision(decision: Decision) -> str:

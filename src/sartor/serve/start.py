@@ -297,13 +297,13 @@ def _record(
     environment: Environment, settings: ServeSettings, key: str, folder: Path, places: Places
 ) -> Run:
     stack, key_file = environment.stack, settings.api_key_file
-    command = launcher(stack.launcher).command(environment.python, folder, settings)
+    command = launcher(stack.launcher or "").command(environment.python, folder, settings)
     check_options(stack, command)
     return Run(
         id=folder.name,
         key=key,
         engine=stack.engine,
-        build=stack.build,
+        build=stack.line,
         version=stack.version,
         model=settings.model_name,
         environment=environment.path,

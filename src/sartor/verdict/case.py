@@ -53,7 +53,8 @@ class Case(msgspec.Struct, frozen=True, dict=True):
     libraries by path that can be asked what they define: those of `symbols_wanted`. ``python`` is
     the environment's (``3.12``); None: taken from the paths, or not known. ``gpus`` are those
     that were asked about, ``yanked`` the files that the index says were taken back, with the
-    reason.
+    reason. ``unread`` are packages of an installation, by name with their versions, whose files
+    were not read: they may bring what nothing else does.
     """
 
     evidence: Evidence
@@ -63,6 +64,7 @@ class Case(msgspec.Struct, frozen=True, dict=True):
     python: str | None = None
     gpus: Sequence[Target] = ()
     yanked: Mapping[str, str] = {}
+    unread: Mapping[str, str] = {}
 
     @property
     def installed(self) -> bool:

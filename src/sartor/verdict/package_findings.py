@@ -52,8 +52,8 @@ def library_not_provided(case: Case) -> Iterator[Finding]:
     """
     for package, libraries in case.groups:
         wanted: dict[str, list[Library]] = defaultdict(list)
-        for library in _loaded(case, package, libraries):
-            for soname in _not_provided(case, package, library):
+        for library in loaded(case, package, libraries):
+            for soname in not_provided(case, package, library):
                 wanted[soname].append(library)
         together: dict[tuple[str, ...], list[str]] = defaultdict(list)
         for soname in sorted(wanted):
@@ -63,15 +63,16 @@ def library_not_provided(case: Case) -> Iterator[Finding]:
             yield from _unprovided(case, package, {name: wanted[name] for name in sonames})
 
 
-def _loaded(case: Case, package: Package | None, libraries: list[Library]) -> list[Library]:
+def loaded(case: Case, package: Package | None, libraries: list[Library]) -> list[Library]:
     """The libraries whose needs count: of alternatives the one that lacks the least."""
     every = [lib for lib in libraries if case.alternatives(lib) is None]
     others = [lib for lib in libraries if case.alternatives(lib) is not None]
-    best = min(others, key=lambda lib: len(_not_provided(case, package, lib)), default=None)
+    best = min(others, key=lambda lib: len(not_provided(case, package, lib)), default=None)
     return every if best is None else [*every, best]
 
 
-def _not_provided(case: Case, package: Package | None, library: Library) -> list[str]:
+def not_provided(case: Case, package: Package | None, library: Library) -> list[str]:
+    """The sonames that a library needs and neither packages, the driver nor every system bring."""
     if any(matches(library.path, glob) for glob in optional_globs()):
         return []
     brought = system_sonames() | driver_sonames()
@@ -80,20 +81,41 @@ def _not_provided(case: Case, package: Package | None, library: Library) -> list
         for soname in library.needed
         if soname not in brought
         and soname not in case.by_name
-        and not _declared(case, package, provider_of(soname))
+        and not _declared(case, package, soname)
     ]
 
 
-def _declared(case: Case, package: Package | None, row: ProviderFact | None) -> bool:
-    """Whether a dependency brings it; a library without metadata can declare none, so it counts."""
-    if row is None or case.installed:
+def _declared(case: Case, package: Package | None, soname: str) -> bool:
+    """Whether a dependency brings it; a library without metadata can declare none, so it counts.
+
+    Where all is installed, only packages that were not read still may.
+    """
+    row = provider_of(soname)
+    if row is None:
         return False
+    if case.installed:
+        return any(brings(row, soname, *unread) for unread in case.unread.items())
     if package is None:
         return True
     names = case.required[package.path]
     return bool(names & set(row.through)) or any(
         is_form_of(name, base) for name in names for base in row.distributions
     )
+
+
+def brings(row: ProviderFact, soname: str, name: str, version: str) -> bool:
+    """Whether a distribution is one that holds ``soname``, in a version for the same CUDA major."""
+    if not any(is_form_of(name, base) for base in row.distributions):
+        return False
+    wanted, major = cuda_major(soname), major_of(name, version)
+    return wanted is None or major is None or wanted == major
+
+
+def major_of(name: str, version: str) -> int | None:
+    """The CUDA major that one of NVIDIA's distributions is for: by its name, else its version."""
+    form = CUDA_FORM.fullmatch(name)
+    found = form["major"] if form else version.partition(".")[0]
+    return int(found) if found.isdecimal() else None
 
 
 def _unprovided(

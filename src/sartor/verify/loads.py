@@ -106,7 +106,7 @@ def _devices(environment: Environment) -> list[Outcome]:
     launches = NotTried("launches", "kernels are not launched at this grade")
     if environment.stack.accelerator == "cpu":
         return [launches]
-    engine = launcher(environment.stack.launcher)
+    engine = launcher(environment.stack.launcher or "")
     outcomes: list[Outcome] = [_headers(environment)] if engine.compiles else []
     name = "loads: the framework sees the GPU"
     status, output = run_python(environment, engine.sees_gpu, IMPORT_SECONDS)

@@ -1,0 +1,245 @@
+"""The end of planning: from judged candidates to a `Plan`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from sartor import facts
+from sartor.host.summary import summary
+from sartor.plan.code_rules import served
+from sartor.plan.known import DEFAULT, ResolveQuestion, Unread, Unsolvable, Wanted
+from sartor.plan.memory import trained_context
+from sartor.plan.model import (
+    Accepted,
+    IndexReport,
+    Plan,
+    Rejected,
+    Tried,
+)
+from sartor.plan.native import defects
+from sartor.plan.outcome import Found
+from sartor.plan.planned import Planned
+from sartor.plan.ranking import is_unsure
+from sartor.plan.stack import stack_of
+from sartor.plan.stages import Judged, resolve_question
+from sartor.plan.words import name_of, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sartor.errors import ErrorDocument
+    from sartor.host.model import Host
+    from sartor.models.model import Model
+    from sartor.plan.known import Known
+    from sartor.plan.model import Request
+
+
+def conclude(
+    judged: Sequence[Judged],
+    roots: tuple[str, ...],
+    host: Host,
+    model: Model | None,
+    request: Request,
+    known: Known,
+) -> Planned | Wanted:
+    """The plan of what stands; without anything that does, the conflicts are wanted first."""
+    chosen = chosen_of(judged)
+    conflicts = _conflicts(judged, roots, known) if chosen is None else Found([], complete=True)
+    if isinstance(conflicts, Wanted):
+        return conflicts
+    rest = [_behind(j, chosen) for j in judged if j is not chosen]
+    base = Plan(
+        host=summary(host),
+        request=request,
+        status="impossible",
+        model=model.reference if model else None,
+        rejected=rest,
+        conflicts=conflicts.conflicts,
+        not_checked=[f"conflicts: {why}" for why in conflicts.not_looked_at],
+        indexes=index_reports(known),
+        facts=facts.digest(),
+    )
+    if chosen is None:
+        return Planned(base, error=_met(known))
+    closure = chosen.closure
+    planned = replace(
+        base,
+        status="ready",
+        stack=stack_of(chosen, roots),
+        chosen=chosen.tried,
+        because=_because(chosen),
+        warnings=_warnings(chosen, rest),
+        grades=_grades(chosen),
+        features=closure.features if closure else [],
+        first_use_compiles=closure.first_use_compiles if closure else [],
+        sizes=closure.sizes if closure else None,
+        fit=chosen.fit,
+        next=_next(chosen),
+        not_checked=[
+            *(f"{d.rule}: {d.why}" for d in chosen.tried.unchecked),
+            *(closure.not_checked if closure else []),
+            *unsaid(model),
+        ],
+    )
+    return Planned(planned, chosen.resolution, _met(known), chosen.case.built is not None)
+
+
+def chosen_of(judged: Sequence[Judged]) -> Judged | None:
+    """The candidate that stands as a whole."""
+    return next((j for j in judged if j.stage == "whole" and not j.rejected), None)
+
+
+def _conflicts(judged: Sequence[Judged], roots: tuple[str, ...], known: Known) -> Found | Wanted:
+    """The minimal conflicts of the first candidate that the resolver refused."""
+    refused = (
+        question
+        for one in judged
+        if one.stage == "whole" and one.case.line.how == "wheel"
+        if isinstance(known.resolutions.get(question := _question(one, roots, known)), Unsolvable)
+    )
+    first = next(refused, None)
+    if first is None:
+        return Found([], complete=True)
+    answer = known.conflicts.get(first)
+    return Wanted(conflicts=(first,)) if answer is None else answer
+
+
+def _question(one: Judged, roots: tuple[str, ...], known: Known) -> ResolveQuestion:
+    return resolve_question(one.case, roots, known)
+
+
+def _behind(one: Judged, chosen: Judged | None) -> Tried:
+    """A candidate that was not taken; where no rule stands against it, the objective does."""
+    if one.rejected or chosen is None:
+        return one.tried
+    objective = chosen.case.request.objective
+    how = HOW_FAR[one.stage] if not is_unsure(one) else "its machine code was never read"
+    found = f"{how}; {chosen.case.candidate.label} ranks before it"
+    last = Rejected("objective", objective, found, "the order of candidates")
+    return Tried(one.case.candidate, [*one.decisions, last])
+
+
+def unsaid(model: Model | None) -> list[str]:
+    """What the model's file does not say, and what happens then."""
+    if model is None or model.chat_template is not False:
+        return []
+    return ["chat-template: no chat template in the file; the engine's default is used"]
+
+
+def index_reports(known: Known) -> list[IndexReport]:
+    """Each index that was asked, once; *not reached* counts before *reached*."""
+    found: dict[str, IndexReport] = {}
+    for listing in known.listings.values():
+        before = found.get(listing.index)
+        if before is None or before.state == "reached":
+            found[listing.index] = IndexReport(listing.index, listing.state, listing.why)
+    return list(found.values())
+
+
+def _grades(chosen: Judged) -> dict[str, str]:
+    """What the plan's word rests on, by aspect."""
+    if chosen.closure is not None:
+        return chosen.closure.grades
+    return {"packages": "declared"}
+
+
+def _met(known: Known) -> ErrorDocument | None:
+    """The first error that was met at the user's own index, or by the resolver."""
+    of_index = (one.error for one in known.listings.values() if one.index == DEFAULT)
+    answers = (one for one in known.resolutions.values() if isinstance(one, Unread))
+    met = [*of_index, *(one.error for one in answers)]
+    return next((error for error in met if error is not None), None)
+
+
+def _next(chosen: Judged) -> list[str]:
+    """The commands that follow."""
+    case, request = chosen.case, chosen.case.request
+    model = f" --model {case.model.reference}" if case.model else ""
+    engine = f"{case.engine.name}=={case.offer.version}"
+    if case.line.how == "source":
+        engine = f"{case.engine.name} --build {case.line.id}"
+    commands = [f"sartor lock {engine}{model}"] if case.line.how == "wheel" else []
+    if case.line.launcher and len(request.engines) <= 1 and not request.pins:
+        commands.append(f"sartor up --engine {engine}{model}")
+    return commands
+
+
+HOW_FAR = {
+    "listed": "it is published, and was judged no further",
+    "metadata": "nothing it declares stands against it, and it was judged no further",
+    "code": "it has code for the GPUs, and was judged no further",
+    "resolution": "it is a consistent set, and was judged no further",
+    "whole": "no rule stands against it",
+}
+SHOWN = {"asked-for", "model-format", "cpu-isa", "device-code", "driver", "memory", "torch-pin"}
+
+
+def _because(chosen: Judged) -> list[str]:
+    case = chosen.case
+    told = [d for d in chosen.decisions if isinstance(d, Accepted)]
+    reasons = [f"{case.engine.name}: {case.candidate.label}"]
+    reasons += [
+        f"{d.rule}: wanted {d.wanted}; found {d.found}"
+        for d in told
+        if d.rule in SHOWN or "supplied" in d.found
+    ]
+    if not case.on_cuda and not (case.host.gpus or case.host.undriven_gpus):
+        known = "stated" if case.host.described else "found"
+        reasons.append(f"no NVIDIA GPU is {known}, so the engine runs on the CPU")
+    return reasons
+
+
+def _warnings(chosen: Judged, rest: Sequence[Tried]) -> list[str]:
+    """What a person should hear even though the plan stands: above all, a GPU left idle."""
+    case, warnings = chosen.case, []
+    if not case.on_cuda and (case.host.gpus or case.host.undriven_gpus):
+        names = [g.name for g in case.host.gpus] + [
+            g.name or g.device_id for g in case.host.undriven_gpus
+        ]
+        warnings.append(f"the GPU is not used ({', '.join(names)}); the engine runs on the CPU")
+        warnings += first_reasons(rest)
+    elif case.on_cuda:
+        warnings += [
+            f"{gpu.name or gpu.device_id} at {gpu.pci_address} is not used: {gpu.why}"
+            for gpu in case.host.undriven_gpus
+        ]
+    warnings += _lost(chosen)
+    if case.line.how == "source":
+        warnings += [
+            f"compiled without {', '.join(row.features)}: {row.compiler} {version} gets them wrong "
+            f"({row.symptom})"
+            for row, version in defects(case)
+        ]
+    trained = trained_context(case)
+    if case.request.context and trained and case.request.context > trained:
+        warnings.append(
+            f"the context is {chosen.fit.context} tokens: the model was trained for no more"
+        )
+    if case.line.provenance != "maker":
+        warnings.append(f"{case.line.distribution} is a third party's build")
+    return warnings
+
+
+def _lost(chosen: Judged) -> list[str]:
+    """The features that the stack lacks on a GPU which it serves."""
+    found = []
+    for one in served(chosen.case):
+        names = [f"{part.name} ({part.verdict})" for _, part in one.lost]
+        if one.runs and names:
+            gpu = one.target.name or one.target.gpu
+            found.append(f"not all of it runs on {gpu}: {', '.join(names)}")
+        elif not one.runs:
+            found.append(f"{one.target.name or one.target.gpu} is not served: {one.why()}")
+    return found
+
+
+def first_reasons(rest: Sequence[Tried]) -> list[str]:
+    """One line for each line of an engine on GPUs: why its newest release was not taken."""
+    found: dict[tuple[str, str], str] = {}
+    for tried in rest:
+        key = (tried.candidate.engine, tried.candidate.line)
+        if key not in found and tried.rejections and tried.candidate.line != "cpu":
+            found[key] = f"{name_of(tried)}: {reason(tried.rejections[0])}"
+    return list(found.values())
