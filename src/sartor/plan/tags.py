@@ -30,15 +30,18 @@ OTHERS = 17
 
 
 def best_wheel(files: Iterable[IndexFile], machine: Machine) -> IndexFile | None:
-    """The wheel that pip and uv would take; yanked ones only where nothing else is there."""
+    """The wheel that pip and uv would take: of those that are alike the one that is listed first.
+
+    Yanked ones only where nothing else is there.
+    """
     order = tag_order(machine)
-    ranked: list[tuple[tuple[bool, int, Build, str], IndexFile]] = []
+    ranked: list[tuple[tuple[bool, int, Build], IndexFile]] = []
     for file in files:
         tags, build = _tags(file.name)
         places = [order[tag] for tag in tags if tag in order]
         allowed = not file.requires_python or allows(file.requires_python, machine.python)
         if places and allowed:
-            rank = (file.yanked is None, -min(places), build, file.name)
+            rank = (file.yanked is None, -min(places), build)
             ranked.append((rank, file))
     return max(ranked, key=lambda one: one[0])[1] if ranked else None
 
