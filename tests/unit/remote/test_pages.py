@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pypi_simple  # noqa: F401 - urllib3 binds a socket where it is imported: not in a test
 import pytest
 
 from sartor.remote.pages import local_page
