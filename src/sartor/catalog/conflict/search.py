@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sartor.catalog.conflict.direct import Meeting
+from sartor.catalog.conflict.models import Models
 from sartor.catalog.conflict.proof import prove
 from sartor.catalog.conflict.shrink import shrink
 from sartor.catalog.conflict.subsets import bits, transversals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from sartor.catalog.conflict.ask import Asker
     from sartor.catalog.conflict.direct import Direct, Some
@@ -77,23 +78,36 @@ class Search:
                 self.confirmed.add(conflict)
 
     def finish(self, oracle: Oracle) -> str | None:
-        """Whether the conflicts are all: None, or why that is not known. Raises `OutOfTimeError`."""
+        """Whether the conflicts are all: None, or why that is not known.
+
+        Raises `OutOfTimeError`.
+        """
         while True:
             before = len(self._known)
             removals, every = self._removals(self._known)
             left = [r for r in removals if not self._asker.said_solvable(self._asker.all - r)]
-            if every and len(left) <= FEW:
-                why = None if self._all_solved(left) else "more was found"
-            else:
+            why = None
+            if not every or len(left) > FEW:
                 why = self._proved(oracle)
-                if why is not None and every and len(self._known) == before:
-                    why = None if self._all_solved(left) else "more was found"
+            if every and (len(left) <= FEW or why is not None):
+                why = self._each(left, oracle)
             if len(self._known) == before:
                 return why
             self.check_minimal()
 
-    def _all_solved(self, removals: Iterable[Some]) -> bool:
-        return sum(not self._solved(removed) for removed in removals) == 0
+    def _each(self, removals: Sequence[Some], oracle: Oracle) -> str | None:
+        """See of each that what is left has a solution: one that is known, or another one."""
+        models, taken = Models(self._seed, oracle), 0
+        few = len(removals) <= FEW
+        for removed in removals:
+            self._asker.check_time()
+            solutions = self._asker.solutions[taken:]
+            if not few and (why := models.add(solutions)):
+                return why
+            taken += len(solutions)
+            if few or not models.fits(self._asker.all - removed):
+                self._solved(removed)
+        return None
 
     def _proved(self, oracle: Oracle) -> str | None:
         """Prove it for every way to be rid of those that are not about one project."""

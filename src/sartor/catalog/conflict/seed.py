@@ -61,6 +61,7 @@ class Seed:
         self.candidates: dict[str, Candidates | None] = {}
         self.unread: dict[str, str] = {}
         self._oracle = oracle
+        self._own: dict[tuple[Holder, frozenset[str]], list[Held]] = {}
         self.lines: dict[Line, None] = {}
 
     def _request(self) -> list[Line]:
@@ -181,6 +182,12 @@ class Seed:
 
     def own_lines(self, holder: Holder, extras: Iterable[str]) -> list[Held]:
         """The lines of a version that hold with these extras, those for itself followed."""
+        key = (holder, frozenset(extras))
+        if key not in self._own:
+            self._own[key] = self._own_lines(holder, key[1])
+        return self._own[key]
+
+    def _own_lines(self, holder: Holder, extras: Iterable[str]) -> list[Held]:
         wanted = dict.fromkeys(extras)
         while True:
             held = self._held(holder, wanted)
