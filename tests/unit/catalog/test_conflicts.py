@@ -263,10 +263,12 @@ LINES = st.builds("".join, st.tuples(st.sampled_from(PROJECTS), st.sampled_from(
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
+def worlds(draw: st.DrawFn, full: bool) -> World:
+    """``full``: of each project are all versions there, so that most conflicts are deep."""
     world: dict[str, dict[str, list[str]]] = {}
     for project in PROJECTS:
-        versions = draw(st.lists(st.sampled_from(VERSIONS), min_size=1, unique=True))
+        some = st.lists(st.sampled_from(VERSIONS), min_size=1, unique=True)
+        versions = VERSIONS if full else draw(some)
         world[project] = {
             version: [
                 line
@@ -278,9 +280,22 @@ def worlds(draw: st.DrawFn) -> World:
     return world
 
 
-@settings(max_examples=400)
-@given(world=worlds(), request=st.lists(LINES, min_size=1, max_size=4, unique=True))
+REQUESTS = st.lists(LINES, min_size=1, max_size=4, unique=True)
+
+
+@settings(max_examples=200)
+@given(world=worlds(full=False), request=REQUESTS)
 def test_all_minimal_conflicts_are_found_and_no_others(world: World, request: list[str]) -> None:
+    hold_against_trying(world, request)
+
+
+@settings(max_examples=200)
+@given(world=worlds(full=True), request=REQUESTS)
+def test_so_are_those_of_several_projects(world: World, request: list[str]) -> None:
+    hold_against_trying(world, request)
+
+
+def hold_against_trying(world: World, request: list[str]) -> None:
     premises = Premises(world, request)
     assume(len(premises.all) <= 11)
     found = asked(world, *request)

@@ -44,7 +44,6 @@ class Search:
         self.meetings: dict[Some, Meeting] = {m.constraints: m for m in direct.all()}
         self.confirmed: set[Some] = set()
         self.wrong: list[Meeting] = []
-        self._deep: set[Some] = set()
         self._known: list[Some] = list(self.meetings)
         self._steps: set[Step] = {Step(u, c) for u in self.meetings for c in u}
         self._seed, self._direct, self._asker, self._found = seed, direct, asker, found
@@ -111,7 +110,7 @@ class Search:
 
     def _proved(self, oracle: Oracle) -> str | None:
         """Prove it for every way to be rid of those that are not about one project."""
-        removals, every = self._removals(self._deep)
+        removals, every = self._removals(self._direct.deep)
         if not every:
             return "there are too many conflicts of several projects"
         for removed in removals:
@@ -163,9 +162,19 @@ class Search:
             self._steps = {s for s in self._steps if s.conflict & removed != {s.without}}
             return True
         conflict = shrink(self._seed, self._asker, kept)
-        self._deep.add(conflict)
+        self._direct.deep.append(conflict)
         self._add(self._as_meeting(conflict))
+        self._meet_again(conflict)
         return False
+
+    def _meet_again(self, conflict: Some) -> None:
+        """What contains a conflict is not minimal: it comes together otherwise, or never."""
+        for constraints in [c for c in self.meetings if conflict < c]:
+            before = self.meetings.pop(constraints)
+            self._steps = {s for s in self._steps if s.conflict != constraints}
+            met = self._direct.meet(before.ends)
+            if met is not None:
+                self._add(met)
 
     def _as_meeting(self, conflict: Some) -> Meeting:
         lines = tuple(line for line in self._seed.lines if line.constraint in conflict)
