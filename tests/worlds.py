@@ -182,12 +182,14 @@ class Premises:
                 versions = self.world.get(project, {})
                 if some and not any(all(allows(Requirement(c), v) for c in some) for v in versions):
                     return some
-        links = set()
-        for line in conflict & self.fixed.keys():
-            name, version = self.fixed[line]
-            if conflict & {*self.world[name][version]}:
-                links.add(line)
-        return (conflict - links) or conflict
+        links, waiting = set(), [line for line in self.request if line in conflict]
+        for line in waiting:
+            name, version = self.fixed.get(line, ("", ""))
+            children = self.world[name][version] if name else []
+            new = [c for c in dict.fromkeys(children) if c in conflict and c not in waiting]
+            links |= {line} if new else set()
+            waiting += new
+        return conflict - links
 
 
 def subsets(whole: frozenset[str]) -> Iterator[frozenset[str]]:

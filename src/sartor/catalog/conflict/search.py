@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sartor.catalog.conflict.direct import Meeting
+from sartor.catalog.conflict.direct import Meeting, reached
 from sartor.catalog.conflict.models import Models
 from sartor.catalog.conflict.proof import prove
 from sartor.catalog.conflict.shrink import shrink
@@ -177,13 +177,11 @@ class Search:
                 self._add(met)
 
     def _as_meeting(self, conflict: Some) -> Meeting:
-        lines = tuple(line for line in self._seed.lines if line.constraint in conflict)
-        links = {
-            line.constraint
-            for line in lines
-            if any(child in lines for child in self._seed.children.get(line, ()))
-        }
-        return Meeting(conflict - links or conflict, lines)
+        """Its premises are those that no other one was reached over."""
+        within = {line for line in self._seed.lines if line.constraint in conflict}
+        before = reached(self._seed, within)
+        links = {line.constraint for line in before.values() if line is not None}
+        return Meeting(conflict - links, tuple(before))
 
     def _add(self, meeting: Meeting) -> None:
         """To K; and to what is said, unless its ends were brought in by other lines before."""
