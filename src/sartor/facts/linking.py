@@ -135,9 +135,10 @@ def cuda_major(soname: str) -> int | None:
 
 def is_form_of(distribution: str, base: str) -> bool:
     """Whether ``distribution`` is ``base`` or its form for one CUDA major (``-cu12``)."""
-    return (
-        distribution == base or re.fullmatch(re.escape(base) + r"-cu\d+", distribution) is not None
-    )
+    if distribution == base:
+        return True
+    form = f"{base}-cu"
+    return distribution.startswith(form) and distribution[len(form) :].isdecimal()
 
 
 def matches(path: str, pattern: str) -> bool:
