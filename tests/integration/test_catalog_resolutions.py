@@ -138,12 +138,12 @@ def test_a_pinned_project_that_nothing_asks_for_is_left_out(user: User) -> None:
 def test_a_pinned_project_that_the_default_index_has_not_at_all(user: User) -> None:
     with (
         publishing(wheel("alpha", "1.0", ["beta==2.0+cu13"])) as own,
-        publishing(wheel("beta", "2.0+cu13"), wheel("beta", "1.0")) as made,
+        publishing(wheel("beta", "2.0+cu13"), wheel("beta", "1.0"), wheel("zeta", "1")) as made,
     ):
         user.has(own)
-        pin = IndexPin(simple(made), ("beta",))
+        pin = IndexPin(simple(made), ("beta", "zeta"))
         chosen = user.chosen(ask("alpha", indexes=(pin,)))
-    assert chosen["beta"] == ("2.0+cu13", simple(made))
+    assert chosen == {"alpha": ("1.0", DEFAULT), "beta": ("2.0+cu13", simple(made))}
 
 
 def test_a_pinned_index_that_is_not_reached_is_no_answer(user: User) -> None:
@@ -238,13 +238,14 @@ def test_an_old_glibc_between_two_that_can_be_asked_for_is_no_proof(user: User) 
     assert "2.17" in resolved.why
 
 
-def sdist(name: str, version: str, setup: str) -> dict[str, bytes]:
-    """A source distribution whose metadata is known after its code ran."""
+def sdist(name: str, version: str, setup: str, metadata: str = "1.0") -> dict[str, bytes]:
+    """A source distribution; metadata of version 1.0 is known after its code ran."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
         for path, text in {
             "setup.py": setup,
-            "PKG-INFO": f"Metadata-Version: 1.0\nName: {name}\nVersion: {version}\n",
+            "PKG-INFO": f"Metadata-Version: {metadata}\nName: {name}\nVersion: {version}\n"
+            "Requires-Dist: beta>=2\n",
         }.items():
             info = tarfile.TarInfo(f"{name}-{version}/{path}")
             info.size = len(text)
@@ -252,13 +253,28 @@ def sdist(name: str, version: str, setup: str) -> dict[str, bytes]:
     return {f"{name}-{version}.tar.gz": out.getvalue()}
 
 
+RUNS = "open({!r}, 'w').close()\nfrom setuptools import setup\nsetup()\n"
+
+
+def test_a_source_that_declares_what_it_requires(user: User) -> None:
+    """Taken from source where that is wanted, though a wheel is there; and nothing is built."""
+    ran = user.folder / "ran"
+    source = sdist("alpha", "1.0", RUNS.format(str(ran)), "2.2")
+    with publishing(source, wheel("alpha", "1.0"), wheel("beta", "3.0")) as index:
+        user.has(index)
+        resolved = user.resolve(ask("alpha==1.0", from_source=("alpha",)))
+    assert isinstance(resolved, Resolution)
+    names = [package.file.name for package in resolved.packages]
+    assert names == ["alpha-1.0.tar.gz", "beta-3.0-py3-none-any.whl"]
+    assert not ran.exists()
+
+
 @pytest.mark.parametrize("from_source", [(), ("alpha",)])
 def test_no_code_of_a_package_is_run(user: User, from_source: tuple[str, ...]) -> None:
     ran = user.folder / "ran"
-    code = f"open({str(ran)!r}, 'w').close()\nfrom setuptools import setup\nsetup()\n"
-    with publishing(sdist("alpha", "1.0", code)) as index:
+    with publishing(sdist("alpha", "1.0", RUNS.format(str(ran)))) as index:
         user.has(index)
-        resolved = user.resolve(ask("alpha", from_source=from_source))
+        resolved = user.resolve(ask("alpha==1.0", from_source=from_source))
     assert isinstance(resolved, Unread if from_source else Unsolvable)
     assert not ran.exists()
 

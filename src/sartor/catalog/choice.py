@@ -89,8 +89,8 @@ def ranks(machine: Machine) -> dict[Tag, int]:
 
 
 def platform_tags(machine: Machine) -> list[str]:
-    """``manylinux_2_35_x86_64`` and those before it (PEP 600), then ``linux_x86_64``."""
-    return [f"{name}_{machine.architecture}" for name in (*_manylinux(machine), "linux")]
+    """``linux_x86_64``, then ``manylinux_2_35_x86_64`` and those before it (PEP 600)."""
+    return [f"{name}_{machine.architecture}" for name in ("linux", *_manylinux(machine))]
 
 
 def _manylinux(machine: Machine) -> Iterator[str]:

@@ -19,6 +19,7 @@ from sartor.catalog.choice import resolver_glibc
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from sartor.artifact.model import Package
     from sartor.plan.known import Machine, ResolveQuestion
 
 NAME = "sartor-request"
@@ -42,11 +43,15 @@ class UsedIndex(msgspec.Struct, frozen=True):
 
 
 def project_file(
-    question: ResolveQuestion, indexes: Iterable[UsedIndex], tied: Iterable[str]
+    question: ResolveQuestion,
+    indexes: Iterable[UsedIndex],
+    tied: Iterable[str],
+    declared: Iterable[Package] = (),
 ) -> str:
     """The ``pyproject.toml``: requirements, indexes, and the projects ``tied`` to one.
 
     The resolver ties what is required directly, and nothing else: so what is tied is required.
+    What is ``declared`` of a package it takes for granted, and builds nothing to learn it.
     """
     named = {name_of(requirement) for requirement in question.requirements}
     more = [name for name in tied if name not in named]
@@ -66,6 +71,8 @@ def project_file(
     for index in listed:
         ours = sorted({*tied} & {*(index.projects or ())})
         lines += [f'{name} = {{ index = "{index.name}" }}' for name in ours]
+    for package in declared:
+        lines += ["", *_declared(package)]
     return "\n".join(lines) + "\n"
 
 
@@ -80,6 +87,15 @@ def _index(index: UsedIndex) -> Iterator[str]:
     if index.seconds is not None:
         age = f'"max-age={index.seconds}"'
         yield f"cache-control = {{ api = {age}, files = {age} }}"
+
+
+def _declared(package: Package) -> Iterator[str]:
+    yield "[[tool.uv.dependency-metadata]]"
+    yield f"name = {json.dumps(package.name)}"
+    yield f"version = {json.dumps(package.version)}"
+    yield f"requires-dist = {json.dumps(package.requires)}"
+    if package.requires_python:
+        yield f"requires-python = {json.dumps(package.requires_python)}"
 
 
 def variables(indexes: Iterable[UsedIndex]) -> dict[str, str]:
@@ -99,6 +115,8 @@ def arguments(question: ResolveQuestion) -> list[str]:
     found = ["--format", "pylock.toml", "--no-header", "--only-binary", ":all:"]
     found += ["--python-version", question.machine.python]
     found += ["--python-platform", platform] if platform else []
+    for name in question.from_source:
+        found += ["--no-binary", name]
     found += ["--exclude-newer", question.as_of] if question.as_of else []
     found += ["--prerelease", "allow"] if question.prereleases else []
     return found
@@ -113,6 +131,16 @@ def platform_of(machine: Machine) -> str | None:
 def overrides(question: ResolveQuestion) -> str:
     """What is declared and not wanted, as requirements that never hold."""
     return "".join(f'{name}; sys_platform == "never"\n' for name in question.leave_out)
+
+
+def exact_version(question: ResolveQuestion, project: str) -> str | None:
+    """The one version of a project that a question allows by ``==``; None where it does not say."""
+    for text in question.requirements:
+        if name_of(text) == project:
+            for bound in Requirement(text).specifier:
+                if bound.operator in {"==", "==="} and "*" not in bound.version:
+                    return bound.version
+    return None
 
 
 def name_of(requirement: str) -> str | None:

@@ -17,7 +17,8 @@ from sartor.catalog import request
 from sartor.catalog.choice import resolver_glibc
 from sartor.catalog.listing import address_of
 from sartor.catalog.pylock import NoWheelError, names_in, resolution
-from sartor.catalog.request import UsedIndex, name_of
+from sartor.catalog.request import UsedIndex, exact_version, name_of
+from sartor.catalog.sdist import sdist_of, static_package
 from sartor.errors import IndexRefusedError, IndexUnreachableError, ResolutionError, SartorError
 from sartor.index import network
 from sartor.index.sources import place_of, without_credentials
@@ -29,6 +30,7 @@ from sartor.remote.pages import page_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from sartor.artifact.model import Package
     from sartor.catalog.clients import Clients
     from sartor.catalog.listing import Lister
     from sartor.index.sources import IndexSources
@@ -48,6 +50,15 @@ class Answered(NamedTuple):
 
     resolved: Resolved
     online: bool
+
+
+class Asked(NamedTuple):
+    """A question, and all that is to be told beside it: indexes, and what sources declare."""
+
+    question: ResolveQuestion
+    indexes: list[UsedIndex]
+    declared: list[Package]
+    listed: Callable[[str], IndexFile | None]
 
 
 class Resolver:
@@ -85,14 +96,18 @@ class Resolver:
         why = self._impossible(question)
         if why:
             return Answered(Unread(why), online=True)
+        declared = self._declared(question)
+        if isinstance(declared, Unread):
+            return Answered(declared, online=True)
         unreached = self._unreached(question)
+        asked = Asked(question, self._used(question), declared, listed)
         if unreached is None:
-            run = _Run(question, self._used(question), self._one, self._refresh, listed)
+            run = _Run(asked, self._one, refresh=self._refresh)
             answer = run.resolve(offline=False)
             if not isinstance(answer, IndexUnreachableError):
                 return Answered(answer, online=True)
             unreached = Unread(_in_one(answer), answer.document())
-        run = _Run(question, self._used(question), self._one, False, listed)
+        run = _Run(asked, self._one, refresh=False)
         answer = run.resolve(offline=True)
         if isinstance(answer, (IndexUnreachableError, Unsolvable, Unread)):
             return Answered(unreached, online=False)
@@ -105,10 +120,28 @@ class Resolver:
                 f"the resolver cannot be asked for {machine.architecture} with glibc "
                 f"{machine.glibc or 'of a version that is not known'}"
             )
-        if question.from_source:
-            names = ", ".join(question.from_source)
-            return f"what {names} requires is known after a build alone, and none is made to plan"
         return None
+
+    def _declared(self, question: ResolveQuestion) -> list[Package] | Unread:
+        """What is declared by all that is to be built: so nothing is, to learn it."""
+        found = []
+        for project in question.from_source:
+            package = self._declared_by(question, project)
+            if isinstance(package, Unread):
+                return package
+            found.append(package)
+        return found
+
+    def _declared_by(self, question: ResolveQuestion, project: str) -> Package | Unread:
+        version = exact_version(question, project)
+        if version is None:
+            return Unread(f"what `{project}` requires is read of one exact version (`==`) alone")
+        index = next((p.index for p in question.indexes if project in p.projects), DEFAULT)
+        listing = self._lister.listing(ListingQuestion(index, project))
+        file = sdist_of(listing.files, version)
+        if file is None:
+            return Unread(listing.why or f"{project} {version} has no source distribution")
+        return static_package(self._clients, file)
 
     def _unreached(self, question: ResolveQuestion) -> Unread | None:
         """Why an index cannot be asked; None where each is reached. Asked is one project each."""
@@ -183,17 +216,17 @@ class _Run:
 
     def __init__(
         self,
-        question: ResolveQuestion,
-        indexes: list[UsedIndex],
+        asked: Asked,
         one: Callable[[list[str], dict[str, str], Path], None],
+        *,
         refresh: bool,
-        listed: Callable[[str], IndexFile | None],
     ) -> None:
-        self._question = question
-        self._indexes = indexes
+        question = self._question = asked.question
+        self._indexes = asked.indexes
+        self._declared = asked.declared
+        self._listed = asked.listed
         self._one = one
         self._refresh = refresh
-        self._listed = listed
         self._pinned = {name: pin.index for pin in question.indexes for name in pin.projects}
 
     def resolve(self, *, offline: bool) -> Resolved | IndexUnreachableError:
@@ -215,7 +248,7 @@ class _Run:
         """The lock in which every pinned project comes from the index it is pinned to.
 
         Only what is required directly is tied to an index. So what comes up on the way is required
-        in the next round; where there is no set, all of it is: the pinned index may have one.
+        in the next round; where there is no set, the pinned index may have one.
         """
         asked = {name_of(requirement) for requirement in self._question.requirements}
         tied = {*self._pinned} & asked
@@ -225,17 +258,27 @@ class _Run:
             except (ResolutionError, IndexRefusedError):
                 if tied >= {*self._pinned}:
                     raise
-                tied = {*self._pinned}
-                continue
+                return self._all_tied(folder, tied, offline=offline)
             loose = (names_in(text) & {*self._pinned}) - tied
             if not loose:
                 return text
             tied |= loose
 
+    def _all_tied(self, folder: Path, needed: set[str], *, offline: bool) -> str:
+        """The lock with all that is pinned tied to its index, less what nothing requires then."""
+        tied = {*self._pinned}
+        text = self._ask(folder, tied, offline=offline)
+        for name in sorted(tied - needed):
+            with contextlib.suppress(ResolutionError, IndexRefusedError):
+                without = self._ask(folder, tied - {name}, offline=offline)
+                if name not in names_in(without):
+                    tied, text = tied - {name}, without
+        return text
+
     def _ask(self, folder: Path, tied: Iterable[str], *, offline: bool) -> str:
         question, lock = self._question, folder / "pylock.toml"
         lock.unlink(missing_ok=True)
-        text = request.project_file(question, self._indexes, sorted(tied))
+        text = request.project_file(question, self._indexes, sorted(tied), self._declared)
         (folder / "pyproject.toml").write_text(text, "utf-8")
         arguments = ["pip", "compile", str(folder / "pyproject.toml"), "--project", str(folder)]
         arguments += ["--output-file", str(lock), "--python", sys.executable]
