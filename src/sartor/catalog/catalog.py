@@ -156,15 +156,20 @@ class Catalog:
         It is over at once where an answer could not be had: that is asked for again.
         """
         until, files = [now() + MOST_FRESH], self._shelved.marks()
-        for question in known.listings:
+        for question in {*known.listings, *self._lister.asked}:
             until.append(self._lister.fresh_until(question))
             files |= marks(self._lister.folders(question))
-        for asked, resolved in known.resolutions.items():
-            at = None if isinstance(resolved, Unread) else self._resolutions.asked_at(asked)
-            until.append(0.0 if at is None else at + MOST_FRESH)
+        until += [self._resolved_until(asked) for asked in self._resolutions.asked]
         answers = [*known.metadata.values(), *known.conflicts.values()]
         until += [0.0 for answer in answers if isinstance(answer, Unread)]
         return Validity(until=min(until), files=files)
+
+    def _resolved_until(self, asked: ResolveQuestion) -> float:
+        """Until when an answer is not asked for again; what could not be had is, at once."""
+        at = self._resolutions.asked_at(asked)
+        if at is None or isinstance(self._resolutions.answered(asked), Unread):
+            return 0.0
+        return at + MOST_FRESH
 
     @property
     def said(self) -> list[tuple[Kind, str]]:

@@ -85,6 +85,16 @@ class KeptResolutions:
                 asked.answers.append(self._answer(question, listed))
             return asked.answers[0]
 
+    @property
+    def asked(self) -> list[ResolveQuestion]:
+        """All that was asked so far, by whomever."""
+        return [*self._asked]
+
+    def answered(self, question: ResolveQuestion) -> Resolved | None:
+        """What was answered to one of these."""
+        asked = self._asked.get(question)
+        return asked.answers[0] if asked and asked.answers else None
+
     def asked_at(self, question: ResolveQuestion) -> float | None:
         """When what is kept of a question was answered, in seconds since 1970."""
         kept = self._get(question)

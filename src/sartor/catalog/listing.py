@@ -79,6 +79,11 @@ class Lister:
         links = (Place(address, links=True) for address in self._sources.find_links)
         return [*map(Place, self._sources.indexes), *links]
 
+    @property
+    def asked(self) -> list[ListingQuestion]:
+        """All that was asked so far, by whomever."""
+        return [*self._answers]
+
     def fresh_until(self, question: ListingQuestion) -> float:
         """Until when an answer is not asked for again, in seconds since 1970."""
         listing, moment = self._answers.get(question), now()
