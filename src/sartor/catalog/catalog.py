@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from sartor.artifact.model import Package
+    from sartor.artifact.model import Evidence, Package
     from sartor.catalog.clients import Clients
     from sartor.catalog.declared import Declared
     from sartor.catalog.kept_resolutions import KeptResolutions
     from sartor.catalog.listing import Lister
     from sartor.catalog.reports import Kind
     from sartor.catalog.shelved import Shelved
+    from sartor.evidence.row import Row
     from sartor.index.sources import IndexSources
     from sartor.index.wheels import IndexFile
     from sartor.paths import Places
@@ -195,6 +196,23 @@ class Catalog:
             why = listing.why or f"no wheel of {project} {version} is for that machine"
             return Unread(why)
         return self._declared_package(MetadataQuestion(DEFAULT, file))
+
+    def reading(self, sha256: str) -> tuple[Row, Evidence] | None:
+        """What was read of a file, and the row of a store that it is from; None: nothing was."""
+        return self._shelved.reading(sha256)
+
+    def address(self, index: str) -> str | None:
+        """An index's address without credentials; None where the user's own are not just one."""
+        if index == DEFAULT:
+            own = self._sources.indexes
+            found = own[0] if len(own) == 1 and not self._sources.find_links else None
+        else:
+            from sartor.catalog.listing import address_of
+
+            found = address_of(index)
+        from sartor.index.sources import without_credentials
+
+        return None if found is None else without_credentials(found)
 
     def conflicts(self, question: ResolveQuestion) -> Found:
         """Why there is no set for the question, as far as `CONFLICT_SECONDS` go."""
