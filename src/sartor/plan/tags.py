@@ -68,7 +68,7 @@ def least_glibc(files: Iterable[IndexFile], machine: Machine) -> str | None:
     own = [f for f in files if _fits(f, Fits(machine.architecture))]
     platforms = {t.platform for f in own for t in _tags(f.name)[0]}
     newest = int((machine.glibc or "2.99").split(".")[1]) + 60
-    for minor in range(OLDEST_GLIBC, newest):
+    for minor in range(OLDEST_GLIBC.get(machine.architecture, 0), newest):
         fits = Fits(machine.architecture, f"2.{minor}")
         if any(platform != "any" and platform_fits(platform, fits) for platform in platforms):
             return f"2.{minor}"
