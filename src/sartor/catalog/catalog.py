@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
+from sartor.catalog.addresses import Addresses
 from sartor.catalog.kept_plans import Validity, marks
 from sartor.catalog.reports import Shared
 from sartor.kept import KeptFiles
@@ -78,7 +79,7 @@ class Catalog:
     """Answers `Wanted`; is an `Oracle`. Use it as a context, and `answer` from one thread.
 
     ``places`` say where answers are kept; with ``store`` False none are, nor is the evidence store
-    asked. ``extra_indexes`` are addresses that the user gave. ``refresh``: whatever may change is
+    asked. ``extra_indexes`` are as `Addresses` takes them. ``refresh``: whatever may change is
     asked again. No answer is an exception: what cannot be had says why.
     """
 
@@ -93,7 +94,7 @@ class Catalog:
     ) -> None:
         self._places = places if store else None
         self._reporter = Shared(reporter)
-        self._extra = list(extra_indexes)
+        self._given = Addresses(extra_indexes)
         self._refresh = refresh
         self._addresses: dict[str, str] = {}
         self._files: dict[str, IndexFile] = {}
@@ -207,9 +208,7 @@ class Catalog:
             own = self._sources.indexes
             found = own[0] if len(own) == 1 and not self._sources.find_links else None
         else:
-            from sartor.catalog.listing import address_of
-
-            found = address_of(index)
+            found = self._given.of(index)
         from sartor.index.sources import without_credentials
 
         return None if found is None else without_credentials(found)
@@ -267,9 +266,10 @@ class Catalog:
 
     @cached_property
     def _sources(self) -> IndexSources:
-        from sartor.index.sources import index_sources
+        from sartor.index.sources import IndexSources, index_sources
 
-        return index_sources()
+        own = index_sources()
+        return IndexSources([*own.indexes, *self._given.further], own.find_links)
 
     @cached_property
     def _pages(self) -> Listings:
@@ -283,13 +283,13 @@ class Catalog:
         from sartor.catalog.clients import Clients
 
         unreached = self._kept("unreached", "which index was not reached", MOST_UNREACHED)
-        return Clients(self._sources, self._extra, unreached, refresh=self._refresh)
+        return Clients(self._sources, self._given.all, unreached, refresh=self._refresh)
 
     @cached_property
     def _lister(self) -> Lister:
         from sartor.catalog.listing import Lister
 
-        return Lister(self._sources, self._clients, self._pages, self._reporter)
+        return Lister(self._sources, self._clients, self._pages, self._reporter, self._given)
 
     @cached_property
     def _declared(self) -> Declared:
