@@ -19,7 +19,15 @@ from projects import isolate, publishing, simple, wheel
 from sartor.catalog.catalog import Catalog
 from sartor.catalog.conflicts import conflicts
 from sartor.paths import Places
-from sartor.plan.known import Assumed, Machine, Resolution, ResolveQuestion, Unsolvable
+from sartor.plan.known import (
+    Assumed,
+    Known,
+    Machine,
+    Resolution,
+    ResolveQuestion,
+    Unsolvable,
+    Wanted,
+)
 from sartor.reporter import Reporter
 from uvoracle import UvOracle
 
@@ -126,10 +134,12 @@ def hold_against_uv(conflict: Conflict, question: ResolveQuestion, judge: UvOrac
 
 
 def pinned(step: str) -> tuple[str, str]:
-    """The version that a step of a chain fixes."""
-    (pin,) = Requirement(step).specifier
-    assert pin.operator == "=="
-    return Requirement(step).name, pin.version
+    """The version that a step of a chain fixes; without a pin the one of `VERSIONS` that it may."""
+    requirement = Requirement(step)
+    if step.count("==") == 1 and len(requirement.specifier) == 1:
+        return requirement.name, step.partition("==")[2]
+    (only_one,) = requirement.specifier.filter(VERSIONS)
+    return requirement.name, only_one
 
 
 def only(
@@ -148,6 +158,8 @@ def only(
     )
 
 
+VERSIONS = ("1", "2", "3")
+"""Of each project that is made here."""
 PROJECTS = ("aa", "bb", "cc", "dd")
 BOUNDS = ("==1", "==2", ">=2", "<2", ">=3", "<3", "!=2")
 LINES = st.builds("".join, st.tuples(st.sampled_from(PROJECTS), st.sampled_from(BOUNDS)))
@@ -156,13 +168,13 @@ LINES = st.builds("".join, st.tuples(st.sampled_from(PROJECTS), st.sampled_from(
 def versions_of(project: str) -> st.SearchStrategy[dict[str, list[str]]]:
     lines = st.lists(LINES, max_size=2, unique=True)
     others = lines.map(lambda some: [line for line in some if not line.startswith(project)])
-    return st.fixed_dictionaries(dict.fromkeys(("1", "2", "3"), others))
+    return st.fixed_dictionaries(dict.fromkeys(VERSIONS, others))
 
 
 WORLDS = st.fixed_dictionaries({project: versions_of(project) for project in PROJECTS})
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(world=WORLDS, request=st.lists(LINES, min_size=2, max_size=4, unique=True))
 def test_conflicts_of_wheels_made_here(
     world: dict[str, dict[str, list[str]]],
@@ -195,3 +207,17 @@ def test_addresses_and_bounds_of_wheels_made_here(
         (conflict,) = found.conflicts
         assert {p.requirement for p in conflict.premises} == {f"aa @ {address}", "aa>=2"}
         hold_against_uv(conflict, question, UvOracle(tmp_path / "judge"))
+
+
+def test_the_catalog_answers_planning_with_conflicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [wheel("aa", "1", ["cc==1"]), wheel("bb", "1", ["cc==2"]), wheel("cc", "1")]
+    with publishing(*files, wheel("cc", "2")) as server:
+        isolate(monkeypatch, str(tmp_path), {"UV_DEFAULT_INDEX": simple(server)})
+        question = ResolveQuestion(("aa==1", "bb==1"), X86)
+        with Catalog(Places(tmp_path / "sartor"), Reporter()) as catalog:
+            known = catalog.answer(Wanted(conflicts=(question,)), Known())
+        (conflict,) = known.conflicts[question]  # type: ignore[misc]
+        assert conflict.because[-1] == "No version of cc is both."
+        assert conflict.checked_by == "uv"
