@@ -1,7 +1,7 @@
 """Which wheel of a release a machine gets, and which of its tags stands in the way of the others.
 
-The order is pip's and uv's: `packaging.tags` for the interpreter, the newest platform first, the
-higher build number of two that are alike.
+The order is uv's: `packaging.tags` for the interpreter, the newest platform first and a plain
+``linux`` one last, the higher build number of two that are alike, and none is the lowest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def best_wheel(files: Iterable[IndexFile], machine: Machine) -> IndexFile | None
         places = [order[tag] for tag in tags if tag in order]
         allowed = not file.requires_python or allows(file.requires_python, machine.python)
         if places and allowed:
-            ranked.append((file.yanked is not None, min(places), [-n for n in build], file))
+            later = (not build, [-n for n in build])
+            ranked.append((file.yanked is not None, min(places), later, file))
     return min(ranked, key=lambda r: (r[0], r[1], r[2], r[3].name))[3] if ranked else None
 
 
