@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from sartor.evidence.row import Row
     from sartor.host.model import Host
     from sartor.models.model import Model
-    from sartor.plan.conclusion import Planned
     from sartor.plan.model import Plan, Stack
     from sartor.plan.outcome import Conflict
+    from sartor.plan.planned import Planned
     from sartor.plan.planner import Built
 
 RELEASES = {
@@ -175,7 +175,7 @@ class Market:
     unreached: Mapping[str, tuple[str, ErrorDocument | None]] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
     refused: Mapping[str, Unsolvable | Unread] = field(default_factory=dict)
-    conflicts: Found | Unread | None = None
+    conflicts: Found | None = None
 
     def listing(self, project: str, *files: IndexFile, index: str = DEFAULT) -> Market:
         """It with these files of a project in place of its own."""
@@ -297,7 +297,7 @@ class Market:
         except ImpossibleError as why:
             return Unsolvable(str(why))
 
-    def _conflicts(self, question: ResolveQuestion) -> Found | Unread:
+    def _conflicts(self, question: ResolveQuestion) -> Found:
         if self.conflicts is None:
             pytest.fail(f"nobody said why {question.requirements} cannot be had")
         return self.conflicts

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RUNTIME = re.compile(r"cuda-toolkit|nvidia-cuda-runtime(?:-cu\d+)?")
 """The distributions whose version is that of the CUDA runtime which a torch asks for."""
 LOCAL = re.compile(r"\+cu(\d\d+)(\d)\b")
-EXACT = re.compile(r"===?([^,*]+)")
+EXACT = re.compile(r"===?([^,*]+)(?!\S*\*)(?=,|$|\))")
 
 
 def markers(machine: Machine, extra: str = "") -> dict[str, str]:

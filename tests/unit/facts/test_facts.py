@@ -217,8 +217,8 @@ def test_lines_of_an_engine_have_names_of_their_own() -> None:
 
 def test_a_version_that_wants_an_extra() -> None:
     (line,) = engine("sglang").line
-    assert line.extra_of("0.5.2") == "srt"
-    assert line.extra_of("0.5.23") is None
+    assert line.extra_for("0.5.2") == "srt"
+    assert line.extra_for("0.5.23") is None
 
 
 def test_engines_are_known_by_name_and_alias() -> None:

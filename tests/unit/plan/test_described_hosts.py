@@ -5,23 +5,19 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from market import MARKET, RELEASES, XLLAMACPP, plan
+from market import MARKET, XLLAMACPP, plan
 from sartor.engines.facts import DeclaredCode, engine, engines
-from sartor.errors import NothingFitsError, UnknownEngineError, UsageError
 from sartor.host.describe import parse_host
-from sartor.host.model import Host, Tool
+from sartor.host.model import Tool
 from sartor.plan.devices import coverage
-from sartor.plan.known import Known
 from sartor.plan.model import (
     Accepted,
     Device,
     Plan,
     Rejected,
-    Request,
     Tried,
     Unchecked,
 )
-from sartor.plan.planner import plan as pure_plan
 
 WHOLE = "cpu=zen5, arch=x86_64, glibc=2.39, python=3.12, ram=64G, disk=200G, gcc=13.2, g++=13.2"
 BINDING = XLLAMACPP
@@ -31,7 +27,7 @@ def tried(planned: Plan, name: str, version: str, line: str = "published") -> Tr
     """One candidate of the trace."""
     every = [planned.chosen, *planned.rejected] if planned.chosen else planned.rejected
     key = (name, version, line)
-    return next(t for t in every if t and key == _key(t))
+    return next(t for t in every if key == _key(t))
 
 
 def _key(one: Tried) -> tuple[str, str | None, str]:
@@ -358,66 +354,3 @@ class TestMachine:
     def test_a_glibc_that_is_no_version(self, glibc: str) -> None:
         host = msgspec.structs.replace(parse_host("h100, driver=580.95"), glibc=glibc)
         assert plan(host, "vllm").stack
-
-
-class TestRequest:
-    def test_an_unknown_engine(self) -> None:
-        with pytest.raises(UnknownEngineError) as raised:
-            plan(Host(), "vlm")
-        assert "vllm" in str(raised.value.hint)
-
-    @pytest.mark.parametrize(
-        "text", ["vllm==", "vllm@1", "vllm 0.33", "==", "vllm[audio]", "vllm; extra"]
-    )
-    def test_an_engine_with_a_version_that_is_none(self, text: str) -> None:
-        with pytest.raises(UsageError):
-            plan(Host(), text)
-
-    def test_an_unknown_build(self) -> None:
-        with pytest.raises(UsageError) as raised:
-            plan(Host(), build="natve")
-        assert "native" in str(raised.value.hint)
-
-    @pytest.mark.parametrize("python", ["3", "", "banana", "2.7", "3.12.x"])
-    def test_a_python_that_is_none(self, python: str) -> None:
-        with pytest.raises(UsageError, match="Python"):
-            plan(Host(), python=python)
-
-    def test_a_pin_that_is_no_requirement(self) -> None:
-        with pytest.raises(UsageError, match="--pin"):
-            plan(Host(), pins=("torch=2",))
-
-    def test_nothing_is_asked_before_the_request_holds_together(self) -> None:
-        with pytest.raises(UsageError):
-            pure_plan(Host(), Request(pins=("?",)), None, Known())
-
-    def test_an_engine_that_was_not_asked_for_is_no_candidate(self) -> None:
-        planned = plan("cpu-only, cpu=zen5", "vllm")
-        assert {t.candidate.engine for t in planned.rejected} == {"vllm"}
-        assert planned.stack
-        assert planned.stack.engine == "vllm"
-
-    @pytest.mark.parametrize("version", RELEASES["vllm"][1:])
-    def test_a_version_that_was_asked_for(self, version: str) -> None:
-        planned = plan("h100, driver=580.95", f"vllm=={version}")
-        assert planned.stack
-        assert planned.stack.version == version
-        assert planned.rejected == []
-
-    def test_an_engine_that_sartor_does_not_start(self) -> None:
-        planned = plan("h100, driver=580.95", "sglang")
-        assert planned.stack
-        assert planned.stack.version == "0.5.23"
-        served = plan("h100, driver=580.95", "sglang", served=True)
-        assert served.stack is None
-        assert {r.rule for t in served.rejected for r in t.rejections} >= {"served"}
-
-
-def test_nothing_that_fits_is_no_stack() -> None:
-    from sartor.plan.conclusion import Planned
-    from sartor.plan.obstacles import why_nothing_fits
-
-    planned = plan("h100, driver=580.95, python=3.10")
-    assert planned.status == "impossible"
-    assert planned.stack is planned.chosen is None
-    assert type(why_nothing_fits(Planned(planned))) is NothingFitsError

@@ -15,17 +15,14 @@ from market import (
     Market,
     made,
     plan,
-    planned,
     replace_file,
     uploaded,
 )
-from sartor.errors import UsageError
 from sartor.host.describe import parse_host
 from sartor.host.model import Host, Tool
 from sartor.plan.known import Unread, Unsolvable
-from sartor.plan.model import Accepted, Plan, Rejected, Request, Stack, Unchecked
+from sartor.plan.model import Accepted, Plan, Unchecked
 from sartor.plan.outcome import Conflict, Premise
-from sartor.plan.planner import Built
 
 H100 = "h100, driver=580.95"
 V100 = "v100, driver=580.95"
@@ -269,58 +266,6 @@ class TestIndexes:
         assert against(found, "0.30.0", "cpu") == ["torch-pin"]
 
 
-class TestBuilt:
-    """Environments that are there come first, and want neither an index nor room."""
-
-    HOST = parse_host(f"{ZEN}, disk=50M")
-    ROOMY = parse_host(ZEN)
-
-    def built(self, **asked: str) -> dict[Built, Stack]:
-        stack = plan(self.ROOMY, "llama.cpp", **asked).stack
-        assert stack
-        python = ".".join(str(stack.python.version).split(".")[:2])
-        return {Built(stack.engine, stack.line, stack.version, python): stack}
-
-    def test_it_needs_no_room_and_no_index(self) -> None:
-        request = Request(engines=("llama.cpp",))
-        assert planned(self.HOST, request).plan.stack is None
-        built = self.built()
-        found = planned(self.HOST, request, built=built)
-        assert found.is_built
-        assert found.plan.stack == next(iter(built.values()))
-        assert found.resolution is None
-
-    def test_it_is_taken_before_a_newer_release(self) -> None:
-        market = binding(NEWER)
-        built = self.built()
-        found = planned(self.ROOMY, Request(), market=market, built=built)
-        assert version(found.plan) == XLLAMACPP
-        assert found.is_built
-        upgraded = planned(self.ROOMY, Request(), market=market, built={})
-        assert version(upgraded.plan) == NEWER
-        assert not upgraded.is_built
-
-    def test_not_where_another_version_is_asked_for(self) -> None:
-        request = Request(engines=(f"llama.cpp=={NEWER}",))
-        found = planned(self.ROOMY, request, market=binding(NEWER), built=self.built())
-        assert version(found.plan) == NEWER
-        assert not found.is_built
-
-    def test_one_for_another_python_does_not_count(self) -> None:
-        built = self.built(python="3.11")
-        request = Request(engines=("llama.cpp",), python="3.12")
-        assert planned(self.HOST, request, built=built).plan.stack is None
-        same = Request(engines=("llama.cpp",), python="3.11")
-        assert planned(self.HOST, same, built=built).is_built
-
-    def test_it_is_judged_for_this_host_all_the_same(self) -> None:
-        """A CPU without AVX2 runs no environment that was made for one with it."""
-        old = parse_host("cpu-only, cpu=ivybridge")
-        found = planned(old, Request(engines=("llama.cpp",)), built=self.built())
-        assert found.plan.stack is None
-        assert "cpu-isa" in against(found.plan, XLLAMACPP)
-
-
 class TestObjectives:
     def test_newest_judges_no_more_than_it_must(self) -> None:
         assert version(plan(H100, "vllm")) == "0.33.0"
@@ -409,22 +354,3 @@ class TestResolution:
         said = {d.rule: d for d in trace.decisions}
         assert isinstance(said["metadata"], Unchecked)
         assert not any(isinstance(d, Accepted) and d.rule == "torch-pin" for d in trace.decisions)
-
-
-def test_nothing_of_that_version() -> None:
-    found = plan(H100, "vllm==9.9")
-    assert found.status == "impossible"
-    assert found.rejected == []
-
-
-def test_a_build_that_was_asked_for() -> None:
-    found = plan(H100, "llama.cpp", build="published-cuda-12.8")
-    assert found.stack
-    assert found.stack.line == "published-cuda-12.8"
-    others = [t for t in found.rejected if t.candidate.line != "published-cuda-12.8"]
-    assert all(isinstance(t.decisions[0], Rejected) for t in others)
-
-
-def test_engines_of_one_plan_are_known() -> None:
-    with pytest.raises(UsageError):
-        plan(H100, "vllm", "nobody==")
