@@ -32,6 +32,7 @@ from sartor.schemas import DOCUMENTS, document_name
 from sartor.verdict.findings import RULES, code_of, summary_of
 
 ROOT = Path(__file__).resolve().parent.parent
+MADE_BY = {"maker": "the engine's makers", "third-party": "a third party"}
 
 
 def errors_page() -> str:
@@ -88,12 +89,18 @@ def commands_page() -> str:
     lines += [f"- `{document_name(d)}`: {(d.__doc__ or '').splitlines()[0]}" for d in DOCUMENTS]
     lines += [
         "",
-        "## Engines and their builds",
+        "## Engines and their lines",
         "",
-        "| engine | build | what it is |",
-        "|---|---|---|",
+        "`{version}` is a release of the line that its index lists.",
+        "",
+        "| engine | line | what it is | made by |",
+        "|---|---|---|---|",
     ]
-    lines += [f"| {e.name} | `{b.id}` | {b.label} |" for e in engines() for b in e.build]
+    lines += [
+        f"| {e.name} | `{line.id}` | {line.label} | {MADE_BY[line.provenance]} |"
+        for e in engines()
+        for line in e.line
+    ]
     return "\n".join([*lines, ""])
 
 

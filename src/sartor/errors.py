@@ -309,6 +309,41 @@ class NoSuchEvidenceError(SartorError):
     summary = "no evidence is kept of what was asked for"
 
 
+class LockFileError(SartorError):
+    """A lock file is damaged, of another kind, or the two are not of one lock."""
+
+    code, exit_code = "lock-file", 70
+    summary = "`sartor.lock` or `pylock.toml` is damaged, a newer Sartor's, or not of one lock"
+
+
+class NotLockableError(SartorError):
+    """What was planned lacks something that a lock must have."""
+
+    code, exit_code = "not-lockable", 71
+    summary = "what was planned cannot be locked: a file without a hash, an index that is not named"
+
+
+class OthersFileError(SartorError):
+    """A file that Sartor would write is there, and Sartor did not make it."""
+
+    code, exit_code = "others-file", 72
+    summary = "a file or an entry that Sartor would write is there already and is not Sartor's"
+
+
+class ProjectFileError(SartorError):
+    """A project's own file cannot be read, or cannot take the stack."""
+
+    code, exit_code = "project-file", 73
+    summary = "a `pyproject.toml` or `pixi.toml` cannot be read, or cannot take the stack"
+
+
+class ProjectConflictError(SartorError):
+    """A project pins what the stack needs in another version."""
+
+    code, exit_code = "project-conflict", 74
+    summary = "a project pins what the stack has in another version, or excludes the machine"
+
+
 class InterruptedBySignal(SartorError):  # noqa: N818 - an interruption, not a fault
     """The user, or the system, asked Sartor to stop in the middle."""
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
-from sartor.errors import DiskFullError, FolderNotWritableError
+from sartor.errors import DiskFullError, FolderNotWritableError, InterruptedBySignal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -87,16 +87,16 @@ def default_places() -> Places:
     return Places(Path(platformdirs.user_data_dir("sartor")))
 
 
-def make_folder(path: Path, mode: int = 0o777) -> Path:
+def make_folder(path: Path, mode: int = 0o777, hint: str | None = None) -> Path:
     """Make ``path`` with its parents.
 
-    Raises `FolderNotWritableError` or `DiskFullError`, each with its way out.
+    Raises `FolderNotWritableError` or `DiskFullError`, each with its way out, or ``hint``.
     """
-    with explain_os_errors(path):
+    with explain_os_errors(path, hint):
         try:
             path.mkdir(parents=True, exist_ok=True, mode=mode)
         except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
-            raise not_writable(path, error) from error  # a file in its way, or /proc
+            raise not_writable(path, error, hint) from error  # a file in its way, or /proc
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "not writable", str(path))
     return path
@@ -121,28 +121,37 @@ def open_log(path: Path) -> TextIO:
 
 
 @contextmanager
-def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turn "no space" and "not permitted" below ``path`` into errors with a way out."""
+def explain_os_errors(path: Path, hint: str | None = None) -> Iterator[None]:
+    """Turn "no space" and "not permitted" below ``path`` into errors with a way out.
+
+    ``hint`` is the way out where the place is not one of Sartor's own.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise disk_full(path) from error
+            raise disk_full(path, hint=hint) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise not_writable(path, error) from error
+            raise not_writable(path, error, hint) from error
         raise
 
 
-def not_writable(path: Path, error: OSError) -> FolderNotWritableError:
+def not_writable(path: Path, error: OSError, hint: str | None = None) -> FolderNotWritableError:
     """The error for a place that cannot be written."""
     return FolderNotWritableError(
         f"`{error.filename or path}` cannot be written ({error.strerror})",
-        hint="set SARTOR_HOME to a folder that you can write, for example "
+        hint=hint
+        or "set SARTOR_HOME to a folder that you can write, for example "
         "`SARTOR_HOME=/var/tmp/sartor`",
     )
 
 
-def disk_full(path: Path, needed_bytes: int | None = None, log: str | None = None) -> DiskFullError:
+def disk_full(
+    path: Path,
+    needed_bytes: int | None = None,
+    log: str | None = None,
+    hint: str | None = None,
+) -> DiskFullError:
     """The error for a full file system: the one that holds ``path``."""
     found = [f"{human_bytes(free_bytes(path))} free for `{path}`"]
     if needed_bytes is not None:
@@ -150,7 +159,8 @@ def disk_full(path: Path, needed_bytes: int | None = None, log: str | None = Non
     return DiskFullError(
         f"no space left on the file system that holds `{path}`",
         found=found,
-        hint="free some space, or set SARTOR_HOME (environments) and UV_CACHE_DIR (downloads) "
+        hint=hint
+        or "free some space, or set SARTOR_HOME (environments) and UV_CACHE_DIR (downloads) "
         "to folders on a larger file system; what was downloaded so far is kept",
         log=log,
     )
@@ -177,18 +187,59 @@ def write_atomically(path: Path, content: bytes | str, mode: int = 0o644) -> Non
     """
     data = content.encode() if isinstance(content, str) else content
     make_folder(path.parent)
-    import tempfile
-
     with explain_os_errors(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        name = _written_beside(path, data, mode)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(name, mode)  # noqa: PTH101 - the descriptor's file, by its name
             os.replace(name, path)  # noqa: PTH105
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def write_together(files: Mapping[Path, bytes], folder: Path, hint: str) -> None:
+    """Write several files, all or none: each beside its place first, then all are renamed.
+
+    A file that is there keeps its permissions. ``hint`` goes with the errors, which are about
+    ``folder``: `FolderNotWritableError` and `DiskFullError`. Where Sartor is killed between two
+    renames, the first files are new and the others old.
+    """
+    staged: dict[str, Path] = {}
+    try:
+        with explain_os_errors(folder, hint):
+            for path, data in files.items():
+                make_folder(path.parent, hint=hint)
+                mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
+                staged[_written_beside(path, data, mode)] = path
+            try:
+                _rename(staged)
+            except (KeyboardInterrupt, InterruptedBySignal):
+                _rename(staged)
+                raise
+    finally:
+        for name in staged:
+            Path(name).unlink(missing_ok=True)
+
+
+def _rename(staged: Mapping[str, Path]) -> None:
+    """Rename those that are not renamed yet."""
+    for name, path in staged.items():
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(name, path)  # noqa: PTH105
+
+
+def _written_beside(path: Path, data: bytes, mode: int) -> str:
+    """A new file in the same folder with ``data``; its name."""
+    import tempfile
+
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, mode)  # noqa: PTH101 - the descriptor's file, by its name
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return name
 
 
 def human_bytes(count: float) -> str:

@@ -13,6 +13,7 @@ from sartor.evidence.model import EvidenceList, ExportDocument, ScanDocument, Ve
 from sartor.fit.model import FitReport
 from sartor.flags.model import FlagFindings, OptionsDiff, OptionSet, Translation
 from sartor.host.model import Host
+from sartor.lock.model import LockChanges, LockDocument
 from sartor.matrix.model import SupportMap
 from sartor.models.model import Model
 from sartor.plan.model import Plan
@@ -46,6 +47,8 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     Host,
     Inspection,
     Inspections,
+    LockChanges,
+    LockDocument,
     LogsDocument,
     Model,
     OptionSet,

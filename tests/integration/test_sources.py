@@ -13,7 +13,7 @@ from indexserver import serving
 from sartor.build.native import fetch_source
 from sartor.errors import BuildError, IndexUnreachableError
 from sartor.paths import Places
-from sartor.plan.model import Python, Stack
+from sartor.plan.model import Python, Recipe, Stack
 from sartor.reporter import Silent
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ DATA = random.Random(1).randbytes(300_000)  # noqa: S311 - bytes that do not rep
 CUT = 200_000
 STACK = Stack(
     engine="llama.cpp",
-    build="native",
+    line="native",
     label="",
-    how="source",
+    strategy="source",
     version="1.0",
     accelerator="cpu",
     launcher="",
@@ -37,8 +37,7 @@ STACK = Stack(
     python=Python(None, None),
     architecture=None,
     disk_mb=1,
-    source_project="thing",
-    source_sha256=hashlib.sha256(DATA).hexdigest(),
+    source=Recipe(project="thing", sha256=hashlib.sha256(DATA).hexdigest(), cmake_args=[]),
 )
 
 
@@ -86,7 +85,9 @@ def test_the_beginning_of_another_is_thrown_away(index: Index, places: Places) -
 
 
 def test_other_bytes_are_not_used(index: Index, places: Places) -> None:
-    other = msgspec.structs.replace(STACK, source_sha256="0" * 64)
+    other = msgspec.structs.replace(
+        STACK, source=Recipe(project="thing", sha256="0" * 64, cmake_args=[])
+    )
     with pytest.raises(BuildError, match="not the one"):
         fetch_source(other, places, Silent())
     assert not partial(places).exists()

@@ -72,7 +72,8 @@ def ensure(
     """The environment for ``stack``, and whether it was there already.
 
     ``pylock`` is the resolver's lock of its packages (PEP 751); None for a source package, which
-    is resolved once it is compiled. Two at a time wait for each other. Raises the errors of `sartor.errors` numbered 20 to 27.
+    is resolved once it is compiled. Two at a time wait for each other. Raises the errors of
+    `sartor.errors` numbered 20 to 27.
     """
     make_folder(places.environments)
     sweep(places)

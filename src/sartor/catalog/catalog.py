@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         ResolveQuestion,
         Wanted,
     )
-    from sartor.plan.outcome import Conflict
+    from sartor.plan.outcome import Found
     from sartor.remote.listings import Listings
     from sartor.reporter import Reporter
 
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 """Questions that are answered at a time."""
+CONFLICT_SECONDS = 60.0
+"""For which the reasons of one unsolvable question are looked for at most."""
 MOST_METADATA, MOST_PARTS, MOST_UNREACHED = 5000, 5000, 100
 
 
@@ -158,8 +160,8 @@ class Catalog:
             until.append(self._lister.fresh_until(question))
             files |= marks(self._lister.folders(question))
         until += [self._resolved_until(asked) for asked in self._resolutions.asked]
-        answers = [*known.metadata.values(), *known.conflicts.values()]
-        until += [0.0 for answer in answers if isinstance(answer, Unread)]
+        until += [0.0 for answer in known.metadata.values() if isinstance(answer, Unread)]
+        until += [0.0 for found in known.conflicts.values() if not found.complete]
         return Validity(until=min(until), files=files)
 
     def _resolved_until(self, asked: ResolveQuestion) -> float:
@@ -184,7 +186,8 @@ class Catalog:
 
     def metadata(self, project: str, version: str, machine: Machine) -> Package | Unread:
         """What the wheel of that version declares which ``machine`` would get."""
-        from sartor.catalog.choice import best_wheel, of_version
+        from sartor.catalog.choice import of_version
+        from sartor.plan.tags import best_wheel
 
         listing = self.listing(project)
         file = best_wheel(of_version(listing.files, project, version), machine)
@@ -193,13 +196,11 @@ class Catalog:
             return Unread(why)
         return self._declared_package(MetadataQuestion(DEFAULT, file))
 
-    def conflicts(self, question: ResolveQuestion) -> list[Conflict] | Unread:
-        """Why there is no set for the question."""
-        from importlib import import_module
+    def conflicts(self, question: ResolveQuestion) -> Found:
+        """Why there is no set for the question, as far as `CONFLICT_SECONDS` go."""
+        from sartor.catalog.conflicts import conflicts
 
-        found: list[Conflict] | Unread
-        found = import_module("sartor.catalog.conflicts").conflicts(question, self)
-        return found
+        return conflicts(question, self, seconds=CONFLICT_SECONDS)
 
     def _lister_listing(self, question: ListingQuestion) -> Listing:
         listing = self._lister.listing(question)

@@ -10,9 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 import tomli
 
-from sartor.catalog.choice import best_wheel, described
+from sartor.catalog.choice import described
 from sartor.index.wheels import IndexFile
 from sartor.plan.known import Locked, Resolution
+from sartor.plan.tags import best_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -48,7 +48,7 @@ def project_file(
     tied: Iterable[str],
     declared: Iterable[Package] = (),
 ) -> str:
-    """The ``pyproject.toml``: requirements, indexes, and the projects ``tied`` to one.
+    """The ``pyproject.toml``: requirements, what is assumed, indexes, the projects ``tied`` to one.
 
     The resolver ties what is required directly, and nothing else: so what is tied is required.
     What is ``declared`` of a package it takes for granted, and builds nothing to learn it.
@@ -67,6 +67,10 @@ def project_file(
     ]
     for index in listed:
         lines += ["", *_index(index)]
+    for assumed in question.assumed:
+        lines += ["", "[[tool.uv.dependency-metadata]]"]
+        lines += [f"name = {json.dumps(assumed.name)}", f"version = {json.dumps(assumed.version)}"]
+        lines += [f"requires-dist = {json.dumps(assumed.requires)}"]
     lines += ["", "[tool.uv.sources]"]
     for index in listed:
         ours = sorted({*tied} & {*(index.projects or ())})

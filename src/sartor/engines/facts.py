@@ -87,7 +87,7 @@ class LineFact(Fact, frozen=True):
     compilers_wanted: list[str] = []
     declared: DeclaredCode | None = None
 
-    def extra(self, version: str) -> str | None:
+    def extra_for(self, version: str) -> str | None:
         """The extra that a version wants."""
         from sartor.facts.versions import within_versions
 

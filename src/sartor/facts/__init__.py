@@ -149,11 +149,24 @@ class FamilyFact(Fact, frozen=True):
 
 
 class IndexFact(Fact, frozen=True):
-    """One package index that an engine's makers publish themselves."""
+    """One package index that makers publish themselves. ``projects`` are normalised names.
+
+    ``cuda`` is the version that its builds are for (None: several, or none). ``layout``: a
+    ``simple`` index is asked under ``url``, the others for one release or commit, which stands in
+    ``url`` as ``{version}`` or ``{commit}``. ``trust`` is ``third-party`` where the publisher is
+    not the engine's maker. ``versions`` are bounds of what it is known to have (empty: not known).
+    """
 
     id: str
     url: str
     publisher: str
+    projects: list[str] = []
+    cuda: str | None = None
+    channel: Literal["stable", "nightly"] = "stable"
+    layout: Literal["simple", "per-version", "per-commit"] = "simple"
+    trust: Literal["maker", "third-party"] = "maker"
+    versions: str = ""
+    note: str | None = None
 
 
 class ShownGpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -206,6 +219,19 @@ def files_of_facts(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in names if name.endswith(".toml")]
 
 
+def digest() -> str:
+    """A sha256 of all facts: the same wherever the same files are."""
+    return hashlib.sha256(msgspec.json.encode(digests(), order="sorted")).hexdigest()
+
+
+def digests() -> dict[str, str]:
+    """Each file of facts, by its path below `FOLDER`, and its sha256."""
+    return {
+        file.relative_to(FOLDER).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(FOLDER.rglob("*.toml"))
+    }
+
+
 def converted(row: Any, kind: type[Converted]) -> Converted:
     """A value of that kind; raises `msgspec.ValidationError`.
 
@@ -255,17 +281,6 @@ def driver_range(compute_capability: str | None) -> DriverRange | None:
         return None
     first = branch_for_cuda(row.min_toolkit)
     return DriverRange(row.min_toolkit, first, row.last_driver_branch)
-
-
-@cache
-def digest() -> str:
-    """A sha256 of all facts: the same wherever the same files are."""
-    found = hashlib.sha256()
-    for path in sorted(FOLDER.rglob("*.toml"), key=lambda path: path.relative_to(FOLDER).parts):
-        content = path.read_bytes()
-        found.update(f"{path.relative_to(FOLDER).as_posix()} {len(content)}\n".encode())
-        found.update(content)
-    return found.hexdigest()
 
 
 @cache

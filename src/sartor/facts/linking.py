@@ -135,10 +135,10 @@ def cuda_major(soname: str) -> int | None:
 
 def is_form_of(distribution: str, base: str) -> bool:
     """Whether ``distribution`` is ``base`` or its form for one CUDA major (``-cu12``)."""
-    if distribution == base:
-        return True
-    form = f"{base}-cu"
-    return distribution.startswith(form) and distribution[len(form) :].isdecimal()
+    if not distribution.startswith(base):
+        return False
+    form = distribution.removeprefix(base)
+    return not form or (form.startswith("-cu") and form[3:].isdecimal())
 
 
 def matches(path: str, pattern: str) -> bool:

@@ -65,7 +65,7 @@ def variables() -> tuple[VariableFact, ...]:
 
 
 def essential_to(roots: frozenset[str]) -> set[str]:
-    """The distributions without whose machine code one of ``roots`` is of no use, with the roots."""
+    """``roots``, and the distributions without whose machine code one of them is of no use."""
     found: set[str] = set()
     waiting = set(roots)
     while waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -151,18 +152,21 @@ def _numbers(version: str) -> list[int]:
 
 def python_fits(tags: Iterable[Tag], python: str) -> bool:
     """Whether CPython of that version takes one of the tags, the platform aside."""
+    taken = _taken(python)
+    return any((tag.interpreter, tag.abi) in taken for tag in tags)
+
+
+@lru_cache(32)
+def _taken(python: str) -> frozenset[tuple[str, str]]:
     from packaging.tags import compatible_tags, cpython_tags
 
     version = tuple(_numbers(python))
     interpreter = f"cp{version[0]}{version[1]}"
-    taken = {
-        (tag.interpreter, tag.abi)
-        for tag in (
-            *cpython_tags(version, platforms=["any"]),
-            *compatible_tags(version, interpreter, ["any"]),
-        )
-    }
-    return any((tag.interpreter, tag.abi) in taken for tag in tags)
+    tags = (
+        *cpython_tags(version, platforms=["any"]),
+        *compatible_tags(version, interpreter, ["any"]),
+    )
+    return frozenset((tag.interpreter, tag.abi) for tag in tags)
 
 
 def allows(specifier: str, python: str) -> bool:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from sartor.artifact.model import Package
 from sartor.engines.facts import EngineFacts, LineFact
+from sartor.facts import IndexFact
 from sartor.host.model import Host
 from sartor.index.wheels import IndexFile
 from sartor.models.model import Model
 from sartor.plan.known import IndexState, Machine, Parts
 from sartor.plan.model import Candidate, Decision, Request, Stack
 from sartor.verdict.model import Target
+
+if TYPE_CHECKING:
+    from sartor.plan.outcome import Strategy
 
 TORCH = "torch"
 
@@ -22,7 +27,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """One release of a line, as its index lists it.
 
     ``files`` are all of its files, ``file`` is the one that the machine would get (None: none
-    fits, or it is a source package). ``state`` is the index's; ``version`` is None where that did
+    fits, or it is a source package). ``torch_index`` is the maker's index from which its torch
+    comes, in place of the user's own. ``state`` is the index's; ``version`` is None where that did
     not answer. ``machine`` has the Python that its environment would have.
     """
 
@@ -35,6 +41,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     files: tuple[IndexFile, ...] = ()
     file: IndexFile | None = None
+    torch_index: IndexFact | None = None
 
 
 class Companion(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,16 +120,26 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return f"declared: {self.line.source} ({self.line.checked_on})"
 
     @property
+    def strategy(self) -> Strategy:
+        """The way to it."""
+        if self.line.how == "source":
+            return "source"
+        return "release" if self.offer.torch_index is None else "index"
+
+    @property
     def candidate(self) -> Candidate:
         """It, as the trace names it."""
         offer, version = self.offer, self.offer.version
+        label = self.line.label.replace("{version}", version or "of unknown version")
+        if offer.torch_index is not None:
+            label += f", with torch from {offer.torch_index.id}"
         return Candidate(
             engine=self.engine.name,
             line=self.line.id,
-            label=self.line.label.replace("{version}", version or "of unknown version"),
-            strategy="source" if self.line.how == "source" else "release",
+            label=label,
+            strategy=self.strategy,
             version=version,
-            index=offer.index,
+            index=offer.torch_index.id if offer.torch_index else offer.index,
             torch=self.torch.version if self.torch else None,
             cuda=self.cuda,
         )

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sartor.facts.run import essential_to
 from sartor.plan import closure_code, closure_torch
 from sartor.plan.closure_compiles import by_compilers, by_driver, environment
 from sartor.plan.closure_cuda import built_with
 from sartor.plan.closure_libraries import (
     glibc_decisions,
-    grade_of_libraries,
     library_decisions,
+    package_decisions,
     system_packages,
 )
-from sartor.plan.closure_members import Member, Members, members_of, weakest
+from sartor.plan.closure_members import Member, Members, Place, members_of, weakest
 from sartor.plan.closure_rules import cuda_decisions, found, rule_decisions
 from sartor.plan.decision import Accepted, Decision, Unchecked
-from sartor.plan.outcome import Compile, PlannedFeature, Sizes, SystemPackage
+from sartor.plan.outcome import Compile, PlannedFeature, Share, Sizes, SystemPackage
 from sartor.verdict.model import Finding
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ class Closure(msgspec.Struct, frozen=True, kw_only=True):
     """What a resolution is on a host.
 
     ``decisions``: a `Rejected` rules it out. ``findings`` are what `sartor inspect` would say of
-    the environment, PyTorch's symbols aside. ``grades``: the weakest grade of evidence that what is
+    the environment, PyTorch's symbols aside. ``shares``: which kinds of GPU are served; one that is
+    not rules nothing out where another is. ``grades``: the weakest grade of evidence that what is
     said of each aspect rests on. ``cuda``: the version that each package was built with.
     """
 
     decisions: list[Decision]
     findings: list[Finding]
+    shares: list[Share]
     features: list[PlannedFeature]
     first_use_compiles: list[Compile]
     sizes: Sizes
@@ -54,7 +57,7 @@ class Closure(msgspec.Struct, frozen=True, kw_only=True):
     not_checked: list[str]
 
 
-def closure(
+def closure(  # noqa: PLR0913, PLR0917 - each is an answer of its own
     resolution: Resolution,
     evidence: Mapping[str, Evidence | None],
     metadata: Mapping[str, Package | None],
@@ -73,38 +76,44 @@ def closure(
     these targets in their order: nothing is judged twice. ``left_out``: projects that were left out
     on purpose, whose absence is no fault.
     """
-    members = members_of(resolution, evidence, metadata, host, machine, targets, left_out)
+    members = members_of(resolution, evidence, metadata, Place(host, machine, targets), left_out)
     judged = closure_code.judged(members, targets, parts or {})
+    essential = essential_to(frozenset(roots))
+    gpus = closure_code.by_gpu(members, judged, targets, essential)
     findings, unsettled = found(members)
     needed = system_packages(members.case)
     cuda = built_with(members.every)
     return Closure(
         decisions=[
-            *closure_code.decisions(members, judged, targets, roots),
-            *rule_decisions(members, findings),
+            *closure_code.decisions(members, gpus, essential),
+            *closure_code.compression_decisions(members, gpus, essential),
+            *rule_decisions(members, findings, essential),
             *cuda_decisions(members, cuda, findings),
             *closure_torch.torch_decisions(members),
-            *glibc_decisions(members),
-            *library_decisions(members, needed),
+            *glibc_decisions(members, essential),
+            *library_decisions(members, needed, essential),
+            *package_decisions(members, essential),
             *_evidence(members),
         ],
         findings=findings,
+        shares=closure_code.shares(gpus),
         features=closure_code.features(judged, targets),
         first_use_compiles=[*by_driver(members, judged, targets), *by_compilers(members)],
-        sizes=sizes(resolution),
+        sizes=sizes(members.every),
         system_packages=needed,
         env=environment(members),
-        grades=_grades(members, roots),
+        grades=_grades(members, essential),
         cuda=cuda,
         not_checked=[*_not_read(members), *unsettled],
     )
 
 
-def sizes(resolution: Resolution) -> Sizes:
+def sizes(members: Sequence[Member]) -> Sizes:
     """What is to be fetched. What it takes when installed is said by no index and no evidence."""
-    known = [locked.file.size for locked in resolution.packages if locked.file.size is not None]
-    files = len(resolution.packages)
-    return Sizes(download_bytes=sum(known), files=files, files_of_unknown_size=files - len(known))
+    stated = [m.locked.file.size or (m.evidence.size if m.evidence else None) for m in members]
+    known = [size for size in stated if size is not None]
+    unknown = len(stated) - len(known)
+    return Sizes(download_bytes=sum(known), files=len(stated), files_of_unknown_size=unknown)
 
 
 def _evidence(members: Members) -> Iterator[Decision]:
@@ -131,19 +140,14 @@ def _not_read(members: Members) -> Iterator[str]:
         yield from (f"{note.path}: {note.why}" for note in library.not_read)
 
 
-def _grades(members: Members, roots: Collection[str]) -> dict[str, str]:
+def _grades(members: Members, essential: Collection[str]) -> dict[str, str]:
     """The weakest grade that each aspect rests on."""
-    from sartor.facts.run import essential_to
-
-    essential = members.named(essential_to(frozenset(roots)))
-
-    def coded(every: list[Member]) -> list[Member]:
-        return [member for member in every if not member.by_tag]
-
+    core = weakest(m for m in members.named(essential) if not m.by_tag)
+    every = weakest(m for m in members.every if not m.by_tag)
     return {
-        "features": weakest(coded(essential)),
-        "libraries": grade_of_libraries(members),
+        "features": core,
+        "cuda": core,
+        "libraries": every,
         "requirements": weakest(members.every),
-        "cuda": weakest(coded(essential)),
         "sizes": "declared",
     }

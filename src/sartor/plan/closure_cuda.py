@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from functools import cache
 from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
 from sartor.facts import toolkits
+from sartor.facts.linking import is_form_of, providers
 from sartor.verdict.case import linked_majors
 from sartor.verdict.package_findings import CUDA_FORM, provider_distribution
 from sartor.verdict.requirements import requirements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sartor.plan.closure_members import Member
 
@@ -34,13 +36,19 @@ def built_with(members: Sequence[Member]) -> dict[str, str | None]:
     return {member.name: _version(member) for member in members if not member.by_tag}
 
 
-def majors(versions: dict[str, str | None]) -> dict[int, list[str]]:
-    """The packages of each CUDA major."""
+def majors(members: Sequence[Member], versions: Mapping[str, str | None]) -> dict[int, list[str]]:
+    """The packages of each CUDA major, of those that were read or bring CUDA's own libraries."""
     found: dict[int, list[str]] = defaultdict(list)
-    for name, version in versions.items():
-        if version is not None:
-            found[int(version.partition(".")[0])].append(name)
+    for member in members:
+        version = versions.get(member.name)
+        if version is not None and (member.evidence is not None or _brings_cuda(member.name)):
+            found[int(version.partition(".")[0])].append(member.name)
     return found
+
+
+def _brings_cuda(name: str) -> bool:
+    """Whether libraries that others are linked against come with a distribution of that name."""
+    return any(is_form_of(name, base) for row in providers() for base in row.distributions)
 
 
 def _version(member: Member) -> str | None:
@@ -65,7 +73,7 @@ def _answers(member: Member) -> Iterator[str]:
     local = LOCAL.fullmatch(member.locked.version.partition("+")[2])
     if local:
         yield f"{local['major']}.{local['minor']}"
-    if RUNTIME.fullmatch(member.name):
+    if RUNTIME.fullmatch(member.name) and member.locked.version.partition(".")[0] in _majors():
         yield ".".join(member.locked.version.split(".")[:2])
     if form := CUDA_FORM.fullmatch(member.name):
         yield form["major"]
@@ -85,6 +93,12 @@ def _of_requirements(member: Member) -> Iterator[str]:
         form = CUDA_FORM.fullmatch(required.name)
         if form and provider_distribution(required.name):
             yield form["major"]
+
+
+@cache
+def _majors() -> frozenset[str]:
+    """CUDA's majors; a distribution that only holds a name's place has version 0.0.1."""
+    return frozenset(row.version.partition(".")[0] for row in toolkits())
 
 
 def _number(release: str) -> float:

@@ -9,14 +9,13 @@ from sartor import facts
 from sartor.facts.linking import driver_sonames, libc_sonames, policies, provider_of, system_sonames
 from sartor.facts.versions import numbers
 from sartor.host.remedies import install_libraries
-from sartor.plan.closure_members import weakest
 from sartor.plan.decision import Accepted, Decision, Rejected, Unchecked
 from sartor.plan.outcome import SystemPackage
 from sartor.verdict.case import titled
 from sartor.verdict.package_findings import loaded, not_provided
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from typing import Literal
 
     from sartor.artifact.model import Library, Package
@@ -70,36 +69,84 @@ def _of_system(case: Case, package: Package | None, library: Library) -> Iterato
             yield soname
 
 
-def library_decisions(members: Members, wanted: Sequence[SystemPackage]) -> Iterator[Decision]:
-    """Whether the system has every library that is needed of it."""
+def library_decisions(
+    members: Members, wanted: Sequence[SystemPackage], essential: Collection[str]
+) -> Iterator[Decision]:
+    """Whether the system has every library that is needed of it; see `beyond_essential`."""
     rule, evidence = "system-libraries", "read from the machine code; the host"
-    by_state: dict[State, list[str]] = defaultdict(list)
+    by_state: dict[State, list[SystemPackage]] = defaultdict(list)
     for one in wanted:
-        by_state[one.state].append(one.soname)
+        by_state[one.state].append(one)
     host = members.case.host
-    if missing := by_state["missing"]:
-        needed = {name for one in wanted if one.state == "missing" for name in one.needed_by}
-        what = f"{', '.join(missing)} for {', '.join(sorted(needed))}"
-        hint = install_libraries(missing, host) if host else None
-        yield Rejected(rule, what, "missing", evidence, hint)
+    missing = by_state["missing"]
+    grave = [one for one in missing if set(one.needed_by) & set(essential)]
+    if grave:
+        hint = install_libraries([one.soname for one in grave], host) if host else None
+        yield Rejected(rule, _for(grave), "missing", evidence, hint)
+    if light := [one for one in missing if one not in grave]:
+        yield Unchecked(rule, _for(light), f"missing; {beyond_essential(light)}")
     if unknown := by_state["not checked"]:
-        why = "the host's libraries were not looked for"
-        yield Unchecked(rule, ", ".join(unknown), why)
+        yield Unchecked(rule, _for(unknown), "they were not looked for on the host")
     if there := by_state["there"]:
-        yield Accepted(rule, ", ".join(there), "there", evidence)
+        yield Accepted(rule, _for(there), "there", evidence)
 
 
-def glibc_decisions(members: Members) -> Iterator[Decision]:
+def package_decisions(members: Members, essential: Collection[str]) -> Iterator[Decision]:
+    """Libraries that packages hold, none of them in the resolution; a system may have a copy."""
+    case = members.case
+    wanted: dict[str, dict[str, str]] = defaultdict(dict)
+    for package, library in used(case):
+        lacking = set(not_provided(case, package, library))
+        for soname in lacking - set(_of_system(case, package, library)):
+            if row := provider_of(soname):
+                wanted[package.name if package else library.path][soname] = row.distributions[0]
+    for name, holders in wanted.items():
+        yield _held(case, name, holders, is_essential=name in essential)
+
+
+def _held(case: Case, name: str, holders: dict[str, str], *, is_essential: bool) -> Decision:
+    """Libraries that ``name`` needs, with the distributions that would hold them."""
+    rule, evidence = "libraries", "read from the machine code; the host"
+    what = f"{', '.join(sorted(holders))} for {name}"
+    states = {case.system_has(soname) for soname in holders}
+    by = ", ".join(sorted(set(holders.values())))
+    why = f"no package of the resolution brings them ({by} would)"
+    if states == {"found"}:
+        return Accepted(rule, what, "the system has them", evidence)
+    if is_essential and "missing" in states:
+        return Rejected(rule, what, f"{why}, nor does the system", evidence, f"add {by}")
+    return Unchecked(rule, what, f"{why}; whether the system does is not known")
+
+
+def beyond_essential(wanted: Sequence[SystemPackage]) -> str:
+    """Words for what only packages want that are not essential: the engine may do without them."""
+    names = sorted({name for one in wanted for name in one.needed_by})
+    return f"whether the engine does without {', '.join(names)} is not known"
+
+
+def _for(wanted: Sequence[SystemPackage]) -> str:
+    """``libnuma.so.1 for sgl-kernel; libz.so.1 for torch``, the sonames of one user together."""
+    users: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for one in wanted:
+        users[tuple(one.needed_by)].append(one.soname)
+    return "; ".join(f"{', '.join(names)} for {', '.join(by)}" for by, names in users.items())
+
+
+def glibc_decisions(members: Members, essential: Collection[str]) -> Iterator[Decision]:
     """glibc and libstdc++ as the libraries' symbols need them, not as a tag promises."""
     case = members.case
     pairs = used(case)
-    yield from _glibc(members, pairs)
+    yield from _glibc(members, pairs, essential)
     if LIBSTDCXX not in case.by_name:
         for kind, field in (("GLIBCXX", "glibcxx"), ("CXXABI", "cxxabi")):
             yield from _libstdcxx(case, pairs, kind, field)
 
 
-def _glibc(members: Members, pairs: Sequence[tuple[Package | None, Library]]) -> Iterator[Decision]:
+def _glibc(
+    members: Members,
+    pairs: Sequence[tuple[Package | None, Library]],
+    essential: Collection[str],
+) -> Iterator[Decision]:
     case, rule = members.case, "glibc"
     have = case.host.glibc if case.host else None
     needing = [(package, lib) for package, lib in pairs if lib.glibc]
@@ -110,13 +157,19 @@ def _glibc(members: Members, pairs: Sequence[tuple[Package | None, Library]]) ->
     if have is None:
         yield Unchecked(rule, wanted, "the host's glibc is not known")
         return
-    beyond = [pair for pair in needing if numbers(str(pair[1].glibc)) > numbers(have)]
+    beyond = {
+        package.name if package else library.path: titled(package)
+        for package, library in needing
+        if numbers(str(library.glibc)) > numbers(have)
+    }
     evidence = f"read from the machine code of {len(members.read)} packages"
     if beyond:
-        names = dict.fromkeys(titled(package) for package, _ in beyond)
+        found = f"glibc {have}: {', '.join(beyond.values())} would not load"
         hint = "a system with a newer glibc, as in a container of one, would run it"
-        found = f"glibc {have}: {', '.join(names)} would not load"
-        yield Rejected(rule, wanted, found, evidence, hint)
+        if set(beyond) & set(essential):
+            yield Rejected(rule, wanted, found, evidence, hint)
+        else:
+            yield Unchecked(rule, wanted, f"{found}; whether the engine needs it is not known")
         return
     if members.unread:
         evidence += f"; declared by the tags of {len(members.unread)}"
@@ -147,8 +200,3 @@ def _first(pairs: Sequence[tuple[Package | None, Library]], field: str, most: st
     package, library = next(p for p in pairs if getattr(p[1], field) == most)
     name = library.path.rpartition("/")[2]
     return f"{name} of {package.name}" if package else name
-
-
-def grade_of_libraries(members: Members) -> str:
-    """What is known of the libraries rests on all that may have any."""
-    return weakest(member for member in members.every if not member.by_tag)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from sartor.artifact.model import Evidence, Library, NotRead, Package
 from sartor.facts.packages import facts_about, normalized
+from sartor.plan.known import Locked
 from sartor.verdict.case import Case
 from sartor.verdict.requirements import parse_line
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sartor.host.model import Host
-    from sartor.plan.known import Locked, Machine, Resolution
+    from sartor.plan.known import Machine, Resolution
     from sartor.verdict.model import Target
 
 Grade = Literal["declared", "read from the metadata", "read from the machine code"]
@@ -55,6 +56,14 @@ class Member(msgspec.Struct, frozen=True):
         return self.evidence is None and not self.by_tag
 
 
+class Place(NamedTuple):
+    """Where a resolution is to run."""
+
+    host: Host
+    machine: Machine
+    targets: Sequence[Target]
+
+
 class Members(msgspec.Struct, frozen=True):
     """All of a resolution, and the `Case` that the rules of findings judge."""
 
@@ -85,13 +94,11 @@ def members_of(
     resolution: Resolution,
     evidence: Mapping[str, Evidence | None],
     metadata: Mapping[str, Package | None],
-    host: Host,
-    machine: Machine,
-    targets: Sequence[Target],
+    place: Place,
     left_out: Collection[str],
 ) -> Members:
     """The resolution as one virtual environment on the host; see `sartor.plan.closure.closure`."""
-    site = f"lib/python{machine.python}/site-packages"
+    site = f"lib/python{place.machine.python}/site-packages"
     libraries: list[Library] = []
     packages: list[Package] = []
     not_read: list[NotRead] = []
@@ -114,7 +121,7 @@ def members_of(
         libraries=libraries,
         not_read=not_read,
     )
-    return Members(every, _case(merged, every, host, machine, targets))
+    return Members(every, _case(merged, every, place))
 
 
 def _member(
@@ -136,13 +143,8 @@ def _member(
     )
 
 
-def _case(
-    merged: Evidence,
-    every: Sequence[Member],
-    host: Host,
-    machine: Machine,
-    targets: Sequence[Target],
-) -> Case:
+def _case(merged: Evidence, every: Sequence[Member], place: Place) -> Case:
+    host, machine = place.host, place.machine
     here = replace(
         host,
         architecture=host.architecture or machine.architecture,
@@ -150,8 +152,9 @@ def _case(
     )
     yanked = {m.locked.file.name: m.locked.file.yanked or "" for m in every if m.locked.file.yanked}
     unread = {m.name: m.locked.version for m in every if m.is_unread}
-    python = machine.python
-    return Case(merged, here, python=python, gpus=targets, yanked=yanked, unread=unread)
+    return Case(
+        merged, here, python=machine.python, gpus=place.targets, yanked=yanked, unread=unread
+    )
 
 
 def placed(path: str, site: str) -> str:

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from sartor.plan.closure_cuda import majors
+from sartor.plan.closure_members import weakest
 from sartor.plan.decision import Accepted, Decision, Rejected, Unchecked
 from sartor.verdict.case import SHOWN
 from sartor.verdict.environment_findings import torch_abi
-from sartor.verdict.findings import RULES, code_of
+from sartor.verdict.findings import RULES
 from sartor.verdict.model import SEVERITIES, Finding
+from sartor.verdict.unit import driver_without_gpu
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sartor.plan.closure_members import Members
 
 WANTED = {
     "driver-range": "a driver that drives the GPU",
-    "driver-cuda": "a driver of the libraries' CUDA major, or newer",
     "other-machine": "libraries for the GPU's processor",
-    "library-not-provided": "every library that another needs",
     "mixed-cuda-majors": "libraries of one CUDA major",
     "abi3-module": "modules of this Python",
     "cuda-major-pins": "requirements of the CUDA major that the libraries need",
     "dependency-missing": "what packages require",
 }
-"""What a rule wants whose error rules a resolution out; of others the finding is enough.
+"""What a rule wants whose error is a decision; of others the finding is enough.
 
-Of PyTorch, glibc and the system's libraries `sartor.plan` has decisions of its own.
+Of PyTorch, glibc, the driver's CUDA and libraries that are needed there are decisions elsewhere.
 """
-READ = "read from the machine code, the rule `{}`"
+OF_ONE_MODULE = "abi3-module"
+OF_SOME_GPUS = "driver-range"
+DECLARED = "dependency-missing"
+"""The rule that holds metadata against metadata."""
 
 
 def found(members: Members) -> tuple[list[Finding], list[str]]:
@@ -52,28 +54,42 @@ def found(members: Members) -> tuple[list[Finding], list[str]]:
     return sorted(findings, key=lambda f: SEVERITIES.index(f.severity)), not_checked
 
 
-def rule_decisions(members: Members, findings: Sequence[Finding]) -> Iterator[Decision]:
-    """Errors rule out, and where there is none of a rule its subject is accepted as far as read."""
-    by_code: dict[str, list[Finding]] = defaultdict(list)
+def rule_decisions(
+    members: Members, findings: Sequence[Finding], essential: Collection[str]
+) -> Iterator[Decision]:
+    """Errors about ``essential`` packages, or all of them, rule out; of others that is not known.
+
+    Nor is it of a single module that cannot be imported, and of what a warning says.
+    """
+    about = {package.path: package.name for package in members.case.packages}
+    about |= {path: package.name for path, package in members.case.owners.items()}
     for finding in findings:
-        by_code[finding.code].append(finding)
-    for code, wanted in WANTED.items():
-        for finding in by_code[code]:
-            if finding.severity == "error" and not _is_systems(members, finding):
-                yield Rejected(code, wanted, finding.text, READ.format(code))
-    yield from _requirements(members, by_code["dependency-missing"])
+        wanted = WANTED.get(finding.code)
+        if finding.severity == "note" or wanted is None:
+            continue
+        if finding.code == OF_SOME_GPUS and not all(map(driver_without_gpu, members.case.gpus)):
+            continue
+        package = about.get(finding.path or "")
+        if finding.severity == "warning":
+            yield Unchecked(finding.code, wanted, finding.text)
+        elif finding.code == OF_ONE_MODULE or (package is not None and package not in essential):
+            why = f"{finding.text} Whether the engine does without it is not known."
+            yield Unchecked(finding.code, wanted, why)
+        else:
+            yield Rejected(finding.code, wanted, finding.text, _evidence(finding))
+    yield from _requirements(members, findings)
     yield from _machine(members)
-    assert {code_of(rule) for rule in RULES} >= set(WANTED)
 
 
-def _is_systems(members: Members, finding: Finding) -> bool:
-    """Whether a library is missing that is the system's: there is a decision about those."""
-    return finding.code == "library-not-provided" and "does not load" in finding.text
+def _evidence(finding: Finding) -> str:
+    read = "metadata" if finding.code == DECLARED else "machine code"
+    return f"read from the {read}, the rule `{finding.code}`"
 
 
-def _requirements(members: Members, wrong: Sequence[Finding]) -> Iterator[Decision]:
+def _requirements(members: Members, findings: Sequence[Finding]) -> Iterator[Decision]:
     """What packages require is there, as far as their metadata is known."""
     known = [member for member in members.every if member.grade != "declared"]
+    wrong = [finding for finding in findings if finding.code == "dependency-missing"]
     if known and not any(finding.severity == "error" for finding in wrong):
         wanted = f"what {len(known)} packages require of PyTorch, CUDA and each other"
         yield Accepted("requirements", wanted, "all there", "read from the metadata")
@@ -97,15 +113,15 @@ def cuda_decisions(
 ) -> Iterator[Decision]:
     """All packages are for one CUDA major; where libraries of two meet, a finding said so."""
     rule, wanted = "cuda-major", "one CUDA major in all packages"
-    by_major = majors(dict(versions))
+    by_major = majors(members.every, versions)
     if not by_major or any(f.code == "mixed-cuda-majors" for f in findings):
         return
     parts = [f"CUDA {major} ({_few(by_major[major])})" for major in sorted(by_major)]
     if len(by_major) > 1:
         yield Unchecked(rule, wanted, f"{' and '.join(parts)}: whether they meet is not known")
     else:
-        evidence = "read from the machine code; declared by names and requirements"
-        yield Accepted(rule, wanted, parts[0], evidence)
+        among = members.named([name for names in by_major.values() for name in names])
+        yield Accepted(rule, wanted, parts[0], weakest(among))
 
 
 def _few(names: Sequence[str]) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sartor.facts.packages import normalized
 from sartor.plan.decision import Accepted, Decision, Rejected, Unchecked
 from sartor.verdict.case import TORCH, is_torchs, needs_torch
 from sartor.verdict.environment_findings import THREAD_LOCAL, pins_otherwise
-from sartor.verdict.requirements import requirements, satisfied
+from sartor.verdict.requirements import parse_line, satisfied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,20 +87,22 @@ def _pin(case: Case, package: Package, torch: Package) -> str | None:
     if required := _exactly(package, TORCH, torch.version):
         return f"{package.name} requires {required}"
     for other in case.packages:
-        of_torch = _exactly(other, TORCH, torch.version)
         of_package = _exactly(other, package.name, package.version)
-        if of_torch and of_package:
+        of_torch = _exactly(other, TORCH, torch.version) if of_package else None
+        if of_torch:
             return f"{other.name} {other.version} requires {of_torch} and {of_package}"
     return None
 
 
 def _exactly(package: Package, name: str, version: str) -> str | None:
-    """The requirement on exactly that version; None without one."""
+    """The requirement on exactly that version, be it for an extra; None without one."""
+    lines = (parse_line(line) for line in package.requires if name in normalized(line))
     return next(
         (
             required.text
-            for required in requirements(package)
-            if required.name == name
+            for required in lines
+            if required is not None
+            and required.name == name
             and any(bound.strip(" ()").startswith("==") for bound in required.bounds.split(","))
             and "*" not in required.bounds
             and satisfied(required, version)

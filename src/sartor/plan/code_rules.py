@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sartor.facts.offers import torch_build
 from sartor.facts.versions import known_version
 from sartor.matrix.model import HAS_CODE
 from sartor.matrix.parts import because, together
+from sartor.plan.case import TORCH
 from sartor.plan.devices import compilable, coverage, devices
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sartor.engines.facts import DeclaredCode
+    from sartor.facts.offers import TorchBuildFact
     from sartor.matrix.model import MapGrade, Part
     from sartor.plan.case import Case, Rule
     from sartor.plan.devices import Coverage
@@ -130,6 +133,8 @@ def _by_machine_code(case: Case, wanted: str) -> Decision:
     """What was read of one may stand against it; what was not read of another is said."""
     each = served(case)
     lacking = [name for name, parts in case.code.items() if parts is None]
+    if TORCH in lacking and (said := _declared_torch(case, wanted)) is not None:
+        return said
     if lacking and not (each and all(s.bad for s in each)):
         why = f"the machine code of {', '.join(lacking)} was never read"
         return Unchecked("device-code", wanted, f"{why}: {_how_to_read(case, lacking)}")
@@ -141,6 +146,30 @@ def _by_machine_code(case: Case, wanted: str) -> Decision:
     if any(s.bad is None for s in each):
         return Unchecked("device-code", wanted, found)
     return Rejected(_rule_of(each), wanted, found, evidence, _driver_hint(each))
+
+
+def _declared_torch(case: Case, wanted: str) -> Decision | None:
+    """What PyTorch's makers say of a torch whose machine code nobody has read, if it is against."""
+    torch = case.torch
+    if torch is None or torch.version is None:
+        return None
+    row = torch_build(torch.index, torch.version, case.machine.architecture)
+    if row is None:
+        return None
+    gpus = [(t, t.compute_capability) for t in case.targets]
+    if any(c in row.native or _older_ptx(row, c) for _, c in gpus):
+        return None
+    names = ", ".join(t.name or t.gpu for t, _ in gpus)
+    found = f"{names}: torch {torch.version} ({row.grade} for {', '.join(row.native)})"
+    return Rejected("device-code", wanted, found, f"{row.source} ({row.checked_on})")
+
+
+def _older_ptx(row: TorchBuildFact, capability: str) -> bool:
+    """Whether PTX, or code for an older minor version of the same major one, may serve a GPU."""
+    have = known_version(capability)
+    older = [v for text in row.ptx if (v := known_version(text)) and have and v <= have]
+    same = [v for t in row.native if (v := known_version(t)) and have and v.major == have.major]
+    return bool(older) or any(have is not None and v <= have for v in same)
 
 
 def _rule_of(each: list[Served]) -> str:

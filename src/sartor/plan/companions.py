@@ -64,7 +64,19 @@ def _applies(one: Required, machine: Machine, extra: str) -> bool | None:
 
 def companion_questions(case: Case) -> list[ListingQuestion]:
     """The lists in which the packages are that decide beside the release itself."""
-    return [ListingQuestion(DEFAULT, name) for name in _named(case)]
+    return [question for name in _named(case) for question in _lists(case, name)]
+
+
+def _lists(case: Case, project: str) -> list[ListingQuestion]:
+    """Where a project is looked for: the index that the line takes it from, then the user's own.
+
+    The torch of a candidate that has one from a maker's index is looked for there alone.
+    """
+    row = case.offer.torch_index
+    if row is not None and project == TORCH:
+        return [ListingQuestion(row.id, project)]
+    pinned = [pin.index for pin in case.line.pins if project in pin.projects]
+    return [ListingQuestion(index, project) for index in (*pinned, DEFAULT)]
 
 
 def _named(case: Case) -> dict[str, Required]:
@@ -73,7 +85,7 @@ def _named(case: Case) -> dict[str, Required]:
         return {}
     wanted = {*case.line.device_code} - {case.line.distribution}
     wanted |= {TORCH} if case.line.torch_local else set()
-    extra = case.line.extra(case.offer.version or "")
+    extra = case.line.extra_for(case.offer.version or "")
     found: dict[str, Required] = {}
     for one in required(case.package, case.machine, extra):
         if one.name in wanted and (one.name not in found or EXACT.search(one.bounds)):
@@ -87,14 +99,18 @@ def companions(case: Case, known: Known) -> dict[str, Companion]:
 
 
 def _found(one: Required, case: Case, known: Known) -> Companion:
-    local = case.line.torch_local if one.name == TORCH else None
+    local = _local(case) if one.name == TORCH else None
     base = Companion(project=one.name, requirement=f"{one.name}{one.bounds}{local or ''}")
-    listing = known.listings[ListingQuestion(DEFAULT, one.name)]
+    asked_of = [known.listings[question] for question in _lists(case, one.name)]
+    there = (each for each in asked_of if each.state == "reached" and each.files)
+    listing = next(there, asked_of[-1])
     if listing.state != "reached" and not listing.files:
         return msgspec.structs.replace(base, why=f"its index was {listing.state}")
     files = _meant(Same(listing.files), local)
     asked = SpecifierSet(one.bounds)
-    release = newest(files, one.name, asked, case.request.as_of if local is None else None)
+    release = newest(
+        files, one.name, asked, case.request.as_of if case.line.torch_local is None else None
+    )
     if release is None:
         return msgspec.structs.replace(
             base, why=f"no version of {one.name} is {one.bounds or 'there'}"
@@ -106,6 +122,14 @@ def _found(one: Required, case: Case, known: Known) -> Companion:
         why = f"its wheels are for {wanted}; this is {found}"
         return msgspec.structs.replace(base, version=str(version), why=why)
     return msgspec.structs.replace(base, version=str(version), file=wheel, index=listing.index)
+
+
+def _local(case: Case) -> str | None:
+    """The local version that the torch must have: ``+cpu``, ``+cu128``."""
+    row = case.offer.torch_index
+    if row is None or row.cuda is None:
+        return case.line.torch_local
+    return f"+cu{row.cuda.replace('.', '')}"
 
 
 @lru_cache(64)

@@ -19,7 +19,9 @@ from sartor.plan.model import (
     Tried,
 )
 from sartor.plan.native import defects
+from sartor.plan.outcome import Found
 from sartor.plan.planned import Planned
+from sartor.plan.ranking import is_unsure
 from sartor.plan.stack import stack_of
 from sartor.plan.stages import Judged, resolve_question
 from sartor.plan.words import name_of, reason
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from sartor.models.model import Model
     from sartor.plan.known import Known
     from sartor.plan.model import Request
-    from sartor.plan.outcome import Conflict
 
 
 def conclude(
@@ -44,8 +45,8 @@ def conclude(
     known: Known,
 ) -> Planned | Wanted:
     """The plan of what stands; without anything that does, the conflicts are wanted first."""
-    chosen = next((j for j in judged if j.stage == "whole" and not j.rejected), None)
-    conflicts = _conflicts(judged, roots, known) if chosen is None else []
+    chosen = chosen_of(judged)
+    conflicts = _conflicts(judged, roots, known) if chosen is None else Found([], complete=True)
     if isinstance(conflicts, Wanted):
         return conflicts
     rest = [_behind(j, chosen) for j in judged if j is not chosen]
@@ -55,7 +56,8 @@ def conclude(
         status="impossible",
         model=model.reference if model else None,
         rejected=rest,
-        conflicts=conflicts,
+        conflicts=conflicts.conflicts,
+        not_checked=[f"conflicts: {why}" for why in conflicts.not_looked_at],
         indexes=index_reports(known),
         facts=facts.digest(),
     )
@@ -74,6 +76,7 @@ def conclude(
         first_use_compiles=closure.first_use_compiles if closure else [],
         sizes=closure.sizes if closure else None,
         fit=chosen.fit,
+        next=_next(chosen),
         not_checked=[
             *(f"{d.rule}: {d.why}" for d in chosen.tried.unchecked),
             *(closure.not_checked if closure else []),
@@ -83,9 +86,12 @@ def conclude(
     return Planned(planned, chosen.resolution, _met(known), chosen.case.built is not None)
 
 
-def _conflicts(
-    judged: Sequence[Judged], roots: tuple[str, ...], known: Known
-) -> list[Conflict] | Wanted:
+def chosen_of(judged: Sequence[Judged]) -> Judged | None:
+    """The candidate that stands as a whole."""
+    return next((j for j in judged if j.stage == "whole" and not j.rejected), None)
+
+
+def _conflicts(judged: Sequence[Judged], roots: tuple[str, ...], known: Known) -> Found | Wanted:
     """The minimal conflicts of the first candidate that the resolver refused."""
     refused = (
         question
@@ -95,11 +101,9 @@ def _conflicts(
     )
     first = next(refused, None)
     if first is None:
-        return []
+        return Found([], complete=True)
     answer = known.conflicts.get(first)
-    if answer is None:
-        return Wanted(conflicts=(first,))
-    return [] if isinstance(answer, Unread) else answer
+    return Wanted(conflicts=(first,)) if answer is None else answer
 
 
 def _question(one: Judged, roots: tuple[str, ...], known: Known) -> ResolveQuestion:
@@ -111,7 +115,8 @@ def _behind(one: Judged, chosen: Judged | None) -> Tried:
     if one.rejected or chosen is None:
         return one.tried
     objective = chosen.case.request.objective
-    found = f"it would do as far as it was judged; {chosen.case.candidate.label} ranks before it"
+    how = HOW_FAR[one.stage] if not is_unsure(one) else "its machine code was never read"
+    found = f"{how}; {chosen.case.candidate.label} ranks before it"
     last = Rejected("objective", objective, found, "the order of candidates")
     return Tried(one.case.candidate, [*one.decisions, last])
 
@@ -148,6 +153,26 @@ def _met(known: Known) -> ErrorDocument | None:
     return next((error for error in met if error is not None), None)
 
 
+def _next(chosen: Judged) -> list[str]:
+    """The commands that follow."""
+    case, request = chosen.case, chosen.case.request
+    model = f" --model {case.model.reference}" if case.model else ""
+    engine = f"{case.engine.name}=={case.offer.version}"
+    if case.line.how == "source":
+        engine = f"{case.engine.name} --build {case.line.id}"
+    commands = [f"sartor lock {engine}{model}"] if case.line.how == "wheel" else []
+    if case.line.launcher and len(request.engines) <= 1 and not request.pins:
+        commands.append(f"sartor up --engine {engine}{model}")
+    return commands
+
+
+HOW_FAR = {
+    "listed": "it is published, and was judged no further",
+    "metadata": "nothing it declares stands against it, and it was judged no further",
+    "code": "it has code for the GPUs, and was judged no further",
+    "resolution": "it is a consistent set, and was judged no further",
+    "whole": "no rule stands against it",
+}
 SHOWN = {"asked-for", "model-format", "cpu-isa", "device-code", "driver", "memory", "torch-pin"}
 
 

@@ -15,7 +15,7 @@ from sartor.artifact.model import Evidence, Package
 from sartor.errors import ErrorDocument
 from sartor.index.files import IndexFile
 from sartor.matrix.model import Part
-from sartor.plan.outcome import Conflict
+from sartor.plan.outcome import Found
 from sartor.plan.planned import Locked, Resolution
 from sartor.verdict.model import Target
 
@@ -81,12 +81,21 @@ class IndexPin(msgspec.Struct, frozen=True):
     projects: tuple[str, ...]
 
 
+class Assumed(msgspec.Struct, frozen=True):
+    """A version that is taken to require these ``Requires-Dist`` lines, whatever it declares."""
+
+    name: str
+    version: str
+    requires: tuple[str, ...] = ()
+
+
 class ResolveQuestion(msgspec.Struct, frozen=True):
     """One consistent set for ``requirements`` on a machine, by the real resolver.
 
     ``as_of`` (RFC 3339): nothing that was uploaded later. ``leave_out`` are projects that are
     declared and not wanted. ``from_source`` are those of which a source distribution may be taken;
-    of all others wheels alone, so that no package's code is run.
+    of all others wheels alone, so that no package's code is run. ``assumed``: the resolver does not
+    read the metadata of these versions, as is needed to learn which of their lines conflict.
     """
 
     requirements: tuple[str, ...]
@@ -96,6 +105,7 @@ class ResolveQuestion(msgspec.Struct, frozen=True):
     leave_out: tuple[str, ...] = ()
     prereleases: bool = False
     from_source: tuple[str, ...] = ()
+    assumed: tuple[Assumed, ...] = ()
 
 
 class Unsolvable(msgspec.Struct, frozen=True):
@@ -147,4 +157,4 @@ class Known(msgspec.Struct, frozen=True):
     parts: dict[PartsQuestion, Parts | None] = {}
     evidence: dict[str, Evidence | None] = {}
     resolutions: dict[ResolveQuestion, Resolved] = {}
-    conflicts: dict[ResolveQuestion, list[Conflict] | Unread] = {}
+    conflicts: dict[ResolveQuestion, Found] = {}

@@ -28,12 +28,27 @@ class Conflict(msgspec.Struct, frozen=True):
     """Requirements that cannot hold together, though they can without any one of them.
 
     ``about`` is the project on which they disagree, where it is one; ``because`` a derivation that
-    a person can follow, a sentence a line.
+    a person can follow, a sentence a line. ``checked_by`` ``uv``: it was asked too, and said that
+    all of them together have no solution and that without any one of them there is one.
     """
 
     premises: list[Premise]
     because: list[str]
     about: str | None = None
+    checked_by: Literal["uv"] | None = None
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The conflicts of a question, those with the fewest requirements first.
+
+    ``complete``: it is proved that there is no other one. ``not_looked_at`` says what stands
+    against that; ``calls`` is how often the resolver was asked.
+    """
+
+    conflicts: list[Conflict]
+    complete: bool
+    not_looked_at: list[str] = []
+    calls: int = 0
 
 
 class PlannedFeature(msgspec.Struct, frozen=True, kw_only=True):

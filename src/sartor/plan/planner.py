@@ -12,13 +12,13 @@ from sartor.engines.facts import EngineFacts, engines
 from sartor.engines.facts import engine as engine_facts
 from sartor.errors import UsageError, did_you_mean
 from sartor.plan.case import Case, Offer
-from sartor.plan.conclusion import conclude
-from sartor.plan.known import Known, ListingQuestion, Wanted
+from sartor.plan.conclusion import chosen_of, conclude
+from sartor.plan.known import DEFAULT, Known, ListingQuestion, Wanted
 from sartor.plan.machine import machines
 from sartor.plan.offers import offers, question
-from sartor.plan.planned import Planned
 from sartor.plan.ranking import is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
+from sartor.plan.variants import variants
 from sartor.verdict.targets import targets_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sartor.host.model import Host
     from sartor.models.model import Model
     from sartor.plan.model import Request, Stack
+    from sartor.plan.planned import Planned
     from sartor.verdict.model import Target
 
 STAGES = (("listed", metadata, 12), ("metadata", code, 1))
@@ -144,11 +145,8 @@ def _lists(meant: Sequence[Asked]) -> list[ListingQuestion]:
     """The lists of files that are looked at in any case; all are asked for together."""
     lines = [line for asked in meant for line in asked.engine.line]
     found = [q for line in lines if (q := question(line)) is not None]
-    pins = [
-        ListingQuestion(pin.index, p) for line in lines for pin in line.pins for p in pin.projects
-    ]
-    if any(line.device_code for line in lines):
-        found.append(ListingQuestion("default", "torch"))
+    decide = {name for line in lines for name in line.device_code}
+    found += [ListingQuestion(DEFAULT, name) for name in sorted(decide)]
     return list(dict.fromkeys(found))
 
 
@@ -181,8 +179,10 @@ def _cases(
         )
         for line in one.engine.line:
             versions = SpecifierSet(one.versions)
-            for offer in offers(one.engine, line, able, versions, request, known):
-                found.append(_case(host, request, model, offer, targets, built))
+            found += [
+                _case(host, request, model, offer, targets, built)
+                for offer in offers(one.engine, line, able, versions, request, known)
+            ]
     return found
 
 
@@ -200,12 +200,17 @@ def _case(
 
 
 class _Planning:
-    """The candidates in their order, each judged as far as what was known so far allowed."""
+    """The candidates in their order, each judged as far as what was known so far allowed.
+
+    Those on GPUs come first, then the same with another torch, then those on the CPU.
+    """
 
     def __init__(self, judged: list[Judged], roots: tuple[str, ...], request: Request) -> None:
-        self._judged = judged
         self._roots = roots
         self._request = request
+        self._on_gpus = _Group([j for j in judged if j.case.on_cuda], roots)
+        self._others: _Group | None = None
+        self._on_cpu = _Group([j for j in judged if not j.case.on_cuda], roots)
         self._is_ordered = request.objective == "newest"
 
     def run(self, known: Known, host: Host, model: Model | None) -> Planned | Wanted:
@@ -214,29 +219,55 @@ class _Planning:
         wanted = wanted or self._chosen(known)
         if wanted is not None:
             return wanted
-        return conclude(self._judged, self._roots, host, model, self._request, known)
+        judged = [one for group in self._groups for one in group.judged]
+        return conclude(judged, self._roots, host, model, self._request, known)
+
+    @property
+    def _groups(self) -> list[_Group]:
+        return [g for g in (self._on_gpus, self._others, self._on_cpu) if g is not None]
 
     def _all_judged(self, known: Known) -> Wanted | None:
         """Every candidate as far as its code, in the order of the objective."""
         for before, stage, _ in STAGES:
-            places = [n for n, one in enumerate(self._judged) if _is_at(one, before)]
-            wanted = self._advance(places, stage, known, ALL_AT_ONCE)
-            if wanted is not None:
-                return wanted
-        self._judged = ordered(self._judged, self._request.objective)
+            for group in self._groups:
+                places = [n for n, one in enumerate(group.judged) if _is_at(one, before)]
+                wanted = group.advance(places, stage, known, ALL_AT_ONCE)
+                if wanted is not None:
+                    return wanted
+        for group in self._groups:
+            group.judged = ordered(group.judged, self._request.objective)
         self._is_ordered = True
         return None
 
     def _chosen(self, known: Known) -> Wanted | None:
+        """As far as the first that stands, group by group."""
+        wanted = self._on_gpus.chosen(known)
+        if wanted is None and chosen_of(self._on_gpus.judged) is None:
+            if self._others is None:
+                self._others = _Group(variants(self._on_gpus.judged), self._roots)
+            wanted = self._others.chosen(known)
+        if wanted is None and all(chosen_of(group.judged) is None for group in self._groups):
+            wanted = self._on_cpu.chosen(known)
+        return wanted
+
+
+class _Group:
+    """Candidates of one kind in their order, judged in place."""
+
+    def __init__(self, judged: list[Judged], roots: tuple[str, ...]) -> None:
+        self.judged = judged
+        self._roots = roots
+
+    def chosen(self, known: Known) -> Wanted | None:
         """As far as the first candidate that stands; those of unknown code are looked at last."""
-        found, unsure = self._judged, []
+        found, unsure = self.judged, []
         for place in range(len(found)):
             for before, stage, limit in STAGES:
                 if found[place].rejected or found[place].stage != before:
                     continue
                 behind = range(place, len(found))
                 waiting = [n for n in behind if _is_at(found[n], before)][:limit]
-                wanted = self._advance(waiting, stage, known, limit)
+                wanted = self.advance(waiting, stage, known, limit)
                 if wanted is not None:
                     return wanted
             if found[place].rejected:
@@ -253,15 +284,15 @@ class _Planning:
 
     def _resolved(self, place: int, known: Known) -> Judged | None:
         """The candidate where it stands, or waits for an answer; None where it is rejected."""
-        after = msgspec.structs.replace(self._judged[place], wanted=None)
+        after = msgspec.structs.replace(self.judged[place], wanted=None)
         if after.stage == "code":
             after = resolution(after, self._roots, known)
         if after.stage == "resolution" and not after.rejected:
             after = whole(after, self._roots, known)
-        self._judged[place] = after
+        self.judged[place] = after
         return None if after.wanted is None and after.rejected else after
 
-    def _advance(
+    def advance(
         self,
         places: Sequence[int],
         stage: Callable[[Judged, Known], Judged],
@@ -271,9 +302,9 @@ class _Planning:
         """Those at ``places`` put through a stage; what is wanted for it, of ``limit`` of them."""
         wanted, waiting = Wanted(), 0
         for number in places:
-            after = stage(self._judged[number], known)
+            after = stage(self.judged[number], known)
             if after.wanted is None:
-                self._judged[number] = after
+                self.judged[number] = after
                 continue
             wanted, waiting = joined(wanted, after.wanted), waiting + 1
             if waiting >= limit:

@@ -87,6 +87,14 @@ def tags(case: Case) -> Decision | None:
     return Rejected(rule, wanted, found, "the names of the release's wheels", hints.get(rule))
 
 
+def glibc(case: Case) -> Decision | None:
+    """The machine's C library is known where the wheel's tag speaks of one."""
+    file = case.offer.file
+    if file is None or case.machine.glibc is not None or "linux" not in file.name:
+        return None
+    return Unchecked("glibc", f"a C library for {file.name}", "the host's glibc is not known")
+
+
 NO_PYTHON = "install one of these versions; uv can fetch one: `uv python install 3.12`"
 
 
@@ -197,6 +205,7 @@ LISTED: tuple[Rule, ...] = (
     model_format,
     index,
     tags,
+    glibc,
     python,
     cpu_isa,
     compiler,

@@ -12,6 +12,7 @@ import msgspec
 from packaging.requirements import Requirement
 
 from sartor.facts.packages import normalized
+from sartor.plan.case import Case
 from sartor.plan.code_rules import CODE_RULES, METADATA_RULES
 from sartor.plan.companions import (
     companion_questions,
@@ -25,6 +26,7 @@ from sartor.plan.known import (
     ListingQuestion,
     MetadataQuestion,
     PartsQuestion,
+    Resolution,
     ResolveQuestion,
     Unread,
     Unsolvable,
@@ -38,9 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sartor.artifact.model import Package
-    from sartor.plan.case import Case, Rule
-    from sartor.plan.closure import Closure
-    from sartor.plan.known import Known, Parts, Resolution
+    from sartor.plan.case import Rule
+    from sartor.plan.closure import Closure  # noqa: TC004 - it is heavy, and `Judged` is not read
+    from sartor.plan.known import Known, Parts
 
 Stage = Literal["listed", "metadata", "code", "resolution", "whole"]
 
@@ -150,9 +152,10 @@ def requirements_of(case: Case) -> list[str]:
     line, offer, torch = case.line, case.offer, case.torch
     if line.requirement is not None:
         return [line.requirement]
-    extra = line.extra(offer.version or "")
+    extra = line.extra_for(offer.version or "")
     root = f"{line.distribution}{f'[{extra}]' if extra else ''}=={offer.version}"
-    local = [f"torch=={torch.version}"] if line.torch_local and torch and torch.version else []
+    named = line.torch_local or offer.torch_index
+    local = [f"torch=={torch.version}"] if named and torch and torch.version else []
     return [root, *local]
 
 
@@ -164,6 +167,8 @@ def resolve_question(case: Case, roots: Sequence[str], known: Known) -> ResolveQ
         asked = [known.listings.get(ListingQuestion(pin.index, p)) for p in pin.projects]
         if all(one is not None and one.state == "reached" and one.files for one in asked):
             pins.append(IndexPin(pin.index, tuple(pin.projects)))
+    if (row := case.offer.torch_index) is not None:
+        pins.append(IndexPin(row.id, tuple(row.projects)))
     return ResolveQuestion(
         requirements=(*requirements_of(case), *roots),
         machine=case.machine,

@@ -27,7 +27,7 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += [f"because   {text}" for text in plan.because]
     lines += [f"warning   {text}" for text in plan.warnings]
     lines += _features(plan)
-    lines += [f"compiles  {_compile(one)}" for one in plan.first_use_compiles]
+    lines += _compiles(plan.first_use_compiles)
     lines += [f"system    {_system(one)}" for one in _missing(plan)]
     lines += [f"unchecked {text}" for text in _few(plan.not_checked)]
     lines += [f"not       {text}" for text in others(plan.rejected)]
@@ -79,6 +79,19 @@ def _features(plan: Plan) -> Iterator[str]:
         yield f"features  {gpu}: {native} native" + (f"; {'; '.join(rest)}" if rest else "")
 
 
+def _compiles(found: Sequence[Compile]) -> Iterator[str]:
+    """What the driver compiles, each with its time; of other compilers who calls them."""
+    for one in found:
+        if one.units:
+            yield f"compiles  {_compile(one)}"
+    callers: dict[str, list[str]] = {}
+    for one in found:
+        if not one.units:
+            callers.setdefault(one.compiler, []).append(one.package)
+    for compiler, packages in callers.items():
+        yield f"compiles  by {compiler}, as it runs: {', '.join(dict.fromkeys(packages))}"
+
+
 def _compile(one: Compile) -> str:
     count = f", {one.units} units" if one.units else ""
     time = f", {one.seconds[0]:.0f} to {one.seconds[1]:.0f} s" if one.seconds else ""
@@ -102,7 +115,7 @@ def _few(texts: Sequence[str]) -> list[str]:
 
 
 def others(rejected: Sequence[Tried]) -> Iterator[str]:
-    """The candidates that were not taken; releases of a line in a row that have one reason as one."""
+    """The candidates that were not taken; releases in a row that have one reason as one."""
     runs: list[tuple[str, str, list[Tried]]] = []
     for tried in rejected:
         first = tried.rejections[0] if tried.rejections else None

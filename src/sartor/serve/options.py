@@ -48,7 +48,7 @@ def check_options(stack: Stack, command: Command) -> None:
             f"{stack.engine} {stack.version} does not take what it would be started with",
             found=[_said(finding) for finding in wrong],
             hint=f"`sartor flags {project}=={stack.version}` shows what it takes; "
-            "another version is asked for with `--build`",
+            f"another version is asked for as `--engine '{stack.engine}==…'`",
         )
 
 

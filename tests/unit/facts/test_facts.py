@@ -13,8 +13,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from sartor import facts
-from sartor.engines.facts import BuildFact, engine, engines
+from sartor.engines.facts import LineFact, engine, engines
+from sartor.engines.launch import launcher
 from sartor.errors import UnknownEngineError
+from sartor.facts import run
+from sartor.facts.linking import compilers, libc_sonames, system_sonames
+from sartor.facts.packages import facts_about, normalized
 from sartor.facts.versions import numbers
 from sartor.host.names import gpu_fact, slug, spellings, why_unknown
 
@@ -23,7 +27,9 @@ if TYPE_CHECKING:
 
 ARCHS = {row.compute_capability: row for row in facts.archs()}
 TOOLKITS = {row.version: row for row in facts.toolkits()}
-BUILDS: list[BuildFact] = [build for e in engines() for build in e.build]
+LINES: list[LineFact] = [line for e in engines() for line in e.line]
+IDS = [f"{e.name}-{line.id}" for e in engines() for line in e.line]
+INDEXES = {"default", *(row.id for row in facts.indexes())}
 TABLES: dict[str, Sequence[facts.Fact]] = {
     "gpus": facts.gpus(),
     "archs": facts.archs(),
@@ -33,7 +39,10 @@ TABLES: dict[str, Sequence[facts.Fact]] = {
     "indexes": facts.indexes(),
     "compiler_defects": facts.compiler_defects(),
     "distributions": facts.distributions(),
-    "builds": BUILDS,
+    "lines": LINES,
+    "essentials": run.essentials(),
+    "driver_compiles": [run.driver_compiles()],
+    "variables": run.variables(),
 }
 
 
@@ -156,28 +165,58 @@ def test_architectures_name_toolkits_that_exist() -> None:
             assert row.max_toolkit in TOOLKITS, row
 
 
-@pytest.mark.parametrize("build", BUILDS, ids=lambda build: f"{build.launcher}-{build.id}")
-def test_builds_hold_together(build: BuildFact) -> None:
-    from sartor.engines.launch import launcher
-
-    assert "import" in launcher(build.launcher).sees_gpu
-    assert set(build.indexes) <= {row.id for row in facts.indexes()}
-    assert bool(build.indexes) == bool(build.index_packages)
-    assert set(build.libraries) <= {row.soname for row in facts.libraries()}
-    assert SpecifierSet(build.python or "") is not None
-    assert all(Requirement(r).specifier for r in build.requirements), "a version is pinned"
-    assert {*build.native, *build.ptx} - {"5.0"} <= set(ARCHS)
-    assert (build.cuda is not None) == (build.accelerator == "cuda" and build.how == "wheel")
-    assert (build.source_sha256 is not None) == (build.how == "source")
-    if build.source_sha256:
-        assert re.fullmatch(r"[0-9a-f]{64}", build.source_sha256)
+@pytest.mark.parametrize("line", LINES, ids=IDS)
+def test_lines_hold_together(line: LineFact) -> None:
+    assert normalized(line.distribution) == line.distribution
+    assert {line.index, *(pin.index for pin in line.pins)} <= INDEXES
+    assert set(line.libraries) <= {row.soname for row in facts.libraries()}
+    assert not line.versions or SpecifierSet(line.versions)
+    assert all(SpecifierSet(extra.versions) and extra.extra for extra in line.extras)
+    assert line.launcher is None or "import" in launcher(line.launcher).sees_gpu
+    projects = [*line.device_code, *line.leave_out, *(p for pin in line.pins for p in pin.projects)]
+    assert projects == [normalized(name) for name in projects]
+    assert line.torch_local is None or re.fullmatch(r"\+[a-z0-9]+", line.torch_local)
 
 
-@pytest.mark.parametrize("build", BUILDS, ids=lambda build: f"{build.launcher}-{build.id}")
-def test_a_cuda_build_wants_the_driver_of_its_toolkit(build: BuildFact) -> None:
-    if build.cuda and build.driver_min:
-        wanted = TOOLKITS[build.cuda].minor_compat_driver_min
-        assert Version(build.driver_min) >= Version(wanted)
+@pytest.mark.parametrize("line", LINES, ids=IDS)
+def test_a_line_of_wheels_lists_its_releases_and_a_source_package_is_named(line: LineFact) -> None:
+    """No release of wheels is in the facts: the index lists them."""
+    named = [line.version, line.requirement, line.source_project, line.source_sha256]
+    if line.how == "wheel":
+        assert named == [None] * 4
+        assert not line.cmake_args
+        assert not line.compilers
+        return
+    assert all(named)
+    assert Requirement(line.requirement or "").specifier == SpecifierSet(f"=={line.version}")
+    assert re.fullmatch(r"[0-9a-f]{64}", line.source_sha256 or "")
+    assert line.architectures
+    assert line.cpu_native_option
+    assert ("nvcc" in line.compilers) == (line.accelerator == "cuda")
+
+
+@pytest.mark.parametrize("line", LINES, ids=IDS)
+def test_how_it_is_known_what_a_line_for_gpus_holds(line: LineFact) -> None:
+    """Of wheels for GPUs either the machine code is read, or its makers' word is in the facts."""
+    ways = [bool(line.device_code), line.declared is not None]
+    assert sum(ways) == (line.accelerator == "cuda" and line.how == "wheel")
+    if line.declared is not None:
+        assert {*line.declared.native, *line.declared.ptx} - {"5.0"} <= set(ARCHS)
+        assert line.declared.cuda in TOOLKITS
+        assert bool(line.declared.ptx) == (line.declared.driver_cuda_for_ptx is not None)
+
+
+def test_lines_of_an_engine_have_names_of_their_own() -> None:
+    for e in engines():
+        assert len({line.id for line in e.line}) == len(e.line)
+        assert {line.accelerator for line in e.line} <= set(e.rank) == set(e.sequences)
+        assert Version(e.usual_python).release[0] == 3
+
+
+def test_a_version_that_wants_an_extra() -> None:
+    (line,) = engine("sglang").line
+    assert line.extra_for("0.5.2") == "srt"
+    assert line.extra_for("0.5.23") is None
 
 
 def test_engines_are_known_by_name_and_alias() -> None:
@@ -216,3 +255,35 @@ def test_the_drivers_of_a_compute_capability() -> None:
 )
 def test_versions_as_numbers(version: str, key: tuple[int, ...]) -> None:
     assert numbers(version) == key
+
+
+def test_variables_speak_of_compilers_that_are_known() -> None:
+    known = {row.name for row in compilers()}
+    none_of(
+        f"{row.name}: {name} is no compiler of linking.toml"
+        for row in run.variables()
+        for name in (*row.without, *row.available)
+        if name not in known
+    )
+
+
+def test_variables_look_for_files_that_a_compiler_row_reads() -> None:
+    """Only the globs of those rows are looked for when a wheel is read."""
+    none_of(
+        f"{row.name}: {name} has no row with {glob}"
+        for row in run.variables()
+        for glob in row.files
+        for name in row.distributions
+        if (about := facts_about(name)) is not None
+        and about.distributions == [name]
+        and not any(glob in compiler.files for compiler in about.compiler)
+    )
+
+
+def test_what_glibc_brings_is_part_of_what_every_system_has() -> None:
+    assert libc_sonames() <= system_sonames()
+
+
+def test_a_driver_takes_some_time_to_compile() -> None:
+    row = run.driver_compiles()
+    assert 0 < row.least_seconds_per_mb < row.most_seconds_per_mb

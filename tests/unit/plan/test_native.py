@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from sartor import facts
 from sartor.host.capture import CapturedMachine, read_capture
 from sartor.host.detect import detect
 from sartor.paths import Places
 from sartor.plan.model import Plan, Request
 from sartor.plan.planner import plan
 
-CAPTURES = Path(__file__).parent.parent / "host" / "captures"
+HOST = Path(__file__).parent.parent / "host"
+CAPTURES = HOST / "captures"
+
+
+@pytest.fixture(autouse=True)
+def captured_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only those that were looked for when the hosts were captured."""
+    rows = tomllib.loads((HOST / "facts.toml").read_text("utf-8"))["library"]
+    known = msgspec.convert(rows, tuple[facts.LibraryFact, ...])
+    monkeypatch.setattr(facts, "libraries", lambda: known)
 
 
 def planned(capture: str, build: str) -> Plan:

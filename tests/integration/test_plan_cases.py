@@ -1,0 +1,82 @@
+"""Each planning case against the other tools that it rests on, and `sartor plan` against each."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from plan_cases import Case, cases, proofs
+from plan_judge import differences
+from plan_models import model_path
+from plan_proofs import resolved
+from plan_proven import faults
+from sartor_cli import Sartor, documents, user_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROJECTS = {"vllm": "vllm", "sglang": "sglang", "llama.cpp": "xllamacpp"}
+ALL = cases()
+LIGHT = [name for name, proof in proofs().items() if not proof.heavy]
+CHOSEN = [case for case in ALL if case.expect.versions]
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_another_tool_says_so(name: str) -> None:
+    assert faults(proofs()[name]) == []
+
+
+@pytest.mark.parametrize("case", CHOSEN, ids=lambda c: c.name)
+def test_the_resolver_comes_to_the_expected_versions(case: Case) -> None:
+    expect = case.expect
+    project = PROJECTS[expect.engine or ""]
+    extras = f"[{','.join(expect.extras)}]" if expect.extras else ""
+    asked = [f"{project}{extras}=={expect.versions[project]}"]
+    asked += [f"{project}{extras}"] if expect.newest else []
+    for requirement in asked:
+        status, text = resolved(case.question(requirement))
+        assert status == 0, f"{requirement}: {text}"
+        lines = set(text.splitlines())
+        wanted = {f"{name}=={version}" for name, version in expect.versions.items()}
+        assert wanted - lines == set(), f"{requirement}: {text}"
+        found = {line.partition("==")[0] for line in lines}
+        assert found & set(expect.without) == set()
+
+
+@pytest.fixture(scope="module")
+def planner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sartor]:
+    """One home for all cases, so that what was asked of the index is asked once."""
+    folder = tmp_path_factory.mktemp("planner")
+    sartor = Sartor(folder / "home", folder, user_variables())
+    if "plan" not in sartor.run("--help").succeeded().stdout.partition("\n\n")[0]:
+        pytest.skip("sartor plan is not there yet")
+    yield sartor
+    assert list((sartor.home / "runs").glob("*")) == []
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda c: c.name)
+def test_the_planner_answers_as_expected(planner: Sartor, case: Case, tmp_path: Path) -> None:
+    done = planner.run("plan", *arguments(case, tmp_path))
+    (plan,) = documents(done.stdout)
+    assert plan["schema"] == "sartor.plan/1", f"{json.dumps(plan)}\n{done.stderr}"
+    assert differences(case, plan) == [], done.stderr
+
+
+def arguments(case: Case, folder: Path) -> list[str]:
+    """The command line of a case."""
+    asked = case.request
+    found = [*asked.engines, "--host", case.host, "--as-of", case.as_of, "--json"]
+    if asked.model is not None:
+        found += ["--model", str(model_path(asked.model, folder))]
+    if asked.python is not None:
+        found += ["--python", asked.python]
+    if asked.objective is not None:
+        found += ["--objective", asked.objective]
+    for pin in asked.pins:
+        found += ["--pin", pin]
+    for word in asked.allow:
+        found += ["--allow", word]
+    return found
