@@ -14,7 +14,7 @@ import pytest
 from packaging.utils import parse_wheel_filename
 
 from sartor.catalog.catalog import Catalog
-from sartor.catalog.choice import best_wheel, of_version, platform_tags
+from sartor.catalog.choice import of_version
 from sartor.index.uv import run_uv
 from sartor.paths import Places
 from sartor.plan.known import (
@@ -26,6 +26,7 @@ from sartor.plan.known import (
     ResolveQuestion,
     Wanted,
 )
+from sartor.plan.tags import best_wheel, platform_tags
 from sartor.reporter import Silent
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def test_pip_chooses_the_same(chosen: Chosen) -> None:
     machine, locked, listed = chosen
     (bundled,) = (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl")
     asked = {
-        "platforms": platform_tags(machine),
+        "platforms": [*platform_tags(machine)],
         "python": [int(part) for part in machine.python.split(".")],
         "projects": {n: (locked[n].version, [f.name for f in listed[n]]) for n in PROJECTS},
     }

@@ -13,10 +13,10 @@ from sartor.host.model import Cpu, Driver, Gpu, Host
 from sartor.lock.document import lock_texts, read_lock
 from sartor.lock.from_plan import Beside, alias, locking_of
 from sartor.lock.model import DEFAULT, Read
-from sartor.plan.planned import Planned
 from sartor.plan.decision import Accepted, Rejected
 from sartor.plan.known import Locked, Resolution
 from sartor.plan.model import Candidate, IndexReport, Plan, Python, Request, Stack, Tried
+from sartor.plan.planned import Planned
 
 HERE = PurePosixPath("/home/somebody/project")
 GIVEN = "https://me:secret@given.example/simple"
