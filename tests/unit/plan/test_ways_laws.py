@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import given
+import msgspec
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_laws import hosts, words
 
 from sartor.plan.decision import Accepted, Rejected, Unchecked
 from sartor.plan.outcome import Alternative, Remedy, Share
@@ -13,7 +15,6 @@ from sartor.plan.remedies import remedies
 from sartor.plan.split import Served, split
 from sartor.plan.tried import Tried, Wants
 from sartor.plan.ways import ways
-from test_laws import hosts, words
 
 if TYPE_CHECKING:
     from sartor.host.model import Host
