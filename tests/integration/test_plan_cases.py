@@ -16,9 +16,8 @@ from plan_proofs import resolved
 from plan_proven import faults
 from sartor.catalog.catalog import Catalog
 from sartor.cli import parser
-from sartor.cli.plan import request_of
+from sartor.cli.plan import model_of, request_of
 from sartor.host.describe import parse_host
-from sartor.line import look_up
 from sartor.paths import Places
 from sartor.planning import make_plan
 from sartor.reporter import Silent
@@ -40,7 +39,9 @@ def asked(request: pytest.FixtureRequest) -> None:
     """uv asked what the chosen tests want to know, several questions at once: it mostly waits."""
     wanted: dict[Resolve, None] = {}
     for item in request.session.items:
-        params = item.callspec.params if isinstance(item, pytest.Function) else {}
+        if not isinstance(item, pytest.Function):
+            continue
+        params = item.callspec.params
         proof = proofs().get(str(params.get("name")))
         if proof is not None and proof.resolve is not None:
             wanted[proof.resolve] = None
@@ -90,8 +91,8 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answer]:
         def plan(arguments: list[str]) -> Document:
             options = parser("plan").parse_args(["plan", *arguments])
             host = parse_host(options.host)
-            model = look_up(options.model, Places(tmp_path_factory.getbasetemp()), Silent())
-            planned, _ = make_plan(host, request_of(options), model, catalog)
+            model = model_of(options.model, Places(tmp_path_factory.getbasetemp()), Silent())
+            planned = make_plan(host, request_of(options), model, catalog)
             return msgspec.json.decode(msgspec.json.encode(planned.plan), type=dict)
 
         yield plan

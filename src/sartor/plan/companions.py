@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from sartor.plan.case import TORCH, Companion
 from sartor.plan.known import DEFAULT, ListingQuestion, MetadataQuestion, Unread
 from sartor.plan.offers import Same, newest
-from sartor.plan.tags import best_wheel, obstacle
+from sartor.plan.tags import alike, best_wheel, obstacle
 from sartor.verdict.requirements import applies, parse_line
 
 if TYPE_CHECKING:
@@ -121,7 +121,13 @@ def _found(one: Required, case: Case, known: Known) -> Companion:
         _, wanted, found = obstacle(listed, case.machine)
         why = f"its wheels are for {wanted}; this is {found}"
         return msgspec.structs.replace(base, version=str(version), why=why)
-    return msgspec.structs.replace(base, version=str(version), file=wheel, index=listing.index)
+    return msgspec.structs.replace(
+        base,
+        version=str(version),
+        file=wheel,
+        index=listing.index,
+        alike=tuple(alike(listed, wheel)),
+    )
 
 
 def _local(case: Case) -> str | None:

@@ -17,7 +17,7 @@ from sartor.plan.conclusion import chosen_of, conclude
 from sartor.plan.known import DEFAULT, Known, ListingQuestion, Wanted
 from sartor.plan.machine import machines
 from sartor.plan.offers import offers, question
-from sartor.plan.ranking import is_unsure, newest_first, ordered
+from sartor.plan.ranking import is_named, is_unread, is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
 from sartor.plan.variants import variants
 from sartor.verdict.targets import targets_of
@@ -280,7 +280,7 @@ class _Group:
                 wanted = self.advance(waiting, stage, known, limit)
                 if wanted is not None:
                     return wanted
-            if found[place].rejected:
+            if found[place].rejected or _is_left(found[place]):
                 continue
             if is_unsure(found[place]):
                 unsure.append(place)
@@ -320,6 +320,11 @@ class _Group:
             if waiting >= limit:
                 break
         return wanted if waiting else None
+
+
+def _is_left(judged: Judged) -> bool:
+    """Whether nobody read its machine code, and it was not asked for by name."""
+    return is_unread(judged) and not is_named(judged.case)
 
 
 def _is_at(judged: Judged, stage: str) -> bool:

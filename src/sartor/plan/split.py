@@ -57,7 +57,7 @@ def split(host: Host, verdicts: Sequence[Served], chosen: str | None = None) -> 
 class Kind(msgspec.Struct, frozen=True):
     """The devices of one name and compute capability."""
 
-    ids: list[str]
+    gpus: list[str]
     name: str
     compute_capability: str | None
     memory: int
@@ -68,7 +68,7 @@ def _kinds(found: Sequence[Device]) -> list[Kind]:
     for device in found:
         groups.setdefault((device.name, device.compute_capability), []).append(device)
     return [
-        Kind([d.id or d.name for d in group], name, capability, _total(group))
+        Kind([name] * len(group), name, capability, _total(group))
         for (name, capability), group in groups.items()
     ]
 
@@ -80,7 +80,7 @@ def _total(group: Sequence[Device]) -> int:
 def _memory(kinds: Sequence[Kind], own: dict[str, Served]) -> tuple[int, int]:
     """What a candidate serves: bytes, then GPUs."""
     served = [kind for kind in kinds if _serves(own.get(kind.compute_capability or ""))]
-    return sum(kind.memory for kind in served), sum(len(kind.ids) for kind in served)
+    return sum(kind.memory for kind in served), sum(len(kind.gpus) for kind in served)
 
 
 def _serves(verdict: Served | None) -> bool:
@@ -103,7 +103,7 @@ def _share(
     else:
         because = _left_out(host, kind, verdict, by_name)
     return Share(
-        gpus=kind.ids,
+        gpus=kind.gpus,
         compute_capability=kind.compute_capability,
         served=served,
         because=because,

@@ -46,6 +46,16 @@ def best_wheel(files: Iterable[IndexFile], machine: Machine) -> IndexFile | None
     return max(ranked, key=lambda one: one[0])[1] if ranked else None
 
 
+def alike(files: Iterable[IndexFile], file: IndexFile) -> list[IndexFile]:
+    """The wheels of a release for the same platforms and other Pythons; not the file itself."""
+    own = _platforms_of(file)
+    return [f for f in files if f.name != file.name and _platforms_of(f) == own]
+
+
+def _platforms_of(file: IndexFile) -> frozenset[str]:
+    return frozenset(tag.platform for tag in _tags(file.name)[0])
+
+
 def obstacle(files: Sequence[IndexFile], machine: Machine) -> tuple[Obstacle, str, str]:
     """Which tag stands in the way, what the wheels are for, and what the machine has.
 

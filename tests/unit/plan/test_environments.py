@@ -38,7 +38,7 @@ class TestBuilt:
     HOST = parse_host(f"{ZEN}, disk=50M")
     ROOMY = parse_host(ZEN)
 
-    def built(self, **asked: str) -> dict[Built, Stack]:
+    def built(self, **asked: object) -> dict[Built, Stack]:
         stack = plan(self.ROOMY, "llama.cpp", **asked).stack
         assert stack
         python = ".".join(str(stack.python.version).split(".")[:2])

@@ -11,71 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from any_hosts import hosts, sizes
 from market import CPU, CU128, CU132, MARKET, RELEASES, X86, Market, made, planned
 from sartor.errors import SartorError
 from sartor.host.describe import parse_host
-from sartor.host.model import (
-    Cpu,
-    Disk,
-    Driver,
-    Gpu,
-    Host,
-    Memory,
-    MigInstance,
-    Tool,
-    UndrivenGpu,
-)
+from sartor.host.model import Host
 from sartor.models.model import Model
 from sartor.models.shape import Attention, Latent, Layer, ModelShape
 from sartor.plan.known import DEFAULT, Known, Unread, Unsolvable, Wanted
 from sartor.plan.model import Plan, Rejected, Request, Tried, Unchecked
 from sartor.plan.obstacles import why_nothing_fits
 from sartor.plan.planner import plan as pure_plan
-from sartor.planning import make_plan
+from sartor.planning import make_plan, plan_and_answers
 from sartor.report.plan import explain_lines, plan_lines
 
 if TYPE_CHECKING:
     from sartor.plan.planned import Planned
 
-words = st.one_of(st.text(max_size=8), st.sampled_from(["", "latest", "12.8", "2.39", "3.12.1"]))
-maybe = st.none() | words
-sizes = st.none() | st.integers(0, 1 << 45)
-versions = st.none() | st.sampled_from(["535.183", "575.57.08", "580.95", "580", "7", "x"])
-capabilities = st.none() | st.sampled_from(
-    ["6.1", "7.0", "8.6", "9.0", "12.0", "12.1", "99.9", "?"]
-)
-tools = st.lists(st.builds(Tool, words, words, maybe), max_size=2)
-instances = st.lists(st.builds(MigInstance, words, maybe, sizes), max_size=2)
-gpus = st.builds(
-    Gpu,
-    words,
-    capabilities,
-    sizes,
-    uuid=maybe,
-    unified_memory=st.booleans(),
-    mig=st.none() | instances,
-)
-hosts = st.builds(
-    Host,
-    gpus=st.lists(gpus, max_size=3),
-    driver=st.none() | st.builds(Driver, versions, versions),
-    cpu=st.none()
-    | st.builds(
-        Cpu, maybe, st.lists(st.sampled_from(["avx2", "fma", "f16c", "bmi2"]), unique=True)
-    ),
-    architecture=st.sampled_from([None, "x86_64", "aarch64", "riscv64"]),
-    glibc=st.sampled_from([None, "2.12", "2.28", "2.39", "musl"]),
-    memory=st.builds(Memory, sizes, sizes),
-    disks=st.lists(
-        st.builds(Disk, st.just("data"), words, st.integers(0, 1 << 40), st.booleans()), max_size=1
-    ),
-    pythons=tools,
-    compilers=tools,
-    cuda_toolkits=tools,
-    libraries=st.dictionaries(st.sampled_from(["libgomp.so.1", "libnuma.so.1"]), maybe),
-    undriven_gpus=st.lists(st.builds(UndrivenGpu, words, words, maybe, maybe, maybe), max_size=1),
-    described=st.booleans(),
-)
 engines = [(), (), ("vllm",), ("vllm==0.33.0",), ("llama",), ("vllm", "sglang"), ("nobody",)]
 requests = st.builds(
     Request,
@@ -186,8 +138,8 @@ def test_a_plan_is_a_function_of_what_is_known(
 ) -> None:
     """Told everything at once it is the same, and asks for nothing; and so it is another time."""
     with contextlib.suppress(SartorError):
-        found, known = make_plan(host, request, model, market)
-        assert make_plan(host, request, model, market)[0] == found
+        found, known = plan_and_answers(host, request, model, market)
+        assert make_plan(host, request, model, market) == found
         assert pure_plan(host, request, model, known, {}) == found
 
 
