@@ -103,7 +103,9 @@ class Resolver:
             return Answered(Unread(why), online=True)
         declared = self._declared(question)
         if isinstance(declared, Unread):
-            return Answered(declared, online=True)
+            if not question.may_build:
+                return Answered(declared, online=True)
+            declared = []
         unreached = self._unreached(question)
         asked = Asked(question, self._used(question), declared, listed)
         if unreached is None:

@@ -20,7 +20,7 @@ from sartor.plan.model import (
 )
 from sartor.plan.native import defects
 from sartor.plan.outcome import Found
-from sartor.plan.outlook import outlook
+from sartor.plan.outlook import may_be_built, outlook
 from sartor.plan.planned import Planned
 from sartor.plan.ranking import is_unread, is_unsure
 from sartor.plan.stack import stack_of
@@ -71,7 +71,7 @@ def conclude(
     )
     if chosen is None:
         by_source = any(way.strategy == "source" for way in beside.alternatives)
-        by_source = by_source and any(_source_helps(one) for one in judged)
+        by_source = by_source and _source_is_the_way(judged)
         status: Status = "needs-source" if by_source else "impossible"
         return Planned(replace(base, status=status), error=_met(known))
     closure = chosen.closure
@@ -101,7 +101,6 @@ SOURCE_HELPS = {
     "abi",
     "cuda-major",
     "device-code",
-    "evidence",
     "glibc",
     "index",
     "platform-tag",
@@ -112,8 +111,24 @@ SOURCE_HELPS = {
 """What stands against a wheel and not against a build of the same release."""
 
 
+def _source_is_the_way(judged: Sequence[Judged]) -> bool:
+    """Whether code for the machine is what is lacking: of no release was it found."""
+    if any(may_be_built(one) for one in judged):
+        return True
+    found = (d for one in judged for d in one.decisions if one.case.on_cuda)
+    if any(isinstance(d, Accepted) and d.rule == "device-code" for d in found):
+        return False
+    return any(_source_helps(one) for one in judged)
+
+
 def _source_helps(judged: Judged) -> bool:
+    """Whether a build of it would stand, on a GPU where there is one."""
+    case = judged.case
     rules = {r.rule for r in judged.tried.rejections} - {"objective"}
+    if case.on_cuda != bool(case.host.gpus):
+        return False
+    if case.line.how == "source":
+        return rules == {"asked-for"}
     return bool(rules) and rules <= SOURCE_HELPS
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sartor.plan.code_rules import usable_devices
+from sartor.plan.devices import devices
 from sartor.plan.model import Accepted, Decision, Rejected
 from sartor.plan.rules_model import dtype, quantisation, stored
 
@@ -29,12 +30,14 @@ def model_dtype(case: Case) -> Decision | None:
     if shape is None or not case.on_cuda or shape.format != "safetensors":
         return None
     name, version = case.engine.name, case.offer.version or ""
-    return _best(case, lambda capability: dtype(name, version, shape.dtype, capability))
+    family = shape.family
+    return _best(case, lambda capability: dtype(name, version, shape.dtype, capability, family))
 
 
 def _best(case: Case, decide: Callable[[str | None], Decision | None]) -> Decision | None:
     """The best word for any of the GPUs; where there are several, one that serves is enough."""
-    capabilities = dict.fromkeys(d.compute_capability for d in usable_devices(case))
+    able = usable_devices(case) or devices(case.host)
+    capabilities = dict.fromkeys(d.compute_capability for d in able)
     found = [said for c in capabilities if (said := decide(c)) is not None]
     return min(found, key=_badness, default=None)
 

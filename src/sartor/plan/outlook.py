@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sartor.engines.facts import engines
 from sartor.plan.code_rules import READ, declared_verdicts, served
-from sartor.plan.outcome import Alternative, Remedy, Share
+from sartor.plan.outcome import Alternative, Cost, Remedy, Share
 from sartor.plan.remedies import remedies
 from sartor.plan.split import Served as ServedKind
 from sartor.plan.split import split
 from sartor.plan.tried import Tried, Wants
 from sartor.plan.ways import ways
-from sartor.plan.words import name_of
+from sartor.plan.words import name_of, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,9 +52,59 @@ def outlook(
         found = [way for way in found if way.strategy == "ahead-of-time"]
     if chosen is not None and not host.gpus:
         found = []
+    if chosen is None:
+        found = [*found, *built_here(judged), *_on_the_cpu(judged, host, request)]
     verdicts = [verdict for one in judged for verdict in _kinds(one)]
     name = name_of(chosen.tried) if chosen is not None and chosen.case.on_cuda else None
     return Outlook(found, remedies(host, tried), split(host, verdicts, name) if verdicts else [])
+
+
+def may_be_built(one: Judged) -> bool:
+    """Whether the resolver refused a release of which a part was published as source alone."""
+    refused = [r for r in one.tried.rejections if r.rule == "resolution"]
+    only = {r.rule for r in one.tried.rejections} == {"resolution"}
+    allowed = "source" in one.case.request.allow
+    lacking = any(name in r.found for r in refused for name in one.case.line.sdists)
+    return only and lacking and not allowed
+
+
+def built_here(judged: Sequence[Judged]) -> Iterator[Alternative]:
+    """What would stand if something were compiled here, which nobody allowed."""
+    for one in judged:
+        case, rules = one.case, {r.rule for r in one.tried.rejections}
+        compiled = case.line.how == "source" and rules == {"asked-for"}
+        if not compiled and not may_be_built(one):
+            continue
+        what = case.candidate.label if compiled else f"{', '.join(case.line.sdists)} from source"
+        own = f"sartor up --engine {case.engine.name} --build {case.line.id}"
+        name = f"{case.engine.name}=={case.offer.version}"
+        yield Alternative(
+            strategy="source",
+            what=what,
+            because=reason(one.tried.rejections[0]).splitlines()[0],
+            cost=Cost(
+                disk_bytes=case.line.disk_mb * 1_000_000, trust="own build", because=case.declared
+            ),
+            commands=[own if compiled else f"sartor plan {name} --allow source"],
+            needs="source",
+        )
+
+
+def _on_the_cpu(judged: Sequence[Judged], host: Host, request: Request) -> Iterator[Alternative]:
+    """Engines that run without a GPU, for a machine that has none and asked for others."""
+    if host.gpus or not request.engines:
+        return
+    asked = {one.case.engine.name for one in judged}
+    for engine in engines():
+        able = [line for line in engine.line if line.accelerator == "cpu"]
+        if able and engine.name not in asked:
+            yield Alternative(
+                strategy="engine",
+                what=f"{engine.name} in place of {' and '.join(sorted(asked)) or 'it'}",
+                because=f"it runs on the CPU: {able[0].source} ({able[0].checked_on})",
+                cost=Cost(trust="third-party", because="facts of its builds"),
+                commands=[f"sartor plan {engine.name}"],
+            )
 
 
 def _told(judged: Sequence[Judged]) -> Iterator[Judged]:

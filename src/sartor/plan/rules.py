@@ -23,6 +23,8 @@ def asked_for(case: Case) -> Decision | None:
     asked, line = case.request.build, case.line
     if asked is None and not line.on_request:
         return None
+    if asked is None and line.how == "source" and "source" in case.request.allow:
+        return Accepted("asked-for", "a build from source", "--allow source", "the request")
     kind = "native" if line.how == "source" else "published"
     if asked in {line.id, kind}:
         return Accepted("asked-for", f"build {asked}", line.id, "the request")
@@ -83,7 +85,7 @@ def tags(case: Case) -> Decision | None:
     if offer.version is None:
         return None
     rule, wanted, found = obstacle(offer.files, machine)
-    hints = {"python": NO_PYTHON, "glibc": "a container image brings its own C library"}
+    hints = {"python": NO_PYTHON, "platform-tag": "an image brings its own C library"}
     return Rejected(rule, wanted, found, "the names of the release's wheels", hints.get(rule))
 
 

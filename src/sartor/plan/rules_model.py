@@ -108,7 +108,11 @@ def _note(row: QuantisationFact) -> str:
 
 
 def dtype(
-    engine: str, version: str, name: str | None, compute_capability: str | None
+    engine: str,
+    version: str,
+    name: str | None,
+    compute_capability: str | None,
+    family: str | None = None,
 ) -> Decision | None:
     """Whether a release of an engine computes in a dtype (``bfloat16``) on a GPU.
 
@@ -128,7 +132,8 @@ def dtype(
     if Version(compute_capability) >= Version(row.least):
         return Accepted(DTYPE_RULE, wanted, compute_capability, evidence)
     if row.fallback is not None:
-        found = f"{compute_capability}: {row.fallback} is taken instead"
+        instead = row.families.get(family or "", row.fallback)
+        found = f"{compute_capability}: {instead} is taken instead"
         return Accepted(DTYPE_RULE, wanted, found, evidence)
     hint = f"start it with `{row.option}`" if row.option else None
     return Rejected(DTYPE_RULE, wanted, compute_capability, evidence, hint)

@@ -209,6 +209,7 @@ def resolve_question(case: Case, roots: Sequence[str], known: Known) -> ResolveQ
     return ResolveQuestion(
         requirements=(*requirements_of(case), *built, *roots),
         from_source=tuple(Requirement(text).name for text in built),
+        may_build=bool(built),
         machine=case.machine,
         as_of=case.request.as_of,
         indexes=tuple(pins),
@@ -237,12 +238,20 @@ def resolution(judged: Judged, roots: Sequence[str], known: Known) -> Judged:
         said = Rejected("resolution", wanted, answer.why, "the resolver (uv), on these indexes")
         return _further(judged, [said], stage="whole")
     if isinstance(answer, Unread):
-        said = Unchecked("resolution", wanted, answer.why)
+        found = f"not resolved: {answer.why}"
+        said = Rejected("resolution", wanted, found, "the resolver (uv)")
         return _further(judged, [said], stage="whole")
     found = f"{len(answer.packages)} packages"
     said = Accepted("resolution", wanted, found, "the resolver (uv), on these indexes")
-    after = _further(judged, [said], stage="resolution")
+    after = _further(judged, [said, *_built(question)], stage="resolution")
     return msgspec.structs.replace(after, resolution=answer)
+
+
+def _built(question: ResolveQuestion) -> list[Decision]:
+    """What is compiled where it is installed: nobody can have read it."""
+    wanted = "machine code that was read"
+    why = "it is built from its source package where it is installed"
+    return [Unchecked("device-code", f"{wanted} of {n}", why) for n in question.from_source]
 
 
 def whole(judged: Judged, roots: Sequence[str], known: Known) -> Judged:

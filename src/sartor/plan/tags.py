@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sartor.index.wheels import IndexFile
     from sartor.plan.known import Machine
 
-Obstacle = Literal["architecture", "python", "glibc", "platform-tag"]
+Obstacle = Literal["architecture", "python", "platform-tag"]
 Build = tuple[()] | tuple[int, str]
 """A build tag; none is lower than any."""
 OLDEST_GLIBC = {"x86_64": 5, "i686": 5}
@@ -69,7 +69,7 @@ def obstacle(files: Sequence[IndexFile], machine: Machine) -> tuple[Obstacle, st
         return "architecture", _platforms(wheels), machine.architecture
     old = [f for f in own if _fits(f, Fits(machine.architecture, machine.glibc))]
     if not old:
-        return "glibc", _platforms(own), f"glibc {machine.glibc}"
+        return "platform-tag", _platforms(own), f"glibc {machine.glibc}"
     return "python", _pythons(old), f"Python {machine.python}"
 
 

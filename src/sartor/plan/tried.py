@@ -18,7 +18,7 @@ PTX_RULES = frozenset({"ptx"})
 CODE_RULES = frozenset({"device-code", "torch-pin", *PTX_RULES})
 """Rules about the code in the packages."""
 GPU_RULES = frozenset({"gpu"})
-GLIBC_RULES = frozenset({"glibc"})
+GLIBC_RULES = frozenset({"glibc", "platform-tag"})
 PYTHON_RULES = frozenset({"python", "interpreter"})
 LIBRARY_RULES = frozenset({"system-libraries"})
 COMPILER_RULES = frozenset({"compiler"})
