@@ -31,12 +31,14 @@ def asked(request: pytest.FixtureRequest) -> None:
     """uv asked what the chosen tests want to know, several questions at once: it mostly waits."""
     wanted: dict[Resolve, None] = {}
     for item in request.session.items:
-        params = item.callspec.params if isinstance(item, pytest.Function) else {}
+        if not isinstance(item, pytest.Function) or "asked" not in item.fixturenames:
+            continue
+        params = item.callspec.params
         proof = proofs().get(str(params.get("name")))
         if proof is not None and proof.resolve is not None:
             wanted[proof.resolve] = None
         case = params.get("case")
-        if isinstance(case, Case) and case in CHOSEN and "asked" in item.fixturenames:
+        if isinstance(case, Case):
             wanted |= dict.fromkeys(questions(case))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(resolved, wanted))
