@@ -173,7 +173,7 @@ def test_the_machine_code_of_a_release_decides_not_its_age() -> None:
     assert isinstance(rejection, Rejected)
     assert "nothing for sm_70" in rejection.found
     assert "read from the machine code on 20" in rejection.evidence
-    blackwell = plan("rtx-5090, driver=575.57")
+    blackwell = plan("rtx-5090, driver=575.57", "vllm==0.10.1.1")
     old = said(tried(blackwell, "vllm", "0.10.1.1"), "device-code")
     assert isinstance(old, Rejected)
     assert "torch: holds sm_50" in old.found
@@ -181,7 +181,7 @@ def test_the_machine_code_of_a_release_decides_not_its_age() -> None:
 
 def test_a_torch_without_device_code_rules_a_release_out() -> None:
     """Of torch 2.10 the index's own wheel for aarch64 is a build for the CPU."""
-    planned = plan("gh200, driver=580.95", "vllm")
+    planned = plan("gh200, driver=580.95", "vllm==0.19.1")
     decision = said(tried(planned, "vllm", "0.19.1"), "device-code")
     assert isinstance(decision, Rejected)
     assert "torch: it holds no device code" in decision.found
@@ -189,8 +189,9 @@ def test_a_torch_without_device_code_rules_a_release_out() -> None:
 
 def test_torch_rules_out_what_nobody_read() -> None:
     market = MARKET.never_read("vllm")
+    old = plan("rtx-5090, driver=575.57", "vllm==0.10.1.1", market=market)
+    assert "device-code" in against(old, "vllm", "0.10.1.1")
     planned = plan("rtx-5090, driver=575.57", "vllm", market=market)
-    assert "device-code" in against(planned, "vllm", "0.10.1.1")
     decision = said(tried(planned, "vllm", "0.19.1"), "device-code")
     assert isinstance(decision, Unchecked)
     assert "`sartor inspect vllm==0.19.1` reads it" in decision.why
