@@ -82,12 +82,16 @@ class ToolkitFact(Fact, frozen=True):
 
 
 class DriverBranchFact(Fact, frozen=True):
-    """One driver branch and the highest CUDA version that it supports."""
+    """One driver branch and the highest CUDA version that it supports.
+
+    ``end_of_life``: nothing is mended after it (None: not known).
+    """
 
     branch: int
     cuda_max: str
     kind: Literal["LTS", "production", "new feature", "developer"] | None = None
     first_linux: str | None = None
+    end_of_life: datetime.date | None = None
 
 
 class CompressionFact(Fact, frozen=True):
@@ -154,7 +158,8 @@ class IndexFact(Fact, frozen=True):
     ``cuda`` is the version that its builds are for (None: several, or none). ``layout``: a
     ``simple`` index is asked under ``url``, the others for one release or commit, which stands in
     ``url`` as ``{version}`` or ``{commit}``. ``trust`` is ``third-party`` where the publisher is
-    not the engine's maker. ``versions`` are bounds of what it is known to have (empty: not known).
+    not the engine's maker. ``versions`` are bounds of what it is known to have (empty: not known),
+    ``since`` the day on which it was first seen.
     """
 
     id: str
@@ -166,6 +171,7 @@ class IndexFact(Fact, frozen=True):
     layout: Literal["simple", "per-version", "per-commit"] = "simple"
     trust: Literal["maker", "third-party"] = "maker"
     versions: str = ""
+    since: datetime.date | None = None
     note: str | None = None
 
 

@@ -52,8 +52,14 @@ def required(package: Package, machine: Machine, extra: str | None = None) -> It
         if parsed is None:
             continue
         asked = [""] if extra is None else ["", extra]
-        if any(applies(parsed, markers(machine, word)) for word in asked):
+        if any(_applies(parsed, machine, word) for word in asked):
             yield parsed
+
+
+@lru_cache(1 << 14)
+def _applies(one: Required, machine: Machine, extra: str) -> bool | None:
+    """Whether it is required there; releases of one project require much the same."""
+    return applies(one, markers(machine, extra))
 
 
 def companion_questions(case: Case) -> list[ListingQuestion]:

@@ -20,6 +20,7 @@ from sartor.plan.model import (
 )
 from sartor.plan.native import defects
 from sartor.plan.outcome import Found
+from sartor.plan.outlook import outlook
 from sartor.plan.planned import Planned
 from sartor.plan.ranking import is_unsure
 from sartor.plan.stack import stack_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sartor.host.model import Host
     from sartor.models.model import Model
     from sartor.plan.known import Known
-    from sartor.plan.model import Request
+    from sartor.plan.model import Request, Status
 
 
 def conclude(
@@ -61,8 +62,17 @@ def conclude(
         indexes=index_reports(known),
         facts=facts.digest(),
     )
+    beside = outlook(judged, chosen, host, request, known)
+    base = replace(
+        base,
+        alternatives=beside.alternatives,
+        remedies=beside.remedies,
+        shares=beside.shares,
+    )
     if chosen is None:
-        return Planned(base, error=_met(known))
+        by_source = any(way.strategy == "source" for way in beside.alternatives)
+        status: Status = "needs-source" if by_source else "impossible"
+        return Planned(replace(base, status=status), error=_met(known))
     closure = chosen.closure
     planned = replace(
         base,

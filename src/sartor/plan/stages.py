@@ -34,6 +34,7 @@ from sartor.plan.known import (
 )
 from sartor.plan.memory import fit
 from sartor.plan.model import Accepted, Decision, Fit, Rejected, Tried, Unchecked
+from sartor.plan.model_rules import MODEL_RULES
 from sartor.plan.rules import BUILT, LISTED
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def code(judged: Judged, known: Known) -> Judged:
     found |= dict.fromkeys(_unhashed(case), None)
     case = msgspec.structs.replace(case, code=found)
     after = _with(judged, case, [*CODE_RULES], "code")
+    after = _with(after, case, MODEL_RULES, "code")
     place, memory = fit(case, explain=not after.rejected)
     extra = [memory] if memory is not None else []
     return msgspec.structs.replace(after, decisions=[*after.decisions, *extra], fit=place)

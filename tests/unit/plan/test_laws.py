@@ -12,21 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market import CPU, CU128, CU132, MARKET, RELEASES, X86, Market, made, planned
+from plan_strategies import hosts, models
 from sartor.errors import SartorError
 from sartor.host.describe import parse_host
-from sartor.host.model import (
-    Cpu,
-    Disk,
-    Driver,
-    Gpu,
-    Host,
-    Memory,
-    MigInstance,
-    Tool,
-    UndrivenGpu,
-)
-from sartor.models.model import Model
-from sartor.models.shape import Attention, Latent, Layer, ModelShape
 from sartor.plan.known import DEFAULT, Known, Unread, Unsolvable, Wanted
 from sartor.plan.model import Plan, Rejected, Request, Tried, Unchecked
 from sartor.plan.obstacles import why_nothing_fits
@@ -35,47 +23,10 @@ from sartor.planning import make_plan
 from sartor.report.plan import explain_lines, plan_lines
 
 if TYPE_CHECKING:
+    from sartor.host.model import Host
+    from sartor.models.model import Model
     from sartor.plan.planned import Planned
 
-words = st.one_of(st.text(max_size=8), st.sampled_from(["", "latest", "12.8", "2.39", "3.12.1"]))
-maybe = st.none() | words
-sizes = st.none() | st.integers(0, 1 << 45)
-versions = st.none() | st.sampled_from(["535.183", "575.57.08", "580.95", "580", "7", "x"])
-capabilities = st.none() | st.sampled_from(
-    ["6.1", "7.0", "8.6", "9.0", "12.0", "12.1", "99.9", "?"]
-)
-tools = st.lists(st.builds(Tool, words, words, maybe), max_size=2)
-instances = st.lists(st.builds(MigInstance, words, maybe, sizes), max_size=2)
-gpus = st.builds(
-    Gpu,
-    words,
-    capabilities,
-    sizes,
-    uuid=maybe,
-    unified_memory=st.booleans(),
-    mig=st.none() | instances,
-)
-hosts = st.builds(
-    Host,
-    gpus=st.lists(gpus, max_size=3),
-    driver=st.none() | st.builds(Driver, versions, versions),
-    cpu=st.none()
-    | st.builds(
-        Cpu, maybe, st.lists(st.sampled_from(["avx2", "fma", "f16c", "bmi2"]), unique=True)
-    ),
-    architecture=st.sampled_from([None, "x86_64", "aarch64", "riscv64"]),
-    glibc=st.sampled_from([None, "2.12", "2.28", "2.39", "musl"]),
-    memory=st.builds(Memory, sizes, sizes),
-    disks=st.lists(
-        st.builds(Disk, st.just("data"), words, st.integers(0, 1 << 40), st.booleans()), max_size=1
-    ),
-    pythons=tools,
-    compilers=tools,
-    cuda_toolkits=tools,
-    libraries=st.dictionaries(st.sampled_from(["libgomp.so.1", "libnuma.so.1"]), maybe),
-    undriven_gpus=st.lists(st.builds(UndrivenGpu, words, words, maybe, maybe, maybe), max_size=1),
-    described=st.booleans(),
-)
 engines = [(), (), ("vllm",), ("vllm==0.33.0",), ("llama",), ("vllm", "sglang"), ("nobody",)]
 requests = st.builds(
     Request,
@@ -88,36 +39,6 @@ requests = st.builds(
     st.sampled_from(["newest", "proven", "smallest", "fastest-start"]),
     st.sampled_from([(), ("nightly",)]),
     served=st.booleans(),
-)
-models = st.none() | st.builds(
-    Model,
-    st.just("m"),
-    st.sampled_from(["gguf", "safetensors"]),
-    st.just("m"),
-    size_bytes=sizes,
-    context_length=st.none() | st.integers(1, 1 << 20),
-    shape=st.none()
-    | st.builds(
-        ModelShape,
-        st.just("f"),
-        st.lists(
-            st.builds(
-                Layer,
-                st.lists(
-                    st.builds(Attention, st.integers(1, 64), st.integers(1, 512), st.just(64))
-                    | st.builds(Latent, st.integers(1, 512), st.integers(0, 64)),
-                    max_size=2,
-                ),
-                dense=st.integers(0, 1 << 34),
-            ),
-            min_size=1,
-            max_size=5,
-        ),
-        st.integers(1, 1 << 14),
-        st.integers(1, 1 << 18),
-        heads=st.integers(1, 128),
-        weights_bytes=st.none() | st.integers(1, 1 << 42),
-    ),
 )
 UNREAD = MARKET.never_read("vllm", "sglang", "sgl-kernel", "sglang-kernel", "torch")
 """Nobody read anything: what the planner does with it takes little time."""
