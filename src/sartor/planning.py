@@ -39,18 +39,25 @@ def make_plan(
     model: Model | None,
     answers: Answers,
     *,
-    known: Known | None = None,
+    built: Mapping[Built, Stack] | None = None,
+) -> Planned:
+    """The plan for ``host``; ``model`` is None for the demo model. Raises `UsageError`."""
+    return plan_and_answers(host, request, model, answers, built=built)[0]
+
+
+def plan_and_answers(
+    host: Host,
+    request: Request,
+    model: Model | None,
+    answers: Answers,
+    *,
     built: Mapping[Built, Stack] | None = None,
 ) -> tuple[Planned, Known]:
-    """The plan for ``host`` and the answers that it is made from, beside those ``known`` before.
-
-    ``model`` is None for the demo model. Raises `UsageError`.
-    """
+    """As `make_plan`, with the answers that the plan is made from."""
     from sartor.plan.known import Known, Wanted
     from sartor.plan.planner import Planner
 
-    planner = Planner(host, request, model, built or {})
-    known = known or Known()
+    planner, known = Planner(host, request, model, built or {}), Known()
     for _ in range(MOST_PASSES):
         found = planner.advance(known)
         if not isinstance(found, Wanted):
@@ -87,7 +94,7 @@ def plan_with_catalog(  # noqa: PLR0913 - each is one of what a plan is made fro
     as_configured()
     own = Catalog(places, reporter, extra_indexes=request.indexes, refresh=refresh)
     with _uncollected(), own as catalog:
-        planned, known = make_plan(host, request, model, catalog, built=built)
+        planned, known = plan_and_answers(host, request, model, catalog, built=built)
         cost = catalog.cost
         if key is not None and _is_keepable(planned):
             whole = KeptPlan(planned, catalog.said)

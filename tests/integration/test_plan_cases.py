@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
-from plan_cases import Case, cases, proofs
+from plan_cases import Case, Resolve, cases, proofs
 from plan_judge import differences
 from plan_models import model_path
 from plan_proofs import resolved
@@ -28,31 +29,54 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROJECTS = {"vllm": "vllm", "sglang": "sglang", "llama.cpp": "xllamacpp"}
+AT_ONCE = 6
 ALL = cases()
 LIGHT = [name for name, proof in proofs().items() if not proof.heavy]
 CHOSEN = [case for case in ALL if case.expect.versions]
 
 
+@pytest.fixture(scope="module")
+def asked(request: pytest.FixtureRequest) -> None:
+    """uv asked what the chosen tests want to know, several questions at once: it mostly waits."""
+    wanted: dict[Resolve, None] = {}
+    for item in request.session.items:
+        params = item.callspec.params if isinstance(item, pytest.Function) else {}
+        proof = proofs().get(str(params.get("name")))
+        if proof is not None and proof.resolve is not None:
+            wanted[proof.resolve] = None
+        case = params.get("case")
+        if isinstance(case, Case) and case in CHOSEN and "asked" in item.fixturenames:
+            wanted |= dict.fromkeys(questions(case))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(resolved, wanted))
+
+
+@pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("name", LIGHT)
 def test_another_tool_says_so(name: str) -> None:
     assert faults(proofs()[name]) == []
 
 
+@pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("case", CHOSEN, ids=lambda c: c.name)
 def test_the_resolver_comes_to_the_expected_versions(case: Case) -> None:
+    for question in questions(case):
+        status, text = resolved(question)
+        assert status == 0, f"{question.require}: {text}"
+        lines = set(text.splitlines())
+        wanted = {f"{name}=={version}" for name, version in case.expect.versions.items()}
+        assert wanted - lines == set(), f"{question.require}: {text}"
+        found = {line.partition("==")[0] for line in lines}
+        assert found & set(case.expect.without) == set()
+
+
+def questions(case: Case) -> list[Resolve]:
+    """The expected release asked for by its version, and, where it is the newest, by none."""
     expect = case.expect
     project = PROJECTS[expect.engine or ""]
     extras = f"[{','.join(expect.extras)}]" if expect.extras else ""
-    asked = [f"{project}{extras}=={expect.versions[project]}"]
-    asked += [f"{project}{extras}"] if expect.newest else []
-    for requirement in asked:
-        status, text = resolved(case.question(requirement))
-        assert status == 0, f"{requirement}: {text}"
-        lines = set(text.splitlines())
-        wanted = {f"{name}=={version}" for name, version in expect.versions.items()}
-        assert wanted - lines == set(), f"{requirement}: {text}"
-        found = {line.partition("==")[0] for line in lines}
-        assert found & set(expect.without) == set()
+    found = [case.question(f"{project}{extras}=={expect.versions[project]}")]
+    return [*found, case.question(f"{project}{extras}")] if expect.newest else found
 
 
 Answer = Callable[[list[str]], Document]

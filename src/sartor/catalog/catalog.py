@@ -162,8 +162,8 @@ class Catalog:
             until.append(self._lister.fresh_until(question))
             files |= marks(self._lister.folders(question))
         until += [self._resolved_until(asked) for asked in self._resolutions.asked]
-        answers = [*known.metadata.values(), *known.conflicts.values()]
-        until += [0.0 for answer in answers if isinstance(answer, Unread)]
+        until += [0.0 for answer in known.metadata.values() if isinstance(answer, Unread)]
+        until += [0.0 for found in known.conflicts.values() if not found.complete]
         return Validity(until=min(until), files=files)
 
     def _resolved_until(self, asked: ResolveQuestion) -> float:

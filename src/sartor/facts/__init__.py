@@ -225,10 +225,13 @@ def files_of_facts(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in names if name.endswith(".toml")]
 
 
+def digest() -> str:
+    """A sha256 of all facts: the same wherever the same files are."""
+    return hashlib.sha256(msgspec.json.encode(digests(), order="sorted")).hexdigest()
+
+
 def digests() -> dict[str, str]:
     """Each file of facts, by its path below `FOLDER`, and its sha256."""
-    import hashlib
-
     return {
         file.relative_to(FOLDER).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(FOLDER.rglob("*.toml"))
@@ -284,17 +287,6 @@ def driver_range(compute_capability: str | None) -> DriverRange | None:
         return None
     first = branch_for_cuda(row.min_toolkit)
     return DriverRange(row.min_toolkit, first, row.last_driver_branch)
-
-
-@cache
-def digest() -> str:
-    """A sha256 of all facts: the same wherever the same files are."""
-    found = hashlib.sha256()
-    for path in sorted(FOLDER.rglob("*.toml"), key=lambda path: path.relative_to(FOLDER).parts):
-        content = path.read_bytes()
-        found.update(f"{path.relative_to(FOLDER).as_posix()} {len(content)}\n".encode())
-        found.update(content)
-    return found.hexdigest()
 
 
 @cache

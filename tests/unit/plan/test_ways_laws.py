@@ -1,4 +1,4 @@
-"""What holds for the ways out, the remedies and the shares of any host whatsoever."""
+"""Laws of the ways out: they hold for any host and whatever was tried."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ rules = st.sampled_from(
         "driver",
         "gpu-driver-range",
         "ptx",
-        "core",
-        "compute-capability",
+        "device-code",
+        "torch-pin",
         "gpu",
         "glibc",
         "python",
