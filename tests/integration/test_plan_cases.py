@@ -39,14 +39,12 @@ def asked(request: pytest.FixtureRequest) -> None:
     """uv asked what the chosen tests want to know, several questions at once: it mostly waits."""
     wanted: dict[Resolve, None] = {}
     for item in request.session.items:
-        if not isinstance(item, pytest.Function):
-            continue
-        params = item.callspec.params
+        params: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
         proof = proofs().get(str(params.get("name")))
         if proof is not None and proof.resolve is not None:
             wanted[proof.resolve] = None
         case = params.get("case")
-        if isinstance(case, Case) and case in CHOSEN and "asked" in item.fixturenames:
+        if isinstance(case, Case) and case in CHOSEN and "asked" in getattr(item, "fixturenames", ()):
             wanted |= dict.fromkeys(questions(case))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(resolved, wanted))

@@ -1,7 +1,7 @@
 """Which wheel of a release a machine gets, and which of its tags stands in the way of the others.
 
-The order is pip's and uv's: `packaging.tags` for the interpreter, the newest platform first, the
-higher build number of two that are alike.
+The order is uv's: `packaging.tags` for the interpreter, the newest platform first and a plain
+``linux`` one last, the higher build number of two that are alike.
 """
 
 from __future__ import annotations
@@ -133,15 +133,18 @@ def tag_order(machine: Machine) -> dict[Tag, int]:
 
 
 def platform_tags(machine: Machine) -> Iterator[str]:
-    """The platform tags of a machine with glibc: its own, then those of PEP 600, newest first."""
+    """The platform tags of a machine with glibc: those of PEP 600, the newest first, then its own.
+
+    `packaging` has its own first; uv, which installs, has it last.
+    """
     newest = [int(n) for n in (machine.glibc or "2.99").split(".")[:2]]
     legacy: dict[str, list[str]] = {}
     for row in policies():
         for name in row.legacy:
             legacy.setdefault(row.glibc, []).append(name)
-    yield f"linux_{machine.architecture}"
     oldest = OLDEST_GLIBC.get(machine.architecture, OTHERS)
     for minor in range(newest[1], oldest - 1, -1):
         glibc = f"2.{minor}"
         yield f"manylinux_2_{minor}_{machine.architecture}"
         yield from (f"{name}_{machine.architecture}" for name in legacy.get(glibc, []))
+    yield f"linux_{machine.architecture}"

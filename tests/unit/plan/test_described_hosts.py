@@ -189,8 +189,9 @@ def test_a_torch_without_device_code_rules_a_release_out() -> None:
 
 def test_torch_rules_out_what_nobody_read() -> None:
     market = MARKET.never_read("vllm")
+    old = plan("rtx-5090, driver=575.57", "vllm==0.10.1.1", market=market)
+    assert "device-code" in against(old, "vllm", "0.10.1.1")
     planned = plan("rtx-5090, driver=575.57", "vllm", market=market)
-    assert "device-code" in against(planned, "vllm", "0.10.1.1")
     decision = said(tried(planned, "vllm", "0.19.1"), "device-code")
     assert isinstance(decision, Unchecked)
     assert "`sartor inspect vllm==0.19.1` reads it" in decision.why

@@ -38,11 +38,11 @@ class TestBuilt:
     HOST = parse_host(f"{ZEN}, disk=50M")
     ROOMY = parse_host(ZEN)
 
-    def built(self, **asked: object) -> dict[Built, Stack]:
-        stack = plan(self.ROOMY, "llama.cpp", **asked).stack
+    def built(self, python: str | None = None) -> dict[Built, Stack]:
+        stack = plan(self.ROOMY, "llama.cpp", python=python).stack
         assert stack
-        python = ".".join(str(stack.python.version).split(".")[:2])
-        return {Built(stack.engine, stack.line, stack.version, python): stack}
+        two = ".".join(str(stack.python.version).split(".")[:2])
+        return {Built(stack.engine, stack.line, stack.version, two): stack}
 
     def test_it_needs_no_room_and_no_index(self) -> None:
         request = Request(engines=("llama.cpp",))
