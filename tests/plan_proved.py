@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import uv
@@ -97,7 +99,7 @@ def by_uv(asked: Asked, pylock: Path, target: Path, status: int = 0) -> set[str]
     """
     said = run_uv(
         *("pip", "sync", "--dry-run", "--preview-features", "pylock", "--target", str(target)),
-        *("--python", interpreter(asked.python)),
+        *("--python", interpreters()[asked.python]),
         *("--python-platform", asked.platform, "--python-version", asked.python, str(pylock)),
         status=status,
     )
@@ -131,20 +133,16 @@ def by_the_resolver(asked: Asked, roots: list[str]) -> set[str]:
     return {line.partition(" ;")[0].strip() for line in done.stdout.splitlines() if "==" in line}
 
 
-def interpreter(python: str) -> str:
-    """The path of a Python of this machine."""
-    return run_uv("python", "find", "--no-project", python).strip()
+@cache
+def interpreters() -> dict[str, str]:
+    """The Pythons of this machine: ``3.12`` and a path."""
+    said = run(sys.executable, "-m", "sartor", "detect", "--json")
+    rows = json.loads(said[said.index("{") :])["pythons"]
+    return {".".join(row["version"].split(".")[:2]): row["path"] for row in reversed(rows)}
 
 
-def is_here(python: str) -> bool:
-    """Whether this machine has that Python."""
-    command = [uv.find_uv_bin(), "python", "find", "--no-project", python]
-    variables = {**user_variables(), "UV_PYTHON_DOWNLOADS": "never"}
-    return subprocess.run(command, env=variables, check=False, capture_output=True).returncode == 0
-
-
-def pip_of(folder: Path) -> list[str]:
-    """A pip that reads locks, in a folder."""
+def pip_of(folder: Path) -> str:
+    """The path of a pip that reads locks, put into a folder."""
     if not (folder / "pip").is_dir():
         run_uv("pip", "install", "--quiet", "--target", str(folder), "pip>=26.1")
-    return [sys.executable, os.fspath(folder / "pip")]
+    return os.fspath(folder / "pip")
