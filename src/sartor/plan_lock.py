@@ -81,9 +81,7 @@ def changes_since(
         known = catalog.answer(Wanted(listings=tuple(asked.values())), Known())
         declared = _declared(catalog, files, reporter)
         evidence = _read(catalog, files)
-    judged = _judged(
-        locked, files, {h: e for h, (_, e) in evidence.items()}, declared, host, machine
-    )
+    judged = _judged(locked, files, evidence, declared, host, machine)
     listings: dict[tuple[str, str], list[IndexFile] | str] = {}
     for key, question in asked.items():
         answer = known.listings[question]
@@ -98,6 +96,16 @@ def changes_since(
         env=judged.env,
     )
     return changes(locked, now)
+
+
+def foretold(locked: Locking, host: Host, places: Places, reporter: Reporter) -> Closure:
+    """What the locked files will be on ``host``, by all that is known of them now."""
+    urls = {index.alias: index.url for index in locked.indexes}
+    files = [one for p in locked.packages if (one := _file(p, urls)) is not None]
+    with Catalog(places, reporter) as catalog:
+        declared = _declared(catalog, files, reporter)
+        evidence = _read(catalog, files)
+    return _judged(locked, files, evidence, declared, host, _machine(locked, host))
 
 
 def _declared(catalog: Catalog, files: Iterable[Locked], reporter: Reporter) -> dict[str, Package]:
@@ -133,7 +141,7 @@ def _marks(read: Mapping[str, tuple[Read, Evidence]]) -> dict[str, Read]:
 def _judged(
     locked: Locking,
     files: list[Locked],
-    evidence: Mapping[str, Evidence],
+    evidence: Mapping[str, tuple[Read, Evidence]],
     declared: Mapping[str, Package],
     host: Host,
     machine: Machine,
@@ -142,7 +150,7 @@ def _judged(
     roots = [required.name for line in locked.roots if (required := parse_line(line))]
     return closure(
         Resolution(files, ""),
-        evidence,
+        {sha256: read for sha256, (_, read) in evidence.items()},
         declared,
         host,
         machine,

@@ -100,7 +100,8 @@ def companions(case: Case, known: Known) -> dict[str, Companion]:
 
 def _found(one: Required, case: Case, known: Known) -> Companion:
     local = _local(case) if one.name == TORCH else None
-    base = Companion(project=one.name, requirement=f"{one.name}{one.bounds}{local or ''}")
+    plus = local if local and "+" not in one.bounds else ""
+    base = Companion(project=one.name, requirement=f"{one.name}{one.bounds}{plus}")
     asked_of = [known.listings[question] for question in _lists(case, one.name)]
     there = (each for each in asked_of if each.state == "reached" and each.files)
     listing = next(there, asked_of[-1])
