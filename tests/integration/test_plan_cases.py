@@ -44,7 +44,11 @@ def asked(request: pytest.FixtureRequest) -> None:
         if proof is not None and proof.resolve is not None:
             wanted[proof.resolve] = None
         case = params.get("case")
-        if isinstance(case, Case) and case in CHOSEN and "asked" in getattr(item, "fixturenames", ()):
+        if (
+            isinstance(case, Case)
+            and case in CHOSEN
+            and "asked" in getattr(item, "fixturenames", ())
+        ):
             wanted |= dict.fromkeys(questions(case))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(resolved, wanted))
@@ -90,7 +94,7 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answer]:
             options = parser("plan").parse_args(["plan", *arguments])
             host = parse_host(options.host)
             model = model_of(options.model, Places(tmp_path_factory.getbasetemp()), Silent())
-            planned = make_plan(host, request_of(options), model, catalog)
+            planned, _ = make_plan(host, request_of(options), model, catalog)
             return msgspec.json.decode(msgspec.json.encode(planned.plan), type=dict)
 
         yield plan
