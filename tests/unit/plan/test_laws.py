@@ -19,7 +19,7 @@ from sartor.plan.known import DEFAULT, Known, Unread, Unsolvable, Wanted
 from sartor.plan.model import Plan, Rejected, Request, Tried, Unchecked
 from sartor.plan.obstacles import why_nothing_fits
 from sartor.plan.planner import plan as pure_plan
-from sartor.planning import make_plan
+from sartor.planning import plan_and_answers
 from sartor.report.plan import explain_lines, plan_lines
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ def test_a_plan_is_a_function_of_what_is_known(
 ) -> None:
     """Told everything at once it is the same, and asks for nothing; and so it is another time."""
     with contextlib.suppress(SartorError):
-        found, known = make_plan(host, request, model, market)
-        assert make_plan(host, request, model, market)[0] == found
+        found, known = plan_and_answers(host, request, model, market)
+        assert planned(host, request, model, market) == found
         assert pure_plan(host, request, model, known, {}) == found
 
 
