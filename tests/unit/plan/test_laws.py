@@ -19,7 +19,7 @@ from sartor.plan.known import DEFAULT, Known, Unread, Unsolvable, Wanted
 from sartor.plan.model import Plan, Rejected, Request, Tried, Unchecked
 from sartor.plan.obstacles import why_nothing_fits
 from sartor.plan.planner import plan as pure_plan
-from sartor.planning import plan_and_answers
+from sartor.planning import make_plan
 from sartor.report.plan import explain_lines, plan_lines
 
 if TYPE_CHECKING:
