@@ -91,8 +91,11 @@ def _run(host: Host, row: ImageFact, image: str) -> list[str]:
 
 
 def other_engines(scene: Scene) -> Iterator[Alternative]:
-    """Engines that were not asked for and that reach all of the GPUs, by their makers' word."""
-    if not scene.targets or not any(t.rejections for t in scene.tried):
+    """Engines that were not asked for and that reach all of the GPUs, by their makers' word.
+
+    Where none was asked for by name, all were tried already.
+    """
+    if not scene.engines or not scene.targets or not any(t.rejections for t in scene.tried):
         return
     for engine in dict.fromkeys(row.engine for row in offers.reaches()):
         if engine in scene.engines:
