@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
+from sartor.catalog.addresses import Addresses
 from sartor.catalog.kept_plans import Validity, marks
 from sartor.catalog.reports import Shared
 from sartor.kept import KeptFiles
@@ -78,7 +79,7 @@ class Catalog:
     """Answers `Wanted`; is an `Oracle`. Use it as a context, and `answer` from one thread.
 
     ``places`` say where answers are kept; with ``store`` False none are, nor is the evidence store
-    asked. ``extra_indexes`` are addresses that the user gave. ``refresh``: whatever may change is
+    asked. ``extra_indexes`` are as `Addresses` takes them. ``refresh``: whatever may change is
     asked again. No answer is an exception: what cannot be had says why.
     """
 
@@ -93,7 +94,7 @@ class Catalog:
     ) -> None:
         self._places = places if store else None
         self._reporter = Shared(reporter)
-        self._extra = list(extra_indexes)
+        self._given = Addresses(extra_indexes)
         self._refresh = refresh
         self._addresses: dict[str, str] = {}
         self._files: dict[str, IndexFile] = {}
@@ -157,15 +158,20 @@ class Catalog:
         It is over at once where an answer could not be had: that is asked for again.
         """
         until, files = [now() + MOST_FRESH], self._shelved.marks()
-        for question in known.listings:
+        for question in {*known.listings, *self._lister.asked}:
             until.append(self._lister.fresh_until(question))
             files |= marks(self._lister.folders(question))
-        for asked, resolved in known.resolutions.items():
-            at = None if isinstance(resolved, Unread) else self._resolutions.asked_at(asked)
-            until.append(0.0 if at is None else at + MOST_FRESH)
-        answers = [*known.metadata.values(), *known.conflicts.values()]
-        until += [0.0 for answer in answers if isinstance(answer, Unread)]
+        until += [self._resolved_until(asked) for asked in self._resolutions.asked]
+        until += [0.0 for answer in known.metadata.values() if isinstance(answer, Unread)]
+        until += [0.0 for found in known.conflicts.values() if not found.complete]
         return Validity(until=min(until), files=files)
+
+    def _resolved_until(self, asked: ResolveQuestion) -> float:
+        """Until when an answer is not asked for again; what could not be had is, at once."""
+        at = self._resolutions.asked_at(asked)
+        if at is None or isinstance(self._resolutions.answered(asked), Unread):
+            return 0.0
+        return at + MOST_FRESH
 
     @property
     def said(self) -> list[tuple[Kind, str]]:
@@ -202,9 +208,7 @@ class Catalog:
             own = self._sources.indexes
             found = own[0] if len(own) == 1 and not self._sources.find_links else None
         else:
-            from sartor.catalog.listing import address_of
-
-            found = address_of(index)
+            found = self._given.of(index)
         from sartor.index.sources import without_credentials
 
         return None if found is None else without_credentials(found)
@@ -262,9 +266,10 @@ class Catalog:
 
     @cached_property
     def _sources(self) -> IndexSources:
-        from sartor.index.sources import index_sources
+        from sartor.index.sources import IndexSources, index_sources
 
-        return index_sources()
+        own = index_sources()
+        return IndexSources([*own.indexes, *self._given.further], own.find_links)
 
     @cached_property
     def _pages(self) -> Listings:
@@ -278,13 +283,13 @@ class Catalog:
         from sartor.catalog.clients import Clients
 
         unreached = self._kept("unreached", "which index was not reached", MOST_UNREACHED)
-        return Clients(self._sources, self._extra, unreached, refresh=self._refresh)
+        return Clients(self._sources, self._given.all, unreached, refresh=self._refresh)
 
     @cached_property
     def _lister(self) -> Lister:
         from sartor.catalog.listing import Lister
 
-        return Lister(self._sources, self._clients, self._pages, self._reporter)
+        return Lister(self._sources, self._clients, self._pages, self._reporter, self._given)
 
     @cached_property
     def _declared(self) -> Declared:

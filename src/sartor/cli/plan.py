@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import argparse
 
     from sartor.host.model import Host
+    from sartor.models.model import Model
+    from sartor.paths import Places
     from sartor.plan.model import Request
     from sartor.plan.planned import Planned
     from sartor.reporter import Reporter
@@ -153,7 +155,7 @@ def changed(options: argparse.Namespace, reporter: Reporter) -> int:
 def planned(options: argparse.Namespace, reporter: Reporter) -> tuple[Host, Planned]:
     """The machine, and the plan that the options ask for."""
     from sartor.index.network import as_configured
-    from sartor.line import find_host, look_up
+    from sartor.line import find_host
     from sartor.paths import default_places
     from sartor.planning import plan_with_catalog
 
@@ -161,10 +163,19 @@ def planned(options: argparse.Namespace, reporter: Reporter) -> tuple[Host, Plan
         as_configured()
     places = default_places()
     host = find_host(options.host, places)
-    model = look_up(options.model, places, reporter)
+    model = model_of(options.model, places, reporter)
     request = request_of(options)
     found = plan_with_catalog(host, request, model, places, reporter, refresh=options.refresh)
     return host, found
+
+
+def model_of(reference: str | None, places: Places, reporter: Reporter) -> Model | None:
+    """The model as far as planning needs it: its configuration alone will do."""
+    from sartor.line import look_up
+    from sartor.models.configured import configured
+
+    known = None if reference is None else configured(reference)
+    return known or look_up(reference, places, reporter)
 
 
 def request_of(options: argparse.Namespace) -> Request:

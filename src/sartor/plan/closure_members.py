@@ -150,7 +150,8 @@ def _case(merged: Evidence, every: Sequence[Member], place: Place) -> Case:
         architecture=host.architecture or machine.architecture,
         glibc=host.glibc or machine.glibc,
     )
-    yanked = {m.locked.file.name: m.locked.file.yanked or "" for m in every if m.locked.file.yanked}
+    files = [member.locked.file for member in every]
+    yanked = {file.name: file.yanked for file in files if file.yanked is not None}
     unread = {m.name: m.locked.version for m in every if m.is_unread}
     return Case(
         merged, here, python=machine.python, gpus=place.targets, yanked=yanked, unread=unread

@@ -20,8 +20,9 @@ from sartor.plan.model import (
 )
 from sartor.plan.native import defects
 from sartor.plan.outcome import Found
+from sartor.plan.outlook import may_be_built, outlook
 from sartor.plan.planned import Planned
-from sartor.plan.ranking import is_unsure
+from sartor.plan.ranking import is_unread, is_unsure
 from sartor.plan.stack import stack_of
 from sartor.plan.stages import Judged, resolve_question
 from sartor.plan.words import name_of, reason
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sartor.host.model import Host
     from sartor.models.model import Model
     from sartor.plan.known import Known
-    from sartor.plan.model import Request
+    from sartor.plan.model import Request, Status
 
 
 def conclude(
@@ -61,8 +62,18 @@ def conclude(
         indexes=index_reports(known),
         facts=facts.digest(),
     )
+    beside = outlook(judged, chosen, host, request, known)
+    base = replace(
+        base,
+        alternatives=beside.alternatives,
+        remedies=beside.remedies,
+        shares=beside.shares,
+    )
     if chosen is None:
-        return Planned(base, error=_met(known))
+        by_source = any(way.strategy == "source" for way in beside.alternatives)
+        by_source = by_source and _source_is_the_way(judged)
+        status: Status = "needs-source" if by_source else "impossible"
+        return Planned(replace(base, status=status), error=_met(known))
     closure = chosen.closure
     planned = replace(
         base,
@@ -86,13 +97,53 @@ def conclude(
     return Planned(planned, chosen.resolution, _met(known), chosen.case.built is not None)
 
 
+SOURCE_HELPS = {
+    "abi",
+    "cuda-major",
+    "device-code",
+    "glibc",
+    "index",
+    "platform-tag",
+    "ptx",
+    "python",
+    "torch-pin",
+}
+"""What stands against a wheel and not against a build of the same release."""
+
+
+def _source_is_the_way(judged: Sequence[Judged]) -> bool:
+    """Whether code for the machine is what is lacking: of no release was it found."""
+    if any(may_be_built(one) for one in judged):
+        return True
+    found = (d for one in judged for d in one.decisions if one.case.on_cuda)
+    if any(isinstance(d, Accepted) and d.rule == "device-code" for d in found):
+        return False
+    return any(_source_helps(one) for one in judged)
+
+
+def _source_helps(judged: Judged) -> bool:
+    """Whether a build of it would stand, on a GPU where there is one."""
+    case = judged.case
+    rules = {r.rule for r in judged.tried.rejections} - {"objective"}
+    if case.on_cuda != bool(case.host.gpus):
+        return False
+    if case.line.how == "source":
+        return rules == {"asked-for"}
+    return bool(rules) and rules <= SOURCE_HELPS
+
+
 def chosen_of(judged: Sequence[Judged]) -> Judged | None:
     """The candidate that stands as a whole."""
     return next((j for j in judged if j.stage == "whole" and not j.rejected), None)
 
 
 def _conflicts(judged: Sequence[Judged], roots: tuple[str, ...], known: Known) -> Found | Wanted:
-    """The minimal conflicts of the first candidate that the resolver refused."""
+    """The minimal conflicts of the first candidate that the resolver refused.
+
+    Only of what was asked for by name: of the newest of many the resolver's own words are enough.
+    """
+    if not any(_is_named(one.case.request) for one in judged[:1]):
+        return Found([], complete=True)
     refused = (
         question
         for one in judged
@@ -106,12 +157,19 @@ def _conflicts(judged: Sequence[Judged], roots: tuple[str, ...], known: Known) -
     return Wanted(conflicts=(first,)) if answer is None else answer
 
 
+def _is_named(request: Request) -> bool:
+    """Whether more is asked for than an engine of any version."""
+    return bool(request.pins) or len(request.engines) > 1 or any("=" in e for e in request.engines)
+
+
 def _question(one: Judged, roots: tuple[str, ...], known: Known) -> ResolveQuestion:
     return resolve_question(one.case, roots, known)
 
 
 def _behind(one: Judged, chosen: Judged | None) -> Tried:
     """A candidate that was not taken; where no rule stands against it, the objective does."""
+    if is_unread(one) and (chosen is None or not chosen.case.on_cuda):
+        return Tried(one.case.candidate, [*one.decisions, _unread(one)])
     if one.rejected or chosen is None:
         return one.tried
     objective = chosen.case.request.objective
@@ -119,6 +177,14 @@ def _behind(one: Judged, chosen: Judged | None) -> Tried:
     found = f"{how}; {chosen.case.candidate.label} ranks before it"
     last = Rejected("objective", objective, found, "the order of candidates")
     return Tried(one.case.candidate, [*one.decisions, last])
+
+
+def _unread(one: Judged) -> Rejected:
+    """Nobody read its machine code: that nothing is known against it does not make it run."""
+    names = [name for name, parts in one.case.code.items() if parts is None]
+    hint = f"`{one.case.engine.name}=={one.case.offer.version}` by name takes it all the same"
+    why = "it was never read"
+    return Rejected("evidence", f"the machine code of {', '.join(names)}", why, "the store", hint)
 
 
 def unsaid(model: Model | None) -> list[str]:

@@ -70,8 +70,10 @@ def why_nothing_fits(planned: Planned) -> SartorError:
 
 def _unreached(planned: Planned, nearest: list[Tried]) -> SartorError | None:
     """What was met at the user's own index, where that stands against the nearest candidate."""
-    best = [r for r in nearest[0].rejections if r.rule == "index"]
-    return from_document(planned.error) if best and planned.error is not None else None
+    rules = {r.rule for r in nearest[0].rejections}
+    unasked = any(r.found.startswith("not resolved") for r in nearest[0].rejections)
+    met = planned.error is not None and ("index" in rules or unasked)
+    return from_document(planned.error) if met and planned.error is not None else None
 
 
 def lock_of(planned: Planned) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +17,7 @@ from sartor.plan.conclusion import chosen_of, conclude
 from sartor.plan.known import DEFAULT, Known, ListingQuestion, Wanted
 from sartor.plan.machine import machines
 from sartor.plan.offers import offers, question
-from sartor.plan.ranking import is_unsure, newest_first, ordered
+from sartor.plan.ranking import is_named, is_unread, is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
 from sartor.plan.variants import variants
 from sartor.verdict.targets import targets_of
@@ -34,6 +35,7 @@ STAGES = (("listed", metadata, 12), ("metadata", code, 1))
 """From which stage which comes next, and how many candidates are asked about together: metadata is
 far and small, what was read of machine code is here and takes time to judge."""
 ALL_AT_ONCE = 200
+PYTHON = re.compile(r"3(\.\d{1,3}){1,2}", re.ASCII)
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -72,6 +74,12 @@ def _asked(text: str) -> Asked:
                 hint="the form is `vllm`, or `vllm==0.32.0`",
             ) from None
         name, versions = text, ""
+    else:
+        if parsed.url or parsed.marker or parsed.extras:
+            raise UsageError(
+                f"`{text}` is more than an engine and its versions",
+                hint=f"the form is `{name}`, or `{name}==1.0`; extras go with `--pin`",
+            )
     return Asked(engine_facts(name), versions, text)
 
 
@@ -85,6 +93,8 @@ def checked(request: Request) -> Request:
             found=[f"builds: {', '.join(sorted(known))}"],
             hint=did_you_mean(request.build, known),
         )
+    if request.python is not None and not PYTHON.fullmatch(request.python):
+        raise UsageError(f"`{request.python}` is no Python version", hint="write it as `3.12`")
     for pin in request.pins:
         try:
             Requirement(pin)
@@ -270,7 +280,7 @@ class _Group:
                 wanted = self.advance(waiting, stage, known, limit)
                 if wanted is not None:
                     return wanted
-            if found[place].rejected:
+            if found[place].rejected or _is_left(found[place]):
                 continue
             if is_unsure(found[place]):
                 unsure.append(place)
@@ -310,6 +320,11 @@ class _Group:
             if waiting >= limit:
                 break
         return wanted if waiting else None
+
+
+def _is_left(judged: Judged) -> bool:
+    """Whether nobody read its machine code, and it was not asked for by name."""
+    return is_unread(judged) and not is_named(judged.case)
 
 
 def _is_at(judged: Judged, stage: str) -> bool:
