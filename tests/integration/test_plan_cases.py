@@ -44,7 +44,11 @@ def asked(request: pytest.FixtureRequest) -> None:
         if proof is not None and proof.resolve is not None:
             wanted[proof.resolve] = None
         case = params.get("case")
-        if isinstance(case, Case) and case in CHOSEN and "asked" in getattr(item, "fixturenames", ()):
+        if (
+            isinstance(case, Case)
+            and case in CHOSEN
+            and "asked" in getattr(item, "fixturenames", ())
+        ):
             wanted |= dict.fromkeys(questions(case))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(resolved, wanted))
