@@ -199,12 +199,13 @@ def test_what_is_installed_is_what_was_planned(
 ) -> None:
     asked = BY_NAME[name]
     plan, folder = locked(planner, plans, asked)
-    environment = tmp_path / "environment"
+    environment, cache = tmp_path / "environment", tmp_path / "cache"
     try:
         run_uv("venv", "--quiet", "--python", interpreters()[asked.python], str(environment))
         python = str(environment / "bin" / "python")
         pylock = str(folder / "pylock.toml")
-        run_uv(*("pip", "sync", "--preview-features", "pylock", "--python", python), pylock)
+        sync = ("pip", "sync", "--preview-features", "pylock", "--cache-dir", str(cache))
+        run_uv(*sync, "--python", python, pylock)
         assert installed(python) == {p["name"]: p["version"] for p in plan["stack"]["packages"]}
         same_files(environment, plan)
         for statement in INSTALLED[name]:
@@ -219,6 +220,7 @@ def test_what_is_installed_is_what_was_planned(
         record_property("compared", agree(planner, plan, folder, host, found))
     finally:
         shutil.rmtree(environment, ignore_errors=True)
+        shutil.rmtree(cache, ignore_errors=True)
 
 
 def installed(python: str) -> dict[str, str]:
