@@ -87,7 +87,9 @@ def tags(case: Case) -> Decision | None:
     if offer.version is None:
         return None
     rule, wanted, found = obstacle(offer.files, machine)
-    hints = {"python": NO_PYTHON, "platform-tag": "an image brings its own C library"}
+    hints = {"python": NO_PYTHON}
+    if found.startswith("glibc"):
+        hints["platform-tag"] = "an image brings its own C library"
     return Rejected(rule, wanted, found, "the names of the release's wheels", hints.get(rule))
 
 

@@ -83,7 +83,7 @@ def unreachable(url: str, why: str, hint: str | None = None) -> IndexUnreachable
         f"`{safe_url(url)}` could not be read: {why}",
         hint=hint
         or "check the network, the proxy (HTTPS_PROXY) and the index in your pip or uv "
-        "configuration (UV_DEFAULT_INDEX); nothing was kept, so the command can simply be run again",
+        "configuration (UV_DEFAULT_INDEX); nothing was kept, so the command can be run again",
     )
 
 
