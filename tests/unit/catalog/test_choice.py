@@ -32,11 +32,14 @@ def test_platforms_are_those_that_packaging_finds(
     monkeypatch.setattr(packaging._manylinux, "_have_compatible_abi", lambda *_: True)
     theirs = [*packaging._manylinux.platform_tags([processor])]
     machine = Machine(processor, "{}.{}".format(*glibc), "3.12")
-    assert [*platform_tags(machine)] == [f"linux_{processor}", *theirs]
+    assert [*platform_tags(machine)] == [*theirs, f"linux_{processor}"]
 
 
 def test_tags_are_those_of_this_very_interpreter() -> None:
-    """Of the machine that the test runs on, packaging knows all of them without being told."""
+    """Of the machine that the test runs on, packaging knows all of them without being told.
+
+    It has a plain ``linux`` tag first of its interpreter's, and uv, which installs, has it last.
+    """
     import platform
     import sys
 
@@ -47,7 +50,18 @@ def test_tags_are_those_of_this_very_interpreter() -> None:
     if not glibc or platform.machine() not in {"x86_64", "aarch64"}:
         pytest.skip("not a machine with glibc")
     ours = tag_order(Machine(platform.machine(), glibc, python))
-    assert sorted(ours, key=lambda tag: ours[tag]) == [*dict.fromkeys(sys_tags())]
+    order = sorted(ours, key=lambda tag: ours[tag])
+    theirs = [*dict.fromkeys(sys_tags())]
+    assert set(order) == set(theirs)
+    assert [t for t in order if not _is_plain(t)] == [t for t in theirs if not _is_plain(t)]
+    for plain in (n for n, tag in enumerate(order) if _is_plain(tag)):
+        assert order[plain - 1].platform.startswith("manylinux")
+        assert str(order[plain - 1]).split("-")[:2] == str(order[plain]).split("-")[:2]
+        assert str(order[plain + 1]).split("-")[:2] != str(order[plain]).split("-")[:2]
+
+
+def _is_plain(tag: Tag) -> bool:
+    return tag.platform.startswith("linux_")
 
 
 def test_the_best_tag_counts_and_then_the_build() -> None:
@@ -123,5 +137,5 @@ def test_what_the_index_says_is_of_the_same_bytes_or_of_no_use() -> None:
 
 def test_tags_have_one_rank_each() -> None:
     order = tag_order(Machine("x86_64", "2.35", "3.12"))
-    assert order[Tag("cp312", "cp312", "manylinux_2_35_x86_64")] == 1
+    assert order[Tag("cp312", "cp312", "manylinux_2_35_x86_64")] == 0
     assert len({*order.values()}) == len(order)

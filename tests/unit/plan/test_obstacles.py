@@ -159,17 +159,18 @@ class TestLocks:
 
     def test_a_resolver_that_could_not_be_asked(self) -> None:
         market = MARKET.refusing("xllamacpp", Unread("uv is not there"))
-        with pytest.raises(ResolutionError) as raised:
-            lock_of(planned(ZEN, Request(), market=market))
-        assert any("uv is not there" in line for line in raised.value.found)
+        error = refused(ZEN, Request(engines=("llama.cpp",)), market=market)
+        assert type(error) is ResolutionError
+        assert any("uv is not there" in line for line in error.found)
 
     def test_what_it_met_is_the_error(self) -> None:
         met = IndexUnreachableError(
             "the index does not answer", hint="look at the proxy"
         ).document()
         market = MARKET.refusing("xllamacpp", Unread("no answer", met))
-        with pytest.raises(IndexUnreachableError):
-            lock_of(planned(ZEN, Request(), market=market))
+        error = refused(ZEN, Request(engines=("llama.cpp",)), market=market)
+        assert type(error) is IndexUnreachableError
+        assert error.hint == "look at the proxy"
 
 
 class TestModel:

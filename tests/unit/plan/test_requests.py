@@ -75,11 +75,18 @@ def test_an_engine_that_sartor_does_not_start() -> None:
 
 
 def test_nothing_that_fits_is_no_stack() -> None:
+    """For Python 3.10 nothing is published, and llama.cpp can be compiled."""
     planned = plan(f"{H100}, python=3.10")
-    assert planned.status == "impossible"
+    assert planned.status == "needs-source"
     assert planned.stack is None
     assert planned.chosen is None
     assert planned.rejected
+    assert any("--build native" in c for way in planned.alternatives for c in way.commands)
+    compiled = plan(f"{H100}, python=3.10", build="native").stack
+    assert compiled
+    assert compiled.strategy == "source"
+    without_room = plan(f"{H100}, python=3.10, disk=50M")
+    assert (without_room.status, without_room.stack) == ("impossible", None)
 
 
 def test_nothing_of_that_version() -> None:

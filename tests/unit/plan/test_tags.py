@@ -112,7 +112,12 @@ def test_an_unknown_glibc_leaves_no_wheel_out() -> None:
     [
         (["cp312-cp312-manylinux_2_17_aarch64"], "architecture", "aarch64", "x86_64"),
         (["cp312-cp312-win_amd64"], "architecture", "win_amd64", "x86_64"),
-        (["cp312-cp312-manylinux_2_39_x86_64"], "glibc", "manylinux_2_39_x86_64", "glibc 2.35"),
+        (
+            ["cp312-cp312-manylinux_2_39_x86_64"],
+            "platform-tag",
+            "manylinux_2_39_x86_64",
+            "glibc 2.35",
+        ),
         (["cp311-cp311-manylinux_2_17_x86_64"], "python", "cp311-cp311", "Python 3.12"),
         (
             ["cp311-cp311-manylinux_2_17_x86_64", "cp312-cp312-manylinux_2_39_x86_64"],

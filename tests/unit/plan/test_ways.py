@@ -113,7 +113,7 @@ def test_what_was_uploaded_later_than_the_day_is_not_there() -> None:
 
 def test_the_torch_of_another_cuda_where_torch_itself_lacks_the_code() -> None:
     """The clash of August 2025: vLLM pins a torch whose usual build has nothing for 12.0."""
-    tried = vllm("0.10.1.1", "2.7.1", "12.6", "compute-capability")
+    tried = vllm("0.10.1.1", "2.7.1", "12.6", "device-code")
     way = of(asked(BLACKWELL, tried, as_of="2025-08-20T00:00:00Z"), "index")[0]
     assert "'torch==2.7.1'" in way.commands[0]
     assert "whl/cu128" in way.commands[0]
@@ -154,14 +154,14 @@ def test_the_script_moved_in_0_31() -> None:
 
 
 def test_volta_is_built_with_a_toolkit_that_knows_it() -> None:
-    tried = vllm("0.32.0", "2.13.0", "13.0", "compute-capability")
+    tried = vllm("0.32.0", "2.13.0", "13.0", "device-code")
     way = of(asked("v100, driver=580.95, arch=x86_64", tried), "source")[0]
     assert "CUDA 12.6" in way.what
     assert "its makers name newer GPUs as the oldest that it runs on" in way.not_checked
 
 
 def test_before_torch_had_a_release_for_the_gpu_a_nightly_is_what_there_is() -> None:
-    tried = vllm("0.8.5", "2.6.0", "12.4", "compute-capability")
+    tried = vllm("0.8.5", "2.6.0", "12.4", "device-code")
     day = "2025-04-10T00:00:00Z"
     way = of(asked(BLACKWELL, tried, as_of=day), "source")[0]
     assert any("whl/nightly/cu128" in command for command in way.commands)
@@ -197,7 +197,7 @@ def test_an_image_of_a_newer_cuda_major_than_the_driver_is_none() -> None:
 
 
 def test_no_image_of_cuda_13_for_volta() -> None:
-    tried = vllm("0.32.0", "2.13.0", "13.0", "compute-capability")
+    tried = vllm("0.32.0", "2.13.0", "13.0", "device-code")
     assert not of(asked("v100, driver=580.95, arch=x86_64", tried), "image")
 
 
@@ -226,7 +226,7 @@ def test_where_the_driver_must_be_changed_first_each_way_says_so() -> None:
 
 
 def test_ollama_wants_a_driver_of_its_own_for_pascal() -> None:
-    tried = vllm("0.32.0", "2.13.0", "13.0", "compute-capability")
+    tried = vllm("0.32.0", "2.13.0", "13.0", "device-code")
     names = {
         driver: {w.what.split()[0] for w in asked(f"gtx-1080-ti, driver={driver}", tried)}
         for driver in ("550.54", "570.86")
