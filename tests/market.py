@@ -342,7 +342,7 @@ def planned(
 ) -> Planned:
     """What is planned on that market for a host, which may be a description."""
     there = parse_host(host) if isinstance(host, str) else host
-    return make_plan(there, request, model, market, built=built)
+    return make_plan(there, request, model, market, built=built)[0]
 
 
 def plan(host: str | Host, *engines: str, market: Market = MARKET, **asked: object) -> Plan:

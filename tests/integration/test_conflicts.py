@@ -228,6 +228,6 @@ def test_the_catalog_answers_planning_with_conflicts(
         question = ResolveQuestion(("aa==1", "bb==1"), X86)
         with Catalog(Places(tmp_path / "sartor"), Reporter()) as catalog:
             known = catalog.answer(Wanted(conflicts=(question,)), Known())
-        (conflict,) = known.conflicts[question]  # type: ignore[misc]
+        (conflict,) = known.conflicts[question].conflicts
         assert conflict.because[-1] == "No version of cc is both."
         assert conflict.checked_by == "uv"

@@ -94,7 +94,7 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answer]:
             options = parser("plan").parse_args(["plan", *arguments])
             host = parse_host(options.host)
             model = model_of(options.model, Places(tmp_path_factory.getbasetemp()), Silent())
-            planned = make_plan(host, request_of(options), model, catalog)
+            planned, _ = make_plan(host, request_of(options), model, catalog)
             return msgspec.json.decode(msgspec.json.encode(planned.plan), type=dict)
 
         yield plan

@@ -55,8 +55,8 @@ def test_uv_takes_the_same(seed: int, tmp_path: Path) -> None:
         picked = picked[6:]
     own = f"cp{sys.version_info[0]}{sys.version_info[1]}"
     if seed % 3 == 1:  # a plain ``linux`` tag beside those of PEP 600
-        here = [tag for tag in mine if tag.startswith(f"{own}-{own}-")]
-        picked = [f"{own}-{own}-linux_{platform.machine()}", *chance.sample(here, 3)]
+        alike = [tag for tag in mine if tag.startswith(f"{own}-{own}-")]
+        picked = [f"{own}-{own}-linux_{platform.machine()}", *chance.sample(alike, 3)]
     folder = tmp_path / "wheels"
     folder.mkdir()
     names = sorted({f"one-1.0-{tag}.whl" for tag in picked})

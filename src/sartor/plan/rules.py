@@ -77,6 +77,8 @@ BUILT = "the folder of environments"
 def tags(case: Case) -> Decision | None:
     """A wheel of the release is for the machine: its processor, C library and Python."""
     offer, machine = case.offer, case.machine
+    if case.built is not None and offer.file is None:
+        return Accepted("platform-tag", "a wheel for this machine", "it is installed", BUILT)
     if offer.file is not None:
         found = f"{machine.architecture}, Python {machine.python}"
         return Accepted("platform-tag", offer.file.name, found, "the wheel's tags")

@@ -108,7 +108,7 @@ def test_a_plan_is_a_function_of_what_is_known(
     """Told everything at once it is the same, and asks for nothing; and so it is another time."""
     with contextlib.suppress(SartorError):
         found, known = make_plan(host, request, model, market)
-        assert make_plan(host, request, model, market)[0] == found
+        assert planned(host, request, model, market) == found
         assert pure_plan(host, request, model, known, {}) == found
 
 
