@@ -295,7 +295,7 @@ class TestObjectives:
 
 
 class TestUnsure:
-    """Releases whose machine code was never read are taken only where they are asked for by name."""
+    """Releases whose machine code was never read are taken where they are asked for by name."""
 
     def test_they_come_after_what_is_sure(self) -> None:
         market = MARKET.unread_files("vllm-0.33", "vllm-0.32")
