@@ -49,7 +49,8 @@ def main() -> int:
         with (folder / f"{name}.log").open("w", encoding="utf-8") as log:
             status = subprocess.call(argv, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         path = folder / f"{name}.log"
-        path.write_text(path.read_text("utf-8").replace(str(ROOT), "."), "utf-8")
+        text = path.read_text("utf-8").replace(str(ROOT), ".").replace(sys.executable, "python")
+        path.write_text(text.replace(f"{scratch}/", ""), "utf-8")
         result = {"script": "benchmarks/run_ring.py", "log": f"{name}.log", "status": status}
         write_result(f"{ring}/{name}", PROVES[name], {**result, "outcomes": outcomes(report)})
     return status

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sartor.plan.planner import Built
     from sartor.reporter import Reporter
 
+PIN_SECONDS = 2.0
+"""How long conflicts are looked for where a pin may be the reason, which is soon found; what is not
+proved by then is said."""
 MOST_PASSES = 400
 """Each pass has answers that the one before lacked; there are only so many candidates."""
 
@@ -79,11 +82,17 @@ def plan_with_catalog(  # noqa: PLR0913 - each is one of what a plan is made fro
     key = plan_key(host, request, model, built)
     if key is not None and not refresh and (found := _as_kept(kept, key, reporter)) is not None:
         return found
-    from sartor.catalog.catalog import Catalog
+    from sartor.catalog.catalog import CONFLICT_SECONDS, Catalog
     from sartor.index.network import as_configured
 
     as_configured()
-    own = Catalog(places, reporter, extra_indexes=request.indexes, refresh=refresh)
+    own = Catalog(
+        places,
+        reporter,
+        extra_indexes=request.indexes,
+        refresh=refresh,
+        conflict_seconds=PIN_SECONDS if request.pins else CONFLICT_SECONDS,
+    )
     with _uncollected(), own as catalog:
         planned, known = make_plan(host, request, model, catalog, built=built)
         cost = catalog.cost

@@ -91,7 +91,9 @@ class Catalog:
         extra_indexes: Iterable[str] = (),
         refresh: bool = False,
         store: bool = True,
+        conflict_seconds: float = CONFLICT_SECONDS,
     ) -> None:
+        self._conflict_seconds = conflict_seconds
         self._places = places if store else None
         self._reporter = Shared(reporter)
         self._given = Addresses(extra_indexes)
@@ -214,10 +216,10 @@ class Catalog:
         return None if found is None else without_credentials(found)
 
     def conflicts(self, question: ResolveQuestion) -> Found:
-        """Why there is no set for the question, as far as `CONFLICT_SECONDS` go."""
+        """Why there is no set for the question, as far as there is time."""
         from sartor.catalog.conflicts import conflicts
 
-        return conflicts(question, self, seconds=CONFLICT_SECONDS)
+        return conflicts(question, self, seconds=self._conflict_seconds)
 
     def _lister_listing(self, question: ListingQuestion) -> Listing:
         listing = self._lister.listing(question)

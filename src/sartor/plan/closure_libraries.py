@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from sartor import facts
-from sartor.facts.linking import driver_sonames, libc_sonames, policies, provider_of, system_sonames
+from sartor.facts.linking import (
+    driver_sonames,
+    libc_sonames,
+    matches,
+    policies,
+    provider_of,
+    system_sonames,
+)
+from sartor.facts.packages import facts_about
 from sartor.facts.versions import numbers
 from sartor.host.remedies import install_libraries
 from sartor.plan.decision import Accepted, Decision, Rejected, Unchecked
@@ -164,9 +173,16 @@ def _glibc(
     }
     evidence = f"read from the machine code of {len(members.read)} packages"
     if beyond:
-        found = f"glibc {have}: {', '.join(beyond.values())} would not load"
+        which = [lib for _, lib in needing if numbers(str(lib.glibc)) > numbers(have)]
+        names = ", ".join(posixpath.basename(lib.path) for lib in which)
+        found = f"glibc {have}: {names} of {', '.join(beyond.values())} would not load"
         hint = "a system with a newer glibc, as in a container of one, would run it"
-        if set(beyond) & set(essential):
+        grave = {
+            package.name
+            for package, lib in needing
+            if lib in which and package and is_of_core(package, lib)
+        }
+        if grave & set(essential):
             yield Rejected(rule, wanted, found, evidence, hint)
         else:
             yield Unchecked(rule, wanted, f"{found}; whether the engine needs it is not known")
@@ -174,6 +190,13 @@ def _glibc(
     if members.unread:
         evidence += f"; declared by the tags of {len(members.unread)}"
     yield Accepted(rule, wanted, f"glibc {have}", evidence)
+
+
+def is_of_core(package: Package, library: Library) -> bool:
+    """Whether a package is of no use without a library, as far as facts know its core; else yes."""
+    about = facts_about(package.name)
+    core = [f for f in (about.feature if about else ()) if f.core]
+    return not core or any(matches(library.path, g) for f in core for g in f.libraries)
 
 
 def _libstdcxx(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sartor import facts
+from sartor.errors import IndexRefusedError
 from sartor.host.summary import summary
 from sartor.plan.code_rules import served
 from sartor.plan.known import DEFAULT, ResolveQuestion, Unread, Unsolvable, Wanted
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sartor.errors import ErrorDocument
     from sartor.host.model import Host
     from sartor.models.model import Model
-    from sartor.plan.known import Known
+    from sartor.plan.known import Known, Listing
     from sartor.plan.model import Request, Status
 
 
@@ -213,7 +214,10 @@ def _grades(chosen: Judged) -> dict[str, str]:
 
 def _met(known: Known) -> ErrorDocument | None:
     """The first error that was met at the user's own index, or by the resolver."""
-    of_index = (one.error for one in known.listings.values() if one.index == DEFAULT)
+    own = [one for one in known.listings.values() if one.index == DEFAULT]
+    if own and all(one.state == "reached" and not one.files for one in own):
+        return _of_another_kind(own)
+    of_index = (one.error for one in own)
     answers = (one for one in known.resolutions.values() if isinstance(one, Unread))
     met = [*of_index, *(one.error for one in answers)]
     return next((error for error in met if error is not None), None)
@@ -232,6 +236,16 @@ def _next(chosen: Judged) -> list[str]:
     return commands
 
 
+def _of_another_kind(own: Sequence[Listing]) -> ErrorDocument:
+    """The user's index answers, and has nothing of what is asked for: 404 for each."""
+    names = ", ".join(f"`{one.project}`" for one in own[:SHOWN_PROJECTS])
+    return IndexRefusedError(
+        f"the package index has none of the projects that were asked for (404): {names}",
+        hint="check the address of the index in your pip or uv configuration (UV_DEFAULT_INDEX)",
+    ).document()
+
+
+SHOWN_PROJECTS = 4
 HOW_FAR = {
     "listed": "it is published, and was judged no further",
     "metadata": "nothing it declares stands against it, and it was judged no further",
@@ -306,6 +320,7 @@ def first_reasons(rest: Sequence[Tried]) -> list[str]:
     found: dict[tuple[str, str], str] = {}
     for tried in rest:
         key = (tried.candidate.engine, tried.candidate.line)
-        if key not in found and tried.rejections and tried.candidate.line != "cpu":
-            found[key] = f"{name_of(tried)}: {reason(tried.rejections[0])}"
+        against = [r for r in tried.rejections if r.rule not in {"objective", "asked-for"}]
+        if key not in found and against:
+            found[key] = f"{name_of(tried)}: {reason(against[0])}"
     return list(found.values())

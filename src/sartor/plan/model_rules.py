@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sartor.plan.code_rules import usable_devices
 from sartor.plan.devices import devices
+from sartor.plan.formats import dtype, quantisation, stored
 from sartor.plan.model import Accepted, Decision, Rejected
-from sartor.plan.rules_model import dtype, quantisation, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable

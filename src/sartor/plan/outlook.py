@@ -56,7 +56,8 @@ def outlook(
         found = [*found, *built_here(judged), *_on_the_cpu(judged, host, request)]
     verdicts = [verdict for one in judged for verdict in _kinds(one)]
     name = name_of(chosen.tried) if chosen is not None and chosen.case.on_cuda else None
-    return Outlook(found, remedies(host, tried), split(host, verdicts, name) if verdicts else [])
+    changes = [*remedies(host, tried), *_another_python(judged if chosen is None else ())]
+    return Outlook(found, changes, split(host, verdicts, name) if verdicts else [])
 
 
 def may_be_built(one: Judged) -> bool:
@@ -87,6 +88,27 @@ def built_here(judged: Sequence[Judged]) -> Iterator[Alternative]:
             ),
             commands=[own if compiled else f"sartor plan {name} --allow source"],
             needs="source",
+        )
+
+
+def _another_python(judged: Sequence[Judged]) -> Iterator[Remedy]:
+    """Another Python, where the resolver lacks wheels for this one."""
+    lacking = [
+        one
+        for one in judged
+        if {r.rule for r in one.tried.rejections} == {"resolution"}
+        and any("no usable wheels" in r.found for r in one.tried.rejections)
+    ]
+    usual = {one.case.engine.usual_python for one in lacking}
+    used = {one.case.machine.python for one in lacking}
+    for python in sorted(usual - used):
+        yield Remedy(
+            kind="python",
+            what=f"Python {python}",
+            unlocks=[name_of(one.tried) for one in lacking],
+            because=f"what they require has no wheel for Python {', '.join(sorted(used))}",
+            commands=[f"uv python install {python}"],
+            evidence="the resolver's words",
         )
 
 

@@ -9,13 +9,13 @@ import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
-from sartor.engines.facts import EngineFacts, engines
+from sartor.engines.facts import EngineFacts, LineFact, engines
 from sartor.engines.facts import engine as engine_facts
 from sartor.errors import UsageError, did_you_mean
 from sartor.plan.case import Case, Offer
 from sartor.plan.conclusion import chosen_of, conclude
-from sartor.plan.known import DEFAULT, Known, ListingQuestion, Wanted
-from sartor.plan.machine import machines
+from sartor.plan.known import DEFAULT, Known, ListingQuestion, Machine, Wanted
+from sartor.plan.machine import architecture, machines
 from sartor.plan.offers import offers, question
 from sartor.plan.ranking import is_named, is_unread, is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
@@ -189,11 +189,32 @@ def _cases(
         )
         for line in one.engine.line:
             versions = SpecifierSet(one.versions)
-            found += [
-                _case(host, request, model, offer, targets, built)
-                for offer in offers(one.engine, line, able, versions, request, known)
-            ]
+            released = offers(one.engine, line, able, versions, request, known)
+            released += [o for o in _there(one, line, host, built) if not _is_among(o, released)]
+            found += [_case(host, request, model, o, targets, built) for o in released]
     return found
+
+
+def _there(asked: Asked, line: LineFact, host: Host, built: Mapping[Built, Stack]) -> list[Offer]:
+    """What is built of a line, whatever its index says now."""
+    versions = SpecifierSet(asked.versions)
+    return [
+        Offer(
+            engine=asked.engine,
+            line=line,
+            index=line.index,
+            state="not asked",
+            machine=Machine(architecture(host), host.glibc, key.python),
+            version=key.version,
+        )
+        for key in built
+        if (key.engine, key.line) == (asked.engine.name, line.id)
+        and versions.contains(key.version, prereleases=True)
+    ]
+
+
+def _is_among(offer: Offer, others: Sequence[Offer]) -> bool:
+    return any((o.version, o.machine) == (offer.version, offer.machine) for o in others)
 
 
 def _case(

@@ -77,6 +77,8 @@ BUILT = "the folder of environments"
 def tags(case: Case) -> Decision | None:
     """A wheel of the release is for the machine: its processor, C library and Python."""
     offer, machine = case.offer, case.machine
+    if case.built is not None and offer.file is None:
+        return Accepted("platform-tag", "a wheel for this machine", "it is installed", BUILT)
     if offer.file is not None:
         found = f"{machine.architecture}, Python {machine.python}"
         return Accepted("platform-tag", offer.file.name, found, "the wheel's tags")
@@ -85,7 +87,9 @@ def tags(case: Case) -> Decision | None:
     if offer.version is None:
         return None
     rule, wanted, found = obstacle(offer.files, machine)
-    hints = {"python": NO_PYTHON, "platform-tag": "an image brings its own C library"}
+    hints = {"python": NO_PYTHON}
+    if found.startswith("glibc"):
+        hints["platform-tag"] = "an image brings its own C library"
     return Rejected(rule, wanted, found, "the names of the release's wheels", hints.get(rule))
 
 

@@ -7,7 +7,7 @@ import pytest
 from sartor.models.model import Model
 from sartor.models.shape import ModelShape, Quantization
 from sartor.plan.decision import Accepted, Rejected, Unchecked
-from sartor.plan.rules_model import Stored, dtype, quantisation, stored
+from sartor.plan.formats import Stored, dtype, quantisation, stored
 
 
 @pytest.mark.parametrize(
