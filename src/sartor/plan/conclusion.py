@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
+from packaging.requirements import Requirement
 
 from sartor import facts
+from sartor.engines.facts import engine
 from sartor.errors import IndexRefusedError
 from sartor.host.summary import summary
 from sartor.plan.code_rules import served
-from sartor.plan.known import DEFAULT, ResolveQuestion, Unread, Unsolvable, Wanted
+from sartor.plan.known import (
+    DEFAULT,
+    ListingQuestion,
+    ResolveQuestion,
+    Unread,
+    Unsolvable,
+    Wanted,
+)
 from sartor.plan.memory import trained_context
 from sartor.plan.model import (
     Accepted,
@@ -20,6 +29,7 @@ from sartor.plan.model import (
     Tried,
 )
 from sartor.plan.native import defects
+from sartor.plan.offers import by_version
 from sartor.plan.outcome import Found
 from sartor.plan.outlook import may_be_built, outlook
 from sartor.plan.planned import Planned
@@ -56,6 +66,7 @@ def conclude(
         host=summary(host),
         request=request,
         status="impossible",
+        because=_no_release(judged, request, known),
         model=model.reference if model else None,
         rejected=rest,
         conflicts=conflicts.conflicts,
@@ -103,7 +114,6 @@ SOURCE_HELPS = {
     "cuda-major",
     "device-code",
     "glibc",
-    "index",
     "platform-tag",
     "ptx",
     "python",
@@ -234,6 +244,24 @@ def _next(chosen: Judged) -> list[str]:
     if case.line.launcher and len(request.engines) <= 1 and not request.pins:
         commands.append(f"sartor up --engine {engine}{model}")
     return commands
+
+
+def _no_release(judged: Sequence[Judged], request: Request, known: Known) -> list[str]:
+    """Which releases there are of engines of which none is what was asked for."""
+    found = []
+    for text in request.engines[:1] if not judged else ():
+        line = engine(Requirement(text).name).line[:1]
+        listing = (
+            known.listings.get(ListingQuestion(DEFAULT, line[0].distribution)) if line else None
+        )
+        if listing is None or not listing.files:
+            found.append(f"no release of {text} is known")
+            continue
+        releases = by_version(listing.files, listing.project, request.as_of)
+        newest = ", ".join(str(v) for v in sorted(releases, reverse=True)[:SHOWN_PROJECTS])
+        when = f" by {request.as_of[:10]}" if request.as_of else ""
+        found.append(f"no release is {text}; the newest{when} are {newest or 'none'}")
+    return found
 
 
 def _of_another_kind(own: Sequence[Listing]) -> ErrorDocument:
