@@ -69,6 +69,7 @@ def conclude(
         because=_no_release(judged, request, known),
         model=model.reference if model else None,
         rejected=rest,
+        conflict_sets=[one.premises for one in conflicts.conflicts],
         conflicts=conflicts.conflicts,
         not_checked=[f"conflicts: {why}" for why in conflicts.not_looked_at],
         indexes=index_reports(known),
