@@ -71,6 +71,7 @@ def conclude(
         rejected=rest,
         conflict_sets=[one.premises for one in conflicts.conflicts],
         conflicts=conflicts.conflicts,
+        all_conflicts=conflicts.complete,
         not_checked=[f"conflicts: {why}" for why in conflicts.not_looked_at],
         indexes=index_reports(known),
         facts=facts.digest(),

@@ -189,7 +189,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="s
 
     ``chosen`` is the stack's candidate with its decisions. ``grades`` says for each aspect what
     its word rests on. ``fit`` is where the model goes (``memory`` in JSON). ``conflict_sets``
-    (``conflicts`` in JSON) are the requirements of each of ``conflicts`` (``derivations``).
+    (``conflicts`` in JSON) are the requirements of each of ``conflicts`` (``derivations``);
+    ``all_conflicts``: it is proved that there is no other.
     """
 
     host: str
@@ -209,6 +210,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="s
     rejected: list[Tried] = []
     conflict_sets: list[list[Premise]] = msgspec.field(default=[], name="conflicts")
     conflicts: list[Conflict] = msgspec.field(default=[], name="derivations")
+    all_conflicts: bool = True
     indexes: list[IndexReport] = []
     alternatives: list[Alternative] = []
     remedies: list[Remedy] = []
