@@ -6,7 +6,6 @@ import email.utils
 import hashlib
 from urllib.parse import urlsplit, urlunsplit
 
-
 BLANKS = " \t"
 """What may stand around the value of a header (RFC 9110, 5.5)."""
 
