@@ -24,7 +24,7 @@ from sartor.plan.known import (
     Unread,
     Wanted,
 )
-from sartor.plan.machine import architecture, two_numbers
+from sartor.plan.machine import architecture, glibc, two_numbers
 from sartor.verdict.requirements import parse_line
 from sartor.verdict.targets import targets_of
 
@@ -166,7 +166,7 @@ def _machine(locked: Locking, host: Host) -> Machine:
     python = locked.host.python
     if versions and python not in versions:
         python = max(versions, key=lambda v: [int(n) for n in v.split(".")])
-    return Machine(architecture(host), host.glibc, python)
+    return Machine(architecture(host), glibc(host), python)
 
 
 def _listing(package: LockedPackage, urls: Mapping[str, str | None]) -> ListingQuestion:

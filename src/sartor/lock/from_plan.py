@@ -13,6 +13,7 @@ from sartor.lock.canonical import plain
 from sartor.lock.host_class import host_class
 from sartor.lock.model import DEFAULT, LockedIndex, LockedPackage, Locking, Read, Sha256
 from sartor.plan.known import Machine
+from sartor.plan.machine import glibc
 from sartor.plan.model import Candidate
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _machine(stack: Stack, host: Host) -> Machine:
             "it is not known what machine the files are for",
             hint="name the processor (`--host`) and the Python (`--python`)",
         )
-    return Machine(architecture, host.glibc, stack.python.version)
+    return Machine(architecture, glibc(host), stack.python.version)
 
 
 def _indexes(plan: Plan, used: set[str], beside: Beside) -> list[LockedIndex]:

@@ -177,11 +177,8 @@ def _glibc(
         names = ", ".join(posixpath.basename(lib.path) for lib in which)
         found = f"glibc {have}: {names} of {', '.join(beyond.values())} would not load"
         hint = "a system with a newer glibc, as in a container of one, would run it"
-        grave = {
-            package.name
-            for package, lib in needing
-            if lib in which and package and is_of_core(package, lib)
-        }
+        core = {lib.path for lib in _of_core(case, pairs)}
+        grave = {p.name for p, lib in needing if lib in which and p and lib.path in core}
         if grave & set(essential):
             yield Rejected(rule, wanted, found, evidence, hint)
         else:
@@ -192,8 +189,21 @@ def _glibc(
     yield Accepted(rule, wanted, f"glibc {have}", evidence)
 
 
-def is_of_core(package: Package, library: Library) -> bool:
-    """Whether a package is of no use without a library, as far as facts know its core; else yes."""
+def _of_core(case: Case, pairs: Sequence[tuple[Package | None, Library]]) -> list[Library]:
+    """Libraries without which their packages are of no use, with those that they need in turn.
+
+    Of a package whose core the facts do not know it is all of them.
+    """
+    found = [library for package, library in pairs if package and _is_core(package, library)]
+    seen = {library.path for library in found}
+    for library in found:
+        needed = [one for name in library.needed for one in case.by_name.get(name, ())]
+        found += [one for one in needed if one.path not in seen]
+        seen |= {one.path for one in needed}
+    return found
+
+
+def _is_core(package: Package, library: Library) -> bool:
     about = facts_about(package.name)
     core = [f for f in (about.feature if about else ()) if f.core]
     return not core or any(matches(library.path, g) for f in core for g in f.libraries)

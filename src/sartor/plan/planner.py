@@ -15,7 +15,7 @@ from sartor.errors import UsageError, did_you_mean
 from sartor.plan.case import Case, Offer
 from sartor.plan.conclusion import chosen_of, conclude
 from sartor.plan.known import DEFAULT, Known, ListingQuestion, Machine, Wanted
-from sartor.plan.machine import architecture, machines
+from sartor.plan.machine import architecture, glibc, machines, two_numbers
 from sartor.plan.offers import offers, question
 from sartor.plan.ranking import is_named, is_unread, is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
@@ -190,13 +190,16 @@ def _cases(
         for line in one.engine.line:
             versions = SpecifierSet(one.versions)
             released = offers(one.engine, line, able, versions, request, known)
-            released += [o for o in _there(one, line, host, built) if not _is_among(o, released)]
+            there = _there(one, line, host, request, built)
+            released += [o for o in there if not _is_among(o, released)]
             found += [_case(host, request, model, o, targets, built) for o in released]
     return found
 
 
-def _there(asked: Asked, line: LineFact, host: Host, built: Mapping[Built, Stack]) -> list[Offer]:
-    """What is built of a line, whatever its index says now."""
+def _there(
+    asked: Asked, line: LineFact, host: Host, request: Request, built: Mapping[Built, Stack]
+) -> list[Offer]:
+    """What is built of a line for the Python that is asked for, whatever its index says now."""
     versions = SpecifierSet(asked.versions)
     return [
         Offer(
@@ -204,11 +207,12 @@ def _there(asked: Asked, line: LineFact, host: Host, built: Mapping[Built, Stack
             line=line,
             index=line.index,
             state="not asked",
-            machine=Machine(architecture(host), host.glibc, key.python),
+            machine=Machine(architecture(host), glibc(host), key.python),
             version=key.version,
         )
         for key in built
         if (key.engine, key.line) == (asked.engine.name, line.id)
+        and (request.python is None or key.python == two_numbers(request.python))
         and versions.contains(key.version, prereleases=True)
     ]
 

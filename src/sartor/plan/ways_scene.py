@@ -14,6 +14,7 @@ from sartor.host.model import Host
 from sartor.index.wheels import Fits, why_not
 from sartor.plan.gpu_driver import branch_of, gpus_of, toolkits_for, window_of
 from sartor.plan.known import Listing, ListingQuestion
+from sartor.plan.machine import glibc
 from sartor.plan.tried import Tried
 from sartor.verdict.targets import targets_of
 
@@ -97,7 +98,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
         listing = self.listings.get(ListingQuestion(index, project))
         if listing is None or listing.state != "reached":
             return None
-        fits = Fits(self.host.architecture, self.host.glibc)
+        fits = Fits(self.host.architecture, glibc(self.host))
         return [
             file
             for file in listing.files

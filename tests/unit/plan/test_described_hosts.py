@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from market import MARKET, XLLAMACPP, plan
+from market import MARKET, TORCHS_OWN, XLLAMACPP, plan
 from sartor.engines.facts import DeclaredCode, engine, engines
 from sartor.host.describe import parse_host
 from sartor.host.model import Tool
@@ -292,7 +292,7 @@ class TestGpus:
 
     def test_a_driver_that_no_longer_knows_the_gpu(self) -> None:
         planned = plan("v100, driver=590.10", "vllm")
-        assert planned.stack is None or planned.stack.accelerator == "cpu"
+        assert planned.status == "impossible"
         decision = said(tried(planned, "vllm", "0.19.1"), "gpu-driver-range")
         assert isinstance(decision, Rejected)
         assert "580 is the last branch" in decision.found
@@ -353,6 +353,13 @@ class TestMachine:
         planned = plan(msgspec.structs.replace(host, driver=driver), "vllm")
         open_rules = {d.rule for d in tried(planned, "vllm", "0.33.0").unchecked}
         assert {"driver", "glibc", "interpreter"} <= open_rules
+
+    def test_nonsense_as_a_glibc_leaves_out_no_wheel_of_another_index(self) -> None:
+        """Where nothing stands, what the makers' indexes have is told all the same."""
+        host = msgspec.structs.replace(parse_host("rtx-5090, driver=575.57, disk=1M"), glibc="musl")
+        for cuda in TORCHS_OWN:
+            market = MARKET.listing("torch", *MARKET.of("torch"), index=cuda)
+            assert plan(host, "vllm", market=market).stack is None
 
     @pytest.mark.parametrize("glibc", ["2", "2.", "x.39", "2.39.9999", "-2.39", ""])
     def test_a_glibc_that_is_no_version(self, glibc: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from market import MARKET, X86, XLLAMACPP, Market, made, plan, planned
 from sartor.host.describe import parse_host
 from sartor.plan.model import Plan, Request, Stack
@@ -73,8 +75,15 @@ class TestBuilt:
         built = self.built(python="3.11")
         request = Request(engines=("llama.cpp",), python="3.12")
         assert planned(self.HOST, request, built=built).plan.stack is None
-        same = Request(engines=("llama.cpp",), python="3.11")
-        assert planned(self.HOST, same, built=built).is_built
+        for same in ("3.11", "3.11.9", None):
+            request = Request(engines=("llama.cpp",), python=same)
+            assert planned(self.HOST, request, built=built).is_built
+
+    def test_a_glibc_that_is_no_version_is_no_reason_against_it(self) -> None:
+        odd = msgspec.structs.replace(self.HOST, glibc="musl")
+        market = MARKET.listing("xllamacpp")
+        found = planned(odd, Request(engines=("llama.cpp",)), market=market, built=self.built())
+        assert found.is_built
 
     def test_it_is_judged_for_this_host_all_the_same(self) -> None:
         """A CPU without AVX2 runs no environment that was made for one with it."""
