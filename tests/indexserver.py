@@ -106,7 +106,8 @@ class Handler(BaseHTTPRequestHandler):
         names = [n for n in self.server.wheels if n.startswith(f"{project.replace('-', '_')}-")]
         digests = self.server.digests
         links = [
-            f'<a href="/files/{n}#sha256={digests[n]}" data-core-metadata="true">{n}</a>'
+            f'<a href="/files/{n}#sha256={digests[n]}" '
+            f'data-core-metadata="sha256={hashlib.sha256(self.metadata(n)).hexdigest()}">{n}</a>'
             for n in names
         ]
         return f"<!DOCTYPE html><html><body>{' '.join(links)}</body></html>".encode() * bool(names)

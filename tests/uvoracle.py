@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+LACKING = re.compile(r"network was disabled|connectivity is disabled", re.IGNORECASE)
 METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 
 
@@ -64,22 +65,23 @@ class UvOracle:
         folder.mkdir(parents=True)
         (folder / "wanted.in").write_text("\n".join(question.requirements) + "\n")
         (folder / "uv.toml").write_text(settings(question))
+        answer = self._run(question, folder, "--offline")
+        if not isinstance(answer, Resolution) and LACKING.search(answer.why):
+            answer = self._run(question, folder)
+        self._answers[question] = answer
+        return answer
+
+    def _run(self, question: ResolveQuestion, folder: Path, *more: str) -> Resolved:
+        """Asked without the network it takes what uv's cache holds; it says where that lacks."""
+        own = {"NO_COLOR": "1", "UV_CONFIG_FILE": str(folder / "uv.toml")}
         process = subprocess.run(
-            [uv.find_uv_bin(), *arguments(question), str(folder / "wanted.in")],
-            env={
-                **os.environ,
-                **uv_environment(),
-                **self._environment,
-                "NO_COLOR": "1",
-                "UV_CONFIG_FILE": str(folder / "uv.toml"),
-            },
+            [uv.find_uv_bin(), *arguments(question), *more, str(folder / "wanted.in")],
+            env={**os.environ, **uv_environment(), **self._environment, **own},
             capture_output=True,
             text=True,
             check=False,
         )
-        answer = told(process.returncode, process.stdout, process.stderr)
-        self._answers[question] = answer
-        return answer
+        return told(process.returncode, process.stdout, process.stderr)
 
     def listing(self, project: str) -> Listing:
         """Through Sartor's reader, and its pages that are kept."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from sartor.errors import ModelInvalidError, UsageError
+from sartor.errors import UsageError
 
 if TYPE_CHECKING:
     from sartor.engines.facts import EngineFacts
@@ -90,6 +89,8 @@ def shape_of(
     request: FitRequest, engine: EngineFacts | None, places: Places, reporter: Reporter
 ) -> tuple[str, ModelShape | None]:
     """The model's name and shape: from ``--shape``, a configuration alone, or a model."""
+    from sartor.models.configured import configuration_in, shape_in
+
     if request.shape is not None:
         from sartor.models.shape_text import text_shape
 
@@ -99,37 +100,13 @@ def shape_of(
             )
         return request.shape, text_shape(request.shape)
     if request.model is not None and (path := configuration_in(request.model)) is not None:
-        from sartor.models.safetensors import read_config
-        from sartor.models.shape_config import config_shape
-
-        shape = config_shape(read_config(path))
-        if shape is None:
-            raise ModelInvalidError(
-                f"`{path}` does not say what is needed of a model",
-                hint="it must state its layers, width and vocabulary; or describe the model with "
-                "`--shape`",
-            )
-        return request.model, shape
+        return request.model, shape_in(path)
     from sartor.models.resolve import resolve
     from sartor.models.shape import sized
 
     form = engine.formats[0] if engine else None
     model = resolve(request.model, places, reporter, form)
     return model.reference, model.shape or sized(model.size_bytes, model.block_count, model.format)
-
-
-def configuration_in(reference: str) -> Path | None:
-    """The ``config.json`` that ``reference`` is, or that its folder holds without any weights."""
-    path = Path(reference).expanduser()
-    if path.suffix == ".json" and path.is_file():
-        return path
-    try:
-        if not path.is_dir() or not (path / "config.json").is_file():
-            return None
-        weights = any(p.suffix in {".safetensors", ".gguf", ".bin", ".pt"} for p in path.iterdir())
-    except OSError:
-        return None
-    return None if weights else path / "config.json"
 
 
 def _engine_for(shape: ModelShape | None) -> EngineFacts:

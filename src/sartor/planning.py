@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sartor.plan.planner import Built
     from sartor.reporter import Reporter
 
+PIN_SECONDS = 2.5
+"""How long conflicts are looked for where a pin may be the reason, which is soon found; what is not
+proved by then is said."""
 MOST_PASSES = 400
 """Each pass has answers that the one before lacked; there are only so many candidates."""
 
@@ -39,18 +42,16 @@ def make_plan(
     model: Model | None,
     answers: Answers,
     *,
-    known: Known | None = None,
     built: Mapping[Built, Stack] | None = None,
 ) -> tuple[Planned, Known]:
-    """The plan for ``host`` and the answers that it is made from, beside those ``known`` before.
+    """The plan for ``host``, and the answers that it is made from.
 
     ``model`` is None for the demo model. Raises `UsageError`.
     """
     from sartor.plan.known import Known, Wanted
     from sartor.plan.planner import Planner
 
-    planner = Planner(host, request, model, built or {})
-    known = known or Known()
+    planner, known = Planner(host, request, model, built or {}), Known()
     for _ in range(MOST_PASSES):
         found = planner.advance(known)
         if not isinstance(found, Wanted):
@@ -59,7 +60,7 @@ def make_plan(
     raise AssertionError("the planner wants what it was told already")
 
 
-def plan_with_catalog(
+def plan_with_catalog(  # noqa: PLR0913 - each is one of what a plan is made from
     host: Host,
     request: Request,
     model: Model | None,
@@ -81,11 +82,17 @@ def plan_with_catalog(
     key = plan_key(host, request, model, built)
     if key is not None and not refresh and (found := _as_kept(kept, key, reporter)) is not None:
         return found
-    from sartor.catalog.catalog import Catalog
+    from sartor.catalog.catalog import CONFLICT_SECONDS, Catalog
     from sartor.index.network import as_configured
 
     as_configured()
-    own = Catalog(places, reporter, extra_indexes=request.indexes, refresh=refresh)
+    own = Catalog(
+        places,
+        reporter,
+        extra_indexes=request.indexes,
+        refresh=refresh,
+        conflict_seconds=PIN_SECONDS if request.pins else CONFLICT_SECONDS,
+    )
     with _uncollected(), own as catalog:
         planned, known = make_plan(host, request, model, catalog, built=built)
         cost = catalog.cost
@@ -102,12 +109,13 @@ def plan_with_catalog(
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Without the collector of cycles: what planning makes lives to its end, and looking through it
-    took a quarter of the time."""
+    took a quarter of the time. What is left is not looked through later either."""
     was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if was:
             gc.enable()
 

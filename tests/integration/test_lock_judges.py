@@ -100,6 +100,21 @@ def test_packaging_selects_one_file_of_each(locked: Path) -> None:
         [*lock.select(environment=machine("3.9"), tags=tags)]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [("'x86_64'", "'s390x'"), ('"==3.', '"==2.')], ids=["machine", "python"]
+)
+def test_uv_refuses_it_on_another_machine(
+    locked: Path, environment: str, tmp_path: Path, before: str, after: str
+) -> None:
+    other = tmp_path / "pylock.toml"
+    other.write_text((locked / "pylock.toml").read_text("utf-8").replace(before, after, 1))
+    with pytest.raises(AssertionError, match=r"not supported|incompatible"):
+        run_uv(
+            *("pip", "sync", "--dry-run", "--preview-features", "pylock"),
+            *("--python", environment, str(other)),
+        )
+
+
 def test_pip_installs_exactly_that(
     tmp_path_factory: pytest.TempPathFactory, environment: str
 ) -> None:

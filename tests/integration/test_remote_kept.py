@@ -307,7 +307,7 @@ def test_that_nothing_is_there_is_never_said_from_memory(
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"{}", b"\xff\x00", b"[" * 100_000, b'{"schema":"sartor.listing/2"}', None]
+    "damage", [b"", b"{}", b"\xff\x00", b"[" * 100_000, b'{"schema":"sartor.listing/3"}', None]
 )
 def test_a_damaged_page_is_asked_again(
     server: WheelServer, places: Places, damage: bytes | None

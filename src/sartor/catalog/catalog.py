@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
+from sartor.catalog.addresses import Addresses
 from sartor.catalog.kept_plans import Validity, marks
 from sartor.catalog.reports import Shared
 from sartor.kept import KeptFiles
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from sartor.artifact.model import Package
+    from sartor.artifact.model import Evidence, Package
     from sartor.catalog.clients import Clients
     from sartor.catalog.declared import Declared
     from sartor.catalog.kept_resolutions import KeptResolutions
     from sartor.catalog.listing import Lister
     from sartor.catalog.reports import Kind
     from sartor.catalog.shelved import Shelved
+    from sartor.evidence.row import Row
     from sartor.index.sources import IndexSources
     from sartor.index.wheels import IndexFile
     from sartor.paths import Places
@@ -77,7 +79,7 @@ class Catalog:
     """Answers `Wanted`; is an `Oracle`. Use it as a context, and `answer` from one thread.
 
     ``places`` say where answers are kept; with ``store`` False none are, nor is the evidence store
-    asked. ``extra_indexes`` are addresses that the user gave. ``refresh``: whatever may change is
+    asked. ``extra_indexes`` are as `Addresses` takes them. ``refresh``: whatever may change is
     asked again. No answer is an exception: what cannot be had says why.
     """
 
@@ -89,10 +91,12 @@ class Catalog:
         extra_indexes: Iterable[str] = (),
         refresh: bool = False,
         store: bool = True,
+        conflict_seconds: float = CONFLICT_SECONDS,
     ) -> None:
+        self._conflict_seconds = conflict_seconds
         self._places = places if store else None
         self._reporter = Shared(reporter)
-        self._extra = list(extra_indexes)
+        self._given = Addresses(extra_indexes)
         self._refresh = refresh
         self._addresses: dict[str, str] = {}
         self._files: dict[str, IndexFile] = {}
@@ -156,15 +160,20 @@ class Catalog:
         It is over at once where an answer could not be had: that is asked for again.
         """
         until, files = [now() + MOST_FRESH], self._shelved.marks()
-        for question in known.listings:
+        for question in {*known.listings, *self._lister.asked}:
             until.append(self._lister.fresh_until(question))
             files |= marks(self._lister.folders(question))
-        for asked, resolved in known.resolutions.items():
-            at = None if isinstance(resolved, Unread) else self._resolutions.asked_at(asked)
-            until.append(0.0 if at is None else at + MOST_FRESH)
-        answers = [*known.metadata.values(), *known.conflicts.values()]
-        until += [0.0 for answer in answers if isinstance(answer, Unread)]
+        until += [self._resolved_until(asked) for asked in self._resolutions.asked]
+        until += [0.0 for answer in known.metadata.values() if isinstance(answer, Unread)]
+        until += [0.0 for found in known.conflicts.values() if not found.complete]
         return Validity(until=min(until), files=files)
+
+    def _resolved_until(self, asked: ResolveQuestion) -> float:
+        """Until when an answer is not asked for again; what could not be had is, at once."""
+        at = self._resolutions.asked_at(asked)
+        if at is None or isinstance(self._resolutions.answered(asked), Unread):
+            return 0.0
+        return at + MOST_FRESH
 
     @property
     def said(self) -> list[tuple[Kind, str]]:
@@ -191,11 +200,26 @@ class Catalog:
             return Unread(why)
         return self._declared_package(MetadataQuestion(DEFAULT, file))
 
+    def reading(self, sha256: str) -> tuple[Row, Evidence] | None:
+        """What was read of a file, and the row of a store that it is from; None: nothing was."""
+        return self._shelved.reading(sha256)
+
+    def address(self, index: str) -> str | None:
+        """An index's address without credentials; None where the user's own are not just one."""
+        if index == DEFAULT:
+            own = self._sources.indexes
+            found = own[0] if len(own) == 1 and not self._sources.find_links else None
+        else:
+            found = self._given.of(index)
+        from sartor.index.sources import without_credentials
+
+        return None if found is None else without_credentials(found)
+
     def conflicts(self, question: ResolveQuestion) -> Found:
-        """Why there is no set for the question, as far as `CONFLICT_SECONDS` go."""
+        """Why there is no set for the question, as far as there is time."""
         from sartor.catalog.conflicts import conflicts
 
-        return conflicts(question, self, seconds=CONFLICT_SECONDS)
+        return conflicts(question, self, seconds=self._conflict_seconds)
 
     def _lister_listing(self, question: ListingQuestion) -> Listing:
         listing = self._lister.listing(question)
@@ -244,9 +268,10 @@ class Catalog:
 
     @cached_property
     def _sources(self) -> IndexSources:
-        from sartor.index.sources import index_sources
+        from sartor.index.sources import IndexSources, index_sources
 
-        return index_sources()
+        own = index_sources()
+        return IndexSources([*own.indexes, *self._given.further], own.find_links)
 
     @cached_property
     def _pages(self) -> Listings:
@@ -260,13 +285,13 @@ class Catalog:
         from sartor.catalog.clients import Clients
 
         unreached = self._kept("unreached", "which index was not reached", MOST_UNREACHED)
-        return Clients(self._sources, self._extra, unreached, refresh=self._refresh)
+        return Clients(self._sources, self._given.all, unreached, refresh=self._refresh)
 
     @cached_property
     def _lister(self) -> Lister:
         from sartor.catalog.listing import Lister
 
-        return Lister(self._sources, self._clients, self._pages, self._reporter)
+        return Lister(self._sources, self._clients, self._pages, self._reporter, self._given)
 
     @cached_property
     def _declared(self) -> Declared:

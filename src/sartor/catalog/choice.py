@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from sartor import facts
+from sartor.facts.versions import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,11 +58,6 @@ def of_version(files: Iterable[IndexFile], project: str, version: str) -> list[I
         if own == wanted and name == canonicalize_name(project):
             found.append(file)
     return found
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """``(2, 35)``."""
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def described(file: IndexFile, listed: IndexFile | None) -> IndexFile:

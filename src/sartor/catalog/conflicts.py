@@ -30,7 +30,9 @@ def conflicts(
     seconds: float,
     found: Callable[[Conflict], None] | None = None,
 ) -> Found:
-    """All conflicts of a question, as far as ``seconds`` go; ``found`` is told of each at once.
+    """All conflicts of a question, as far as ``seconds`` go.
+
+    ``found`` is told of each at once, before it is known whether a part of it conflicts already.
 
     Raises `UsageError` for a requirement that is none. Without a conflict, and `complete`, the
     question has a solution.

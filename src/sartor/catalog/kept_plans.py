@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ import msgspec
 
 import sartor
 from sartor.kept import KeptFiles
-from sartor.remote.listings import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,6 +84,11 @@ def key(*values: Any) -> str:
     """
     own = msgspec.json.encode([values, sartor.__version__, state(ROOT)])
     return hashlib.sha256(own).hexdigest()[:32]
+
+
+def now() -> float:
+    """Seconds since 1970."""
+    return time.time()
 
 
 def mark(path: str) -> str:

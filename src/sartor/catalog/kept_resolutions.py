@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 import sartor
-from sartor.catalog.listing import address_of
 from sartor.plan.known import Resolution, ResolveQuestion, Unread, Unsolvable
 from sartor.remote.address import safe_url
 from sartor.remote.listings import MOST_FRESH, now, shown_place
@@ -85,6 +84,16 @@ class KeptResolutions:
                 asked.answers.append(self._answer(question, listed))
             return asked.answers[0]
 
+    @property
+    def asked(self) -> list[ResolveQuestion]:
+        """All that was asked so far, by whomever."""
+        return [*self._asked]
+
+    def answered(self, question: ResolveQuestion) -> Resolved | None:
+        """What was answered to one of these."""
+        asked = self._asked.get(question)
+        return asked.answers[0] if asked and asked.answers else None
+
     def asked_at(self, question: ResolveQuestion) -> float | None:
         """When what is kept of a question was answered, in seconds since 1970."""
         kept = self._get(question)
@@ -135,7 +144,7 @@ class KeptResolutions:
             question,
             [shown_place(place) for place in self._sources.indexes],
             [safe_url(place) for place in self._sources.find_links],
-            [safe_url(address_of(pin.index)) for pin in question.indexes],
+            [safe_url(self._resolver.addresses.of(pin.index)) for pin in question.indexes],
             sartor.__version__,
         ]
         return f"{hashlib.sha256(msgspec.json.encode(own)).hexdigest()[:32]}.json"

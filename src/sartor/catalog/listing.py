@@ -6,7 +6,6 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from sartor import facts
 from sartor.catalog.clients import REMEMBERED
 from sartor.errors import IndexUnreachableError, NoSuchTargetError, SartorError
 from sartor.index.sources import IndexSources
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sartor.catalog.addresses import Addresses
     from sartor.catalog.clients import Clients
     from sartor.errors import ErrorDocument
     from sartor.index.wheels import IndexFile
@@ -55,8 +55,14 @@ class Lister:
     """
 
     def __init__(
-        self, sources: IndexSources, clients: Clients, pages: Listings, reporter: Reporter
+        self,
+        sources: IndexSources,
+        clients: Clients,
+        pages: Listings,
+        reporter: Reporter,
+        addresses: Addresses,
     ) -> None:
+        self.addresses = addresses
         self._sources = sources
         self._clients = clients
         self._pages = pages
@@ -75,9 +81,14 @@ class Lister:
     def places(self, index: str) -> list[Place]:
         """Where the files of an index are; of the user's own there may be several."""
         if index != DEFAULT:
-            return [Place(address_of(index))]
+            return [Place(self.addresses.of(index))]
         links = (Place(address, links=True) for address in self._sources.find_links)
         return [*map(Place, self._sources.indexes), *links]
+
+    @property
+    def asked(self) -> list[ListingQuestion]:
+        """All that was asked so far, by whomever."""
+        return [*self._answers]
 
     def fresh_until(self, question: ListingQuestion) -> float:
         """Until when an answer is not asked for again, in seconds since 1970."""
@@ -155,8 +166,3 @@ class Lister:
             )
         why = f"{error.message}; its files are as it said {ago}"
         return Said(kept.files, why, error.document())
-
-
-def address_of(index: str) -> str:
-    """The address of an index: that of the facts' row of that id, else what is given."""
-    return next((row.url for row in facts.indexes() if row.id == index), index)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -81,5 +82,5 @@ def _configuration(environ: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
     for name in sorted(environ):
         if name.startswith(CONFIGURES) and not SECRET.search(name):
             value = CREDENTIALS.sub("", environ[name])
-            words = (os.path.abspath(word) for word in re.split(r"[\s,]+", value) if word)  # noqa: PTH100
-            yield name, value, *filter(None, map(mark, words))
+            words = map(Path, filter(None, re.split(r"[\s,]+", value)))
+            yield name, value, *(mark(str(word.absolute())) for word in words if word.is_file())

@@ -15,7 +15,6 @@ import msgspec
 
 from sartor.catalog import request
 from sartor.catalog.choice import resolver_glibc
-from sartor.catalog.listing import address_of
 from sartor.catalog.pylock import NoWheelError, names_in, resolution
 from sartor.catalog.request import UsedIndex, exact_version, name_of
 from sartor.catalog.sdist import sdist_of, static_package
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sartor.artifact.model import Package
+    from sartor.catalog.addresses import Addresses
     from sartor.catalog.clients import Clients
     from sartor.catalog.listing import Lister
     from sartor.index.sources import IndexSources
@@ -89,6 +89,11 @@ class Resolver:
         self._lock = threading.Lock()
         self.runs = 0
 
+    @property
+    def addresses(self) -> Addresses:
+        """Where indexes are."""
+        return self._lister.addresses
+
     def resolve(
         self, question: ResolveQuestion, listed: Callable[[str], IndexFile | None]
     ) -> Answered:
@@ -98,7 +103,9 @@ class Resolver:
             return Answered(Unread(why), online=True)
         declared = self._declared(question)
         if isinstance(declared, Unread):
-            return Answered(declared, online=True)
+            if not question.may_build:
+                return Answered(declared, online=True)
+            declared = []
         unreached = self._unreached(question)
         asked = Asked(question, self._used(question), declared, listed)
         if unreached is None:
@@ -157,12 +164,15 @@ class Resolver:
         """The indexes to tell of: those pinned, and the user's own where that helps."""
         found = []
         for number, pin in enumerate(question.indexes):
-            address = address_of(pin.index)
+            address = self.addresses.of(pin.index)
             seconds = self._seconds(address, pin.projects[0])
             found.append(self._index(f"pinned-{number}", address, pin.projects, seconds))
         first = next(filter(None, map(name_of, question.requirements)), "")
         own = self._own(first)
-        return [*found, *own] if any(index.seconds for index in own) else found
+        if any(index.seconds for index in own):
+            return [*found, *own]
+        given = enumerate(self.addresses.further)
+        return [*found, *(self._index(f"given-{n}", a, None, None) for n, a in given)]
 
     def _own(self, project: str) -> list[UsedIndex]:
         """The user's indexes told again, so that answers of a silent one may be used for as long

@@ -68,6 +68,10 @@ class Shelved:
         found = self._found(sha256)
         return found[1] if found else None
 
+    def reading(self, sha256: str) -> tuple[Row, Evidence] | None:
+        """What was read of a file, and the row of the store that it is from."""
+        return self._found(sha256)
+
     def package(self, sha256: str) -> Package | None:
         """What a wheel declares, as it was read; None where it was not."""
         from sartor.evidence.fit import with_compilers

@@ -58,7 +58,10 @@ _ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+    """The command's own arguments, after all that say what is planned."""
+    from sartor.cli import plan
+
+    plan.add_request(parser)
     for name, keywords in _ARGUMENTS:
         parser.add_argument(name, **keywords)
 
@@ -77,7 +80,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _locked(options: argparse.Namespace) -> LockDocument:
+    from sartor.errors import UsageError
     from sartor.locking import lock_project, read_locked
+
+    if options.locked and options.engines:
+        raise UsageError(
+            "`--locked` plans nothing, so that no engine is named with it",
+            hint=f"plan anew: `sartor lock {' '.join(options.engines)}`",
+        )
 
     folder = Path(options.output)
     # With --locked what the two files say is what they are to say: they are written anew alike.
@@ -88,11 +98,18 @@ def _locked(options: argparse.Namespace) -> LockDocument:
     )
 
 
-def locking_of(options: argparse.Namespace) -> Locking:  # noqa: ARG001 - a planner takes them
-    """The plan of these options as a lock. Raises `UsageError` where nothing plans."""
-    from sartor.errors import UsageError
+def locking_of(options: argparse.Namespace) -> Locking:
+    """The plan of these options as a lock; raises why nothing fits, and `NotLockableError`."""
+    from sartor.cli import plan
+    from sartor.paths import default_places
+    from sartor.plan.obstacles import why_nothing_fits
+    from sartor.plan_lock import lock_of_plan
+    from sartor.report.terminal import Terminal
 
-    raise UsageError(
-        "there is no plan to lock",
-        hint="`--locked` takes the lock that is in the folder",
-    )
+    reporter = Terminal()
+    host, planned = plan.planned(options, reporter)
+    if planned.plan.stack is None:
+        raise why_nothing_fits(planned)
+    for text in planned.plan.warnings:
+        reporter.warn(text)
+    return lock_of_plan(planned, host, default_places(), reporter, refresh=options.refresh)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
+    from sartor.host.model import Host
+    from sartor.models.model import Model
+    from sartor.paths import Places
     from sartor.plan.model import Request
     from sartor.plan.planned import Planned
     from sartor.reporter import Reporter
@@ -74,8 +77,8 @@ ARGUMENTS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
+def add_request(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say what is planned, for every command that plans."""
     parser.add_argument(
         "engines",
         nargs="*",
@@ -85,8 +88,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for names, keywords in ARGUMENTS:
         parser.add_argument(*names, **keywords)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    add_request(parser)
     parser.add_argument(
         "--explain", action="store_true", help="every candidate with every decision"
+    )
+    parser.add_argument(
+        "--locked",
+        nargs="?",
+        const=".",
+        metavar="FOLDER",
+        help="plan nothing: what has changed since the lock in FOLDER (default: here) was made; "
+        "exit status 1 where it must be planned again",
     )
 
 
@@ -97,7 +113,9 @@ def run(options: argparse.Namespace) -> int:
     from sartor.report.plan import explain_lines, plan_lines
     from sartor.report.terminal import Terminal
 
-    found = planned(options, Terminal()).plan
+    if options.locked is not None:
+        return changed(options, Terminal())
+    found = planned(options, Terminal())[1].plan
     if options.json:
         print_document(found)
     else:
@@ -106,10 +124,38 @@ def run(options: argparse.Namespace) -> int:
     return 0 if found.status == "ready" else NothingFitsError.exit_code
 
 
-def planned(options: argparse.Namespace, reporter: Reporter) -> Planned:
-    """The plan that the options ask for."""
+def changed(options: argparse.Namespace, reporter: Reporter) -> int:
+    """Show what has changed since a lock was made; 1 where it must be planned again."""
+    from pathlib import Path
+
+    from sartor.errors import UsageError
+    from sartor.line import find_host
+    from sartor.locking import read_locked
+    from sartor.paths import default_places
+    from sartor.plan_lock import changes_since
+    from sartor.report.document import print_document, print_lines
+    from sartor.report.lock import changes_lines
+
+    if options.engines:
+        raise UsageError(
+            "`--locked` plans nothing, so that no engine is named with it",
+            hint="its folder comes directly after it: `sartor plan --locked FOLDER`",
+        )
+    locked = read_locked(Path(options.locked))
+    places = default_places()
+    host = find_host(options.host, places)
+    found = changes_since(locked, host, places, reporter, refresh=options.refresh)
+    if options.json:
+        print_document(found)
+    else:
+        print_lines(*changes_lines(found))
+    return 0 if found.consequence == "still holds" else 1
+
+
+def planned(options: argparse.Namespace, reporter: Reporter) -> tuple[Host, Planned]:
+    """The machine, and the plan that the options ask for."""
     from sartor.index.network import as_configured
-    from sartor.line import find_host, look_up
+    from sartor.line import find_host
     from sartor.paths import default_places
     from sartor.planning import plan_with_catalog
 
@@ -117,9 +163,19 @@ def planned(options: argparse.Namespace, reporter: Reporter) -> Planned:
         as_configured()
     places = default_places()
     host = find_host(options.host, places)
-    model = look_up(options.model, places, reporter)
+    model = model_of(options.model, places, reporter)
     request = request_of(options)
-    return plan_with_catalog(host, request, model, places, reporter, refresh=options.refresh)
+    found = plan_with_catalog(host, request, model, places, reporter, refresh=options.refresh)
+    return host, found
+
+
+def model_of(reference: str | None, places: Places, reporter: Reporter) -> Model | None:
+    """The model as far as planning needs it: its configuration alone will do."""
+    from sartor.line import look_up
+    from sartor.models.configured import configured
+
+    known = None if reference is None else configured(reference)
+    return known or look_up(reference, places, reporter)
 
 
 def request_of(options: argparse.Namespace) -> Request:

@@ -48,7 +48,8 @@ class LineFact(Fact, frozen=True):
     `facts.versions`), ``device_code`` are the distributions whose machine code decides whether it
     runs. ``launcher`` starts a server of it; without one it is planned and not served.
     ``torch_local`` is the local version that its torch must have (``+cpu``). ``leave_out`` are
-    dependencies declared and not wanted. ``compilers`` must be there to build,
+    dependencies declared and not wanted, ``sdists`` those that were published as source alone for
+    some time. ``compilers`` must be there to build,
     ``compilers_wanted`` for what it compiles at run time. ``cpu_features`` are compiled in, by
     architecture; ``cpu_options`` says which CMake option wants which of them. ``version``,
     ``source_project`` and ``source_sha256`` name a source package. ``on_request`` lines are taken
@@ -71,6 +72,7 @@ class LineFact(Fact, frozen=True):
     extras: list[ExtraFact] = []
     torch_local: str | None = None
     leave_out: list[str] = []
+    sdists: list[str] = []
     pins: list[PinFact] = []
     version: str | None = None
     source_project: str | None = None

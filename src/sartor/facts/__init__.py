@@ -82,12 +82,16 @@ class ToolkitFact(Fact, frozen=True):
 
 
 class DriverBranchFact(Fact, frozen=True):
-    """One driver branch and the highest CUDA version that it supports."""
+    """One driver branch and the highest CUDA version that it supports.
+
+    ``end_of_life``: nothing is mended after it (None: not known).
+    """
 
     branch: int
     cuda_max: str
     kind: Literal["LTS", "production", "new feature", "developer"] | None = None
     first_linux: str | None = None
+    end_of_life: datetime.date | None = None
 
 
 class CompressionFact(Fact, frozen=True):
@@ -154,7 +158,8 @@ class IndexFact(Fact, frozen=True):
     ``cuda`` is the version that its builds are for (None: several, or none). ``layout``: a
     ``simple`` index is asked under ``url``, the others for one release or commit, which stands in
     ``url`` as ``{version}`` or ``{commit}``. ``trust`` is ``third-party`` where the publisher is
-    not the engine's maker. ``versions`` are bounds of what it is known to have (empty: not known).
+    not the engine's maker. ``versions`` are bounds of what it is known to have (empty: not known),
+    ``since`` the day on which it was first seen.
     """
 
     id: str
@@ -166,6 +171,7 @@ class IndexFact(Fact, frozen=True):
     layout: Literal["simple", "per-version", "per-commit"] = "simple"
     trust: Literal["maker", "third-party"] = "maker"
     versions: str = ""
+    since: datetime.date | None = None
     note: str | None = None
 
 
@@ -219,10 +225,13 @@ def files_of_facts(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in names if name.endswith(".toml")]
 
 
+def digest() -> str:
+    """A sha256 of all facts: the same wherever the same files are."""
+    return hashlib.sha256(msgspec.json.encode(digests(), order="sorted")).hexdigest()
+
+
 def digests() -> dict[str, str]:
     """Each file of facts, by its path below `FOLDER`, and its sha256."""
-    import hashlib
-
     return {
         file.relative_to(FOLDER).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(FOLDER.rglob("*.toml"))
@@ -278,17 +287,6 @@ def driver_range(compute_capability: str | None) -> DriverRange | None:
         return None
     first = branch_for_cuda(row.min_toolkit)
     return DriverRange(row.min_toolkit, first, row.last_driver_branch)
-
-
-@cache
-def digest() -> str:
-    """A sha256 of all facts: the same wherever the same files are."""
-    found = hashlib.sha256()
-    for path in sorted(FOLDER.rglob("*.toml"), key=lambda path: path.relative_to(FOLDER).parts):
-        content = path.read_bytes()
-        found.update(f"{path.relative_to(FOLDER).as_posix()} {len(content)}\n".encode())
-        found.update(content)
-    return found.hexdigest()
 
 
 @cache

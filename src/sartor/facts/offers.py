@@ -19,7 +19,8 @@ class ImageFact(Fact, frozen=True):
     """One image of one engine. ``tag`` may hold ``{version}``; ``cuda`` is ``13.0`` or ``13``.
 
     ``declared`` are the compute capabilities that the makers' build script names (empty: not
-    known); ``versions`` bounds of the engine's versions (empty: any).
+    known); ``versions`` bounds of the engine's versions (empty: any). ``run`` is what follows
+    `docker run` and its GPU option.
     """
 
     id: str
@@ -34,6 +35,7 @@ class ImageFact(Fact, frozen=True):
     cuda: str | None = None
     declared: list[str] = []
     note: str | None = None
+    run: str = "{image}"
 
 
 class TorchBuildFact(Fact, frozen=True):
@@ -114,13 +116,17 @@ class EnvFact(Fact, frozen=True):
 
 
 class ReachFact(Fact, frozen=True):
-    """The least compute capability of an engine; ``driver_min`` is a branch that goes with it."""
+    """The least compute capability of an engine; ``driver_min`` is a branch that goes with it.
+
+    ``projects`` (normalised names) are those of indexes that hold its builds.
+    """
 
     engine: str
     least: str
     formats: list[str]
     versions: str = ""
     driver_min: int | None = None
+    projects: list[str] = []
 
 
 @cache
@@ -175,23 +181,19 @@ def torch_build(index: str, version: str, architecture: str) -> TorchBuildFact |
     """What is known of a torch of an index (`+cu128` aside); None where nothing is."""
     plain = version.partition("+")[0]
     rows = (r for r in torch_builds() if (r.index, r.architecture) == (index, architecture))
-    return next((row for row in rows if _covers(row.versions, plain)), None)
+    return next((row for row in rows if covers(row.versions, plain)), None)
 
 
 def recipe_for(engine: str, version: str) -> RecipeFact | None:
     """The recipe of a release; None where the facts have none."""
     rows = (row for row in recipes() if row.engine == engine)
-    return next((row for row in rows if _covers(row.versions, version)), None)
+    return next((row for row in rows if covers(row.versions, version)), None)
 
 
 def archs_compiled(engine: str, version: str, toolkit: str) -> list[str] | None:
     """What a release's build compiles for with a toolkit; None where the facts do not say."""
     for row in compiles():
-        if (
-            row.engine == engine
-            and _covers(row.versions, version)
-            and _covers(row.toolkit, toolkit)
-        ):
+        if row.engine == engine and covers(row.versions, version) and covers(row.toolkit, toolkit):
             return row.archs
     return None
 
@@ -216,15 +218,22 @@ def reached(engine: str, version: str, capability: str) -> list[ReachFact]:
         row
         for row in reaches()
         if row.engine == engine
-        and _covers(row.versions, version)
+        and covers(row.versions, version)
         and Version(capability) >= Version(row.least)
     ]
 
 
 def reach_known(engine: str, version: str) -> bool:
     """Whether the facts say how far a release reaches."""
-    return any(r.engine == engine and _covers(r.versions, version) for r in reaches())
+    return any(r.engine == engine and covers(r.versions, version) for r in reaches())
 
 
-def _covers(bounds: str, version: str) -> bool:
+def covers(bounds: str, version: str) -> bool:
+    """Whether a version is within bounds; of empty bounds each is."""
     return not bounds or within_versions(bounds, version)
+
+
+def projects_of(engine: str) -> list[str]:
+    """The projects of indexes that hold an engine's builds; its own name where none are known."""
+    found = [project for row in reaches() if row.engine == engine for project in row.projects]
+    return list(dict.fromkeys(found)) or [engine]

@@ -53,10 +53,15 @@ class DispatchFact(Fact, frozen=True):
 
 
 class AlternativesFact(Fact, frozen=True):
-    """Libraries of which the package loads one, by what it finds: their needs do not add up."""
+    """Libraries of which the package loads one, by what it finds: their needs do not add up.
+
+    ``of_torch``: each is for one version of PyTorch, and where none is for the one that is there
+    none is loaded.
+    """
 
     libraries: list[str]
     because: str
+    of_torch: bool = False
     versions: str = ""
 
 

@@ -30,7 +30,8 @@ class QuantisationFact(Fact, frozen=True):
 class DtypeFact(Fact, frozen=True):
     """A dtype that an engine computes in from a compute capability on.
 
-    ``fallback`` is what it takes instead below, by itself; ``option`` asks for that.
+    ``fallback`` is what it takes instead below, by itself, and ``families`` what it takes of
+    models of these types, which float16 does not hold; ``option`` asks for the former.
     """
 
     engine: str
@@ -39,6 +40,7 @@ class DtypeFact(Fact, frozen=True):
     least: str
     fallback: str | None = None
     option: str | None = None
+    families: dict[str, str] = {}
 
 
 @cache

@@ -79,6 +79,13 @@ class MigFact(CommandsFact, frozen=True):
     off: list[str]
 
 
+class PtxasFact(CommandsFact, frozen=True):
+    """GPUs for which Triton needs another ptxas than its own."""
+
+    compute_capabilities: list[str]
+    why: str
+
+
 @cache
 def modules_for(architecture: str) -> ModulesFact | None:
     """What an architecture takes; None where the facts do not say."""
@@ -145,3 +152,15 @@ def mig() -> MigFact:
 def toolkit() -> CommandsFact:
     """How a CUDA toolkit is installed."""
     return read_table(FILE, "toolkit", CommandsFact)[0]
+
+
+@cache
+def ptxas() -> PtxasFact:
+    """Another ptxas for Triton."""
+    return read_table(FILE, "ptxas", PtxasFact)[0]
+
+
+@cache
+def compute_cache() -> CommandsFact:
+    """Where the driver keeps what it compiled."""
+    return read_table(FILE, "cache", CommandsFact)[0]

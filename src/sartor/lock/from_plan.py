@@ -13,11 +13,17 @@ from sartor.lock.canonical import plain
 from sartor.lock.host_class import host_class
 from sartor.lock.model import DEFAULT, LockedIndex, LockedPackage, Locking, Read, Sha256
 from sartor.plan.known import Machine
+from sartor.plan.machine import glibc
+from sartor.plan.model import Candidate
 
 if TYPE_CHECKING:
     from sartor.host.model import Host
+    from sartor.plan.decision import Decision
     from sartor.plan.model import Plan, Stack, Tried
     from sartor.plan.planned import Planned
+
+OF_THE_MOMENT = {"index", "interpreter", "disk", "memory"}
+"""Rules that found something of this very machine and moment: free room, a folder, an answer."""
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,16 +88,40 @@ def alias(index: str) -> str:
 
 
 def trace(plan: Plan) -> list[Any]:
-    """Every decision about what was chosen, and of the others what stands against them."""
-    chosen = [] if plan.chosen is None else [_tried(plan.chosen, plan.chosen.decisions)]
-    return [*chosen, *(_tried(tried, tried.rejections) for tried in plan.rejected)]
+    """Every decision about what was chosen, and of each other the first that stands against it."""
+    chosen = [] if plan.chosen is None else [_chosen(plan.chosen)]
+    return [*chosen, *map(_rejected, plan.rejected)]
 
 
-def _tried(tried: Tried, decisions: Any) -> Any:
+def _chosen(tried: Tried) -> dict[str, Any]:
     return {
-        "candidate": msgspec.to_builtins(tried.candidate),
-        "decisions": msgspec.to_builtins(decisions),
+        "candidate": _stated(tried.candidate),
+        "decisions": [_decision(d, set()) for d in tried.decisions],
     }
+
+
+def _rejected(tried: Tried) -> dict[str, Any]:
+    one = tried.candidate
+    short = Candidate(engine=one.engine, line=one.line, label="", version=one.version)
+    if one.strategy != short.strategy:
+        short = msgspec.structs.replace(short, strategy=one.strategy, index=one.index)
+    return {
+        "candidate": {k: v for k, v in _stated(short).items() if v},
+        "decisions": [_decision(d, {"evidence", "hint"}) for d in tried.rejections[:1]],
+    }
+
+
+def _decision(decision: Decision, gone: set[str]) -> dict[str, Any]:
+    """A decision without what holds of one machine at one moment, and without what is ``gone``."""
+    gone = gone | (
+        {"found", "why", "hint", "evidence"} if decision.rule in OF_THE_MOMENT else set()
+    )
+    return {k: v for k, v in _stated(decision).items() if k not in gone}
+
+
+def _stated(value: Candidate | Decision) -> dict[str, Any]:
+    """Its entries that say something."""
+    return {k: v for k, v in msgspec.to_builtins(value).items() if v is not None}
 
 
 def _machine(stack: Stack, host: Host) -> Machine:
@@ -101,7 +131,7 @@ def _machine(stack: Stack, host: Host) -> Machine:
             "it is not known what machine the files are for",
             hint="name the processor (`--host`) and the Python (`--python`)",
         )
-    return Machine(architecture, host.glibc, stack.python.version)
+    return Machine(architecture, glibc(host), stack.python.version)
 
 
 def _indexes(plan: Plan, used: set[str], beside: Beside) -> list[LockedIndex]:

@@ -16,9 +16,14 @@ def is_file(url: str) -> bool:
 
 
 def relative(url: str, folder: PurePath) -> str:
-    """A ``file:`` address, or an absolute path, as a path from ``folder``."""
+    """A ``file:`` address, or an absolute path, as a path from ``folder``.
+
+    One that shares nothing but the root with the folder does not move with it, and stays absolute.
+    """
     path = unquote(urlsplit(url).path) if url.startswith("file:") else url
-    return os.path.relpath(path, folder) if os.path.isabs(path) else path  # noqa: PTH117
+    if not os.path.isabs(path) or os.path.commonpath([path, folder]) == "/":  # noqa: PTH117
+        return path
+    return os.path.relpath(path, folder)
 
 
 def absolute(path: str, folder: PurePath) -> str:

@@ -116,7 +116,8 @@ class Weights(msgspec.Struct, frozen=True):
 class ModelShape(msgspec.Struct, frozen=True):
     """A model as far as memory goes.
 
-    ``item_bytes`` is the size of an item of the model's own dtype. ``weights`` is None where no
+    ``dtype`` is the model's own (``bfloat16``; None: it names none), ``item_bytes`` the size of
+    an item of it. ``weights`` is None where no
     header was read; then they are computed from the parameters. ``tied``: the embedding is the
     output head as well. ``max_context`` is what the model was trained for, in tokens.
     ``towers`` counts parameters around the language model (vision); None where they are not known.
@@ -138,6 +139,7 @@ class ModelShape(msgspec.Struct, frozen=True):
     weights_bytes: int | None = None
     format: Literal["safetensors", "gguf", "stated"] = "safetensors"
     unknown: list[str] = []
+    dtype: str | None = None
 
     @property
     def embedding(self) -> int:

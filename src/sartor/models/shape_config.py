@@ -57,6 +57,7 @@ def config_shape(config: Mapping[str, object]) -> ModelShape | None:
         hidden=hidden,
         vocab=vocab,
         item_bytes=_item_bytes({**config, **text}, unknown),
+        dtype=_dtype({**config, **text}),
         heads=read.heads or 1,
         tied=tied,
         max_context=_trained(read),
@@ -82,9 +83,14 @@ def _trained(read: Reader) -> int | None:
     return read.number("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 
 
-def _item_bytes(config: Mapping[str, object], unknown: list[str]) -> int:
+def _dtype(config: Mapping[str, object]) -> str | None:
+    """``bfloat16``; None where the configuration names none."""
     named = str(config.get("dtype") or config.get("torch_dtype") or "")
-    known = _ITEM_BYTES.get(named.removeprefix("torch."))
+    return named.removeprefix("torch.") or None
+
+
+def _item_bytes(config: Mapping[str, object], unknown: list[str]) -> int:
+    known = _ITEM_BYTES.get(_dtype(config) or "")
     if known is None:
         unknown.append("dtype: the configuration names none that is known; 16 bits are taken")
     return known or 2

@@ -41,13 +41,15 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     files: tuple[IndexFile, ...] = ()
     file: IndexFile | None = None
+    is_named: bool = False
     torch_index: IndexFact | None = None
 
 
 class Companion(msgspec.Struct, frozen=True, kw_only=True):
     """A package that a release names in its metadata and that decides whether it runs.
 
-    ``file`` is the wheel that the machine would get, ``package`` its metadata; ``cuda`` is what it
+    ``file`` is the wheel that the machine would get, ``package`` its metadata; ``alike`` are those
+    of the same release for the same platforms and other Pythons. ``cuda`` is what it
     was built with (None: not known, or it needs none of CUDA's libraries). ``why`` says why there
     is no file.
     """
@@ -56,6 +58,7 @@ class Companion(msgspec.Struct, frozen=True, kw_only=True):
     requirement: str
     version: str | None = None
     file: IndexFile | None = None
+    alike: tuple[IndexFile, ...] = ()
     package: Package | None = None
     cuda: str | None = None
     index: str = "default"
@@ -67,7 +70,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     ``package`` is its metadata (``unread``: why there is none), ``companions`` what that names,
     ``code`` the parts of the wheels whose machine code decides, by project (None: never read); each
-    is there once it was asked for. ``targets`` are the kinds of GPU. ``built`` is the stack of
+    is there once it was asked for. ``read_of`` are those of which another Python's wheel of the
+    same release was read, and its name. ``targets`` are the kinds of GPU. ``built`` is the stack of
     its environment, where that is there: it needs neither an index nor room any more.
     """
 
@@ -80,6 +84,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     unread: str | None = None
     companions: dict[str, Companion] = {}
     code: dict[str, Parts | None] = {}
+    read_of: dict[str, str] = {}
     built: Stack | None = None
 
     @property

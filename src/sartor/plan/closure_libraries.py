@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from sartor import facts
-from sartor.facts.linking import driver_sonames, libc_sonames, policies, provider_of, system_sonames
+from sartor.facts.linking import (
+    driver_sonames,
+    libc_sonames,
+    matches,
+    policies,
+    provider_of,
+    system_sonames,
+)
+from sartor.facts.packages import facts_about
 from sartor.facts.versions import numbers
 from sartor.host.remedies import install_libraries
 from sartor.plan.decision import Accepted, Decision, Rejected, Unchecked
@@ -164,9 +173,13 @@ def _glibc(
     }
     evidence = f"read from the machine code of {len(members.read)} packages"
     if beyond:
-        found = f"glibc {have}: {', '.join(beyond.values())} would not load"
+        which = [lib for _, lib in needing if numbers(str(lib.glibc)) > numbers(have)]
+        names = ", ".join(posixpath.basename(lib.path) for lib in which)
+        found = f"glibc {have}: {names} of {', '.join(beyond.values())} would not load"
         hint = "a system with a newer glibc, as in a container of one, would run it"
-        if set(beyond) & set(essential):
+        core = {lib.path for lib in _of_core(case, pairs)}
+        grave = {p.name for p, lib in needing if lib in which and p and lib.path in core}
+        if grave & set(essential):
             yield Rejected(rule, wanted, found, evidence, hint)
         else:
             yield Unchecked(rule, wanted, f"{found}; whether the engine needs it is not known")
@@ -174,6 +187,26 @@ def _glibc(
     if members.unread:
         evidence += f"; declared by the tags of {len(members.unread)}"
     yield Accepted(rule, wanted, f"glibc {have}", evidence)
+
+
+def _of_core(case: Case, pairs: Sequence[tuple[Package | None, Library]]) -> list[Library]:
+    """Libraries without which their packages are of no use, with those that they need in turn.
+
+    Of a package whose core the facts do not know it is all of them.
+    """
+    found = [library for package, library in pairs if package and _is_core(package, library)]
+    seen = {library.path for library in found}
+    for library in found:
+        needed = [one for name in library.needed for one in case.by_name.get(name, ())]
+        found += [one for one in needed if one.path not in seen]
+        seen |= {one.path for one in needed}
+    return found
+
+
+def _is_core(package: Package, library: Library) -> bool:
+    about = facts_about(package.name)
+    core = [f for f in (about.feature if about else ()) if f.core]
+    return not core or any(matches(library.path, g) for f in core for g in f.libraries)
 
 
 def _libstdcxx(

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from sartor.artifact.model import Evidence, Library, NotRead, Package
 from sartor.facts.packages import facts_about, normalized
 from sartor.plan.known import Locked
+from sartor.plan.machine import glibc
 from sartor.verdict.case import Case
 from sartor.verdict.requirements import parse_line
 
@@ -148,9 +149,10 @@ def _case(merged: Evidence, every: Sequence[Member], place: Place) -> Case:
     here = replace(
         host,
         architecture=host.architecture or machine.architecture,
-        glibc=host.glibc or machine.glibc,
+        glibc=glibc(host) or machine.glibc,
     )
-    yanked = {m.locked.file.name: m.locked.file.yanked or "" for m in every if m.locked.file.yanked}
+    files = [member.locked.file for member in every]
+    yanked = {file.name: file.yanked for file in files if file.yanked is not None}
     unread = {m.name: m.locked.version for m in every if m.is_unread}
     return Case(
         merged, here, python=machine.python, gpus=place.targets, yanked=yanked, unread=unread

@@ -32,6 +32,7 @@ Of PyTorch, glibc, the driver's CUDA and libraries that are needed there are dec
 """
 OF_ONE_MODULE = "abi3-module"
 OF_SOME_GPUS = "driver-range"
+NOT_PROVIDED = "library-not-provided"
 DECLARED = "dependency-missing"
 """The rule that holds metadata against metadata."""
 
@@ -47,11 +48,19 @@ def found(members: Members) -> tuple[list[Finding], list[str]]:
         if rule is torch_abi:
             continue
         for outcome in rule(members.case):
-            if isinstance(outcome, Finding):
+            if isinstance(outcome, Finding) and _may_be_brought(outcome, members):
+                why = f"wheels that were not read ({len(members.unread)}) may bring it"
+                not_checked.append(f"{outcome.text} Not checked: {why}.")
+            elif isinstance(outcome, Finding):
                 findings.append(outcome)
             else:
                 not_checked.append(f"{outcome.path}: {outcome.why}")
     return sorted(findings, key=lambda f: SEVERITIES.index(f.severity)), not_checked
+
+
+def _may_be_brought(finding: Finding, members: Members) -> bool:
+    """Whether what no package brings may be in a wheel that nobody read."""
+    return finding.code == NOT_PROVIDED and finding.severity == "warning" and bool(members.unread)
 
 
 def rule_decisions(

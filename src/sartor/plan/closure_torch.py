@@ -37,7 +37,11 @@ def torch_decisions(members: Members) -> Iterator[Decision]:
     for package, libraries in case.groups:
         if package is None or package.name == TORCH:
             continue
-        linked = [lib for lib in libraries if lib.torch_symbols or needs_torch(lib)]
+        linked = [
+            lib
+            for lib in libraries
+            if (lib.torch_symbols or needs_torch(lib)) and not case.is_for_one_torch(lib)
+        ]
         if linked:
             yield _decided(case, package, torch, linked, known)
 

@@ -141,6 +141,8 @@ def _by_machine_code(case: Case, wanted: str) -> Decision:
     found = "; ".join(f"{s.target.name or s.target.gpu}: {s.why()}" for s in each)
     reads = sorted({p.read_at[:10] for p in case.code.values() if p is not None})
     evidence = f"{READ} on {', '.join(reads)}"
+    if case.read_of:
+        evidence += f", of {', '.join(case.read_of.values())} (another Python, the same release)"
     if any(s.runs for s in each):
         return Accepted("device-code", wanted, found, evidence)
     if any(s.bad is None for s in each):

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from sartor.plan.case import TORCH, Companion
 from sartor.plan.known import DEFAULT, ListingQuestion, MetadataQuestion, Unread
 from sartor.plan.offers import Same, newest
-from sartor.plan.tags import best_wheel, obstacle
+from sartor.plan.tags import alike, best_wheel, obstacle
 from sartor.verdict.requirements import applies, parse_line
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RUNTIME = re.compile(r"cuda-toolkit|nvidia-cuda-runtime(?:-cu\d+)?")
 """The distributions whose version is that of the CUDA runtime which a torch asks for."""
 LOCAL = re.compile(r"\+cu(\d\d+)(\d)\b")
-EXACT = re.compile(r"===?([^,*]+)")
+EXACT = re.compile(r"===?([^,*]+)(?!\S*\*)(?=,|$|\))")
 
 
 def markers(machine: Machine, extra: str = "") -> dict[str, str]:
@@ -52,8 +52,14 @@ def required(package: Package, machine: Machine, extra: str | None = None) -> It
         if parsed is None:
             continue
         asked = [""] if extra is None else ["", extra]
-        if any(applies(parsed, markers(machine, word)) for word in asked):
+        if any(_applies(parsed, machine, word) for word in asked):
             yield parsed
+
+
+@lru_cache(1 << 14)
+def _applies(one: Required, machine: Machine, extra: str) -> bool | None:
+    """Whether it is required there; releases of one project require much the same."""
+    return applies(one, markers(machine, extra))
 
 
 def companion_questions(case: Case) -> list[ListingQuestion]:
@@ -94,7 +100,8 @@ def companions(case: Case, known: Known) -> dict[str, Companion]:
 
 def _found(one: Required, case: Case, known: Known) -> Companion:
     local = _local(case) if one.name == TORCH else None
-    base = Companion(project=one.name, requirement=f"{one.name}{one.bounds}{local or ''}")
+    plus = local if local and "+" not in one.bounds else ""
+    base = Companion(project=one.name, requirement=f"{one.name}{one.bounds}{plus}")
     asked_of = [known.listings[question] for question in _lists(case, one.name)]
     there = (each for each in asked_of if each.state == "reached" and each.files)
     listing = next(there, asked_of[-1])
@@ -115,7 +122,13 @@ def _found(one: Required, case: Case, known: Known) -> Companion:
         _, wanted, found = obstacle(listed, case.machine)
         why = f"its wheels are for {wanted}; this is {found}"
         return msgspec.structs.replace(base, version=str(version), why=why)
-    return msgspec.structs.replace(base, version=str(version), file=wheel, index=listing.index)
+    return msgspec.structs.replace(
+        base,
+        version=str(version),
+        file=wheel,
+        index=listing.index,
+        alike=tuple(alike(listed, wheel)),
+    )
 
 
 def _local(case: Case) -> str | None:

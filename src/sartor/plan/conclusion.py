@@ -5,11 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
+from packaging.requirements import Requirement
 
 from sartor import facts
+from sartor.engines.facts import engine
+from sartor.errors import IndexRefusedError
 from sartor.host.summary import summary
 from sartor.plan.code_rules import served
-from sartor.plan.known import DEFAULT, ResolveQuestion, Unread, Unsolvable, Wanted
+from sartor.plan.known import (
+    DEFAULT,
+    ListingQuestion,
+    ResolveQuestion,
+    Unread,
+    Unsolvable,
+    Wanted,
+)
 from sartor.plan.memory import trained_context
 from sartor.plan.model import (
     Accepted,
@@ -19,9 +29,11 @@ from sartor.plan.model import (
     Tried,
 )
 from sartor.plan.native import defects
+from sartor.plan.offers import by_version
 from sartor.plan.outcome import Found
+from sartor.plan.outlook import may_be_built, outlook
 from sartor.plan.planned import Planned
-from sartor.plan.ranking import is_unsure
+from sartor.plan.ranking import is_unread, is_unsure
 from sartor.plan.stack import stack_of
 from sartor.plan.stages import Judged, resolve_question
 from sartor.plan.words import name_of, reason
@@ -32,8 +44,8 @@ if TYPE_CHECKING:
     from sartor.errors import ErrorDocument
     from sartor.host.model import Host
     from sartor.models.model import Model
-    from sartor.plan.known import Known
-    from sartor.plan.model import Request
+    from sartor.plan.known import Known, Listing
+    from sartor.plan.model import Request, Status
 
 
 def conclude(
@@ -54,15 +66,28 @@ def conclude(
         host=summary(host),
         request=request,
         status="impossible",
+        because=_no_release(judged, request, known),
         model=model.reference if model else None,
         rejected=rest,
+        conflict_sets=[one.premises for one in conflicts.conflicts],
         conflicts=conflicts.conflicts,
+        all_conflicts=conflicts.complete,
         not_checked=[f"conflicts: {why}" for why in conflicts.not_looked_at],
         indexes=index_reports(known),
         facts=facts.digest(),
     )
+    beside = outlook(judged, chosen, host, request, known)
+    base = replace(
+        base,
+        alternatives=beside.alternatives,
+        remedies=beside.remedies,
+        shares=beside.shares,
+    )
     if chosen is None:
-        return Planned(base, error=_met(known))
+        by_source = any(way.strategy == "source" for way in beside.alternatives)
+        by_source = by_source and _source_is_the_way(judged)
+        status: Status = "needs-source" if by_source else "impossible"
+        return Planned(replace(base, status=status), error=_met(known))
     closure = chosen.closure
     planned = replace(
         base,
@@ -86,13 +111,52 @@ def conclude(
     return Planned(planned, chosen.resolution, _met(known), chosen.case.built is not None)
 
 
+SOURCE_HELPS = {
+    "abi",
+    "cuda-major",
+    "device-code",
+    "glibc",
+    "platform-tag",
+    "ptx",
+    "python",
+    "torch-pin",
+}
+"""What stands against a wheel and not against a build of the same release."""
+
+
+def _source_is_the_way(judged: Sequence[Judged]) -> bool:
+    """Whether code for the machine is what is lacking: of no release was it found."""
+    if any(may_be_built(one) for one in judged):
+        return True
+    found = (d for one in judged for d in one.decisions if one.case.on_cuda)
+    if any(isinstance(d, Accepted) and d.rule == "device-code" for d in found):
+        return False
+    return any(_source_helps(one) for one in judged)
+
+
+def _source_helps(judged: Judged) -> bool:
+    """Whether a build of it would stand, on a GPU where there is one."""
+    case = judged.case
+    rules = {r.rule for r in judged.tried.rejections} - {"objective"}
+    if case.on_cuda != bool(case.host.gpus):
+        return False
+    if case.line.how == "source":
+        return rules == {"asked-for"}
+    return bool(rules) and rules <= SOURCE_HELPS
+
+
 def chosen_of(judged: Sequence[Judged]) -> Judged | None:
     """The candidate that stands as a whole."""
     return next((j for j in judged if j.stage == "whole" and not j.rejected), None)
 
 
 def _conflicts(judged: Sequence[Judged], roots: tuple[str, ...], known: Known) -> Found | Wanted:
-    """The minimal conflicts of the first candidate that the resolver refused."""
+    """The minimal conflicts of the first candidate that the resolver refused.
+
+    Only of what was asked for by name: of the newest of many the resolver's own words are enough.
+    """
+    if not any(_is_named(one.case.request) for one in judged[:1]):
+        return Found([], complete=True)
     refused = (
         question
         for one in judged
@@ -106,12 +170,19 @@ def _conflicts(judged: Sequence[Judged], roots: tuple[str, ...], known: Known) -
     return Wanted(conflicts=(first,)) if answer is None else answer
 
 
+def _is_named(request: Request) -> bool:
+    """Whether more is asked for than an engine of any version."""
+    return bool(request.pins) or len(request.engines) > 1 or any("=" in e for e in request.engines)
+
+
 def _question(one: Judged, roots: tuple[str, ...], known: Known) -> ResolveQuestion:
     return resolve_question(one.case, roots, known)
 
 
 def _behind(one: Judged, chosen: Judged | None) -> Tried:
     """A candidate that was not taken; where no rule stands against it, the objective does."""
+    if is_unread(one) and (chosen is None or not chosen.case.on_cuda):
+        return Tried(one.case.candidate, [*one.decisions, _unread(one)])
     if one.rejected or chosen is None:
         return one.tried
     objective = chosen.case.request.objective
@@ -119,6 +190,14 @@ def _behind(one: Judged, chosen: Judged | None) -> Tried:
     found = f"{how}; {chosen.case.candidate.label} ranks before it"
     last = Rejected("objective", objective, found, "the order of candidates")
     return Tried(one.case.candidate, [*one.decisions, last])
+
+
+def _unread(one: Judged) -> Rejected:
+    """Nobody read its machine code: that nothing is known against it does not make it run."""
+    names = [name for name, parts in one.case.code.items() if parts is None]
+    hint = f"`{one.case.engine.name}=={one.case.offer.version}` by name takes it all the same"
+    why = "it was never read"
+    return Rejected("evidence", f"the machine code of {', '.join(names)}", why, "the store", hint)
 
 
 def unsaid(model: Model | None) -> list[str]:
@@ -147,7 +226,10 @@ def _grades(chosen: Judged) -> dict[str, str]:
 
 def _met(known: Known) -> ErrorDocument | None:
     """The first error that was met at the user's own index, or by the resolver."""
-    of_index = (one.error for one in known.listings.values() if one.index == DEFAULT)
+    own = [one for one in known.listings.values() if one.index == DEFAULT]
+    if own and all(one.state == "reached" and not one.files for one in own):
+        return _of_another_kind(own)
+    of_index = (one.error for one in own)
     answers = (one for one in known.resolutions.values() if isinstance(one, Unread))
     met = [*of_index, *(one.error for one in answers)]
     return next((error for error in met if error is not None), None)
@@ -166,6 +248,34 @@ def _next(chosen: Judged) -> list[str]:
     return commands
 
 
+def _no_release(judged: Sequence[Judged], request: Request, known: Known) -> list[str]:
+    """Which releases there are of engines of which none is what was asked for."""
+    found = []
+    for text in request.engines[:1] if not judged else ():
+        line = engine(Requirement(text).name).line[:1]
+        listing = (
+            known.listings.get(ListingQuestion(DEFAULT, line[0].distribution)) if line else None
+        )
+        if listing is None or not listing.files:
+            found.append(f"no release of {text} is known")
+            continue
+        releases = by_version(listing.files, listing.project, request.as_of)
+        newest = ", ".join(str(v) for v in sorted(releases, reverse=True)[:SHOWN_PROJECTS])
+        when = f" by {request.as_of[:10]}" if request.as_of else ""
+        found.append(f"no release is {text}; the newest{when} are {newest or 'none'}")
+    return found
+
+
+def _of_another_kind(own: Sequence[Listing]) -> ErrorDocument:
+    """The user's index answers, and has nothing of what is asked for: 404 for each."""
+    names = ", ".join(f"`{one.project}`" for one in own[:SHOWN_PROJECTS])
+    return IndexRefusedError(
+        f"the package index has none of the projects that were asked for (404): {names}",
+        hint="check the address of the index in your pip or uv configuration (UV_DEFAULT_INDEX)",
+    ).document()
+
+
+SHOWN_PROJECTS = 4
 HOW_FAR = {
     "listed": "it is published, and was judged no further",
     "metadata": "nothing it declares stands against it, and it was judged no further",
@@ -240,6 +350,7 @@ def first_reasons(rest: Sequence[Tried]) -> list[str]:
     found: dict[tuple[str, str], str] = {}
     for tried in rest:
         key = (tried.candidate.engine, tried.candidate.line)
-        if key not in found and tried.rejections and tried.candidate.line != "cpu":
-            found[key] = f"{name_of(tried)}: {reason(tried.rejections[0])}"
+        against = [r for r in tried.rejections if r.rule not in {"objective", "asked-for"}]
+        if key not in found and against:
+            found[key] = f"{name_of(tried)}: {reason(against[0])}"
     return list(found.values())

@@ -94,7 +94,8 @@ class ResolveQuestion(msgspec.Struct, frozen=True):
 
     ``as_of`` (RFC 3339): nothing that was uploaded later. ``leave_out`` are projects that are
     declared and not wanted. ``from_source`` are those of which a source distribution may be taken;
-    of all others wheels alone, so that no package's code is run. ``assumed``: the resolver does not
+    of all others wheels alone, so that no package's code is run; with ``may_build`` theirs is,
+    where nothing else says what they require. ``assumed``: the resolver does not
     read the metadata of these versions, as is needed to learn which of their lines conflict.
     """
 
@@ -105,6 +106,7 @@ class ResolveQuestion(msgspec.Struct, frozen=True):
     leave_out: tuple[str, ...] = ()
     prereleases: bool = False
     from_source: tuple[str, ...] = ()
+    may_build: bool = False
     assumed: tuple[Assumed, ...] = ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sartor.host.names import gpu_fact
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from sartor.host.model import Host, Tool
     from sartor.plan.model import Request
 
+NUMBERS = re.compile(r"\d{1,3}\.\d{1,3}(?!\d)", re.ASCII)
 USUAL = "x86_64"
 """What stands beside a GPU of which the facts say nothing else, where nobody said it."""
 
@@ -22,13 +24,24 @@ def machines(host: Host, request: Request, engine: EngineFacts) -> list[Machine]
     Where the host's Pythons are not known, the one that was asked for or the engine's usual one.
     None at all where the host has Pythons and none is what was asked for.
     """
-    if host.pythons:
-        versions = [str(tool.version) for tool in host.pythons if tool.version]
+    versions = known_pythons(host)
+    if versions:
         wanted = [v for v in versions if is_asked(v, request.python)]
     else:
         wanted = [request.python or engine.usual_python]
-    found = (Machine(architecture(host), host.glibc, two_numbers(v)) for v in wanted)
+    found = (Machine(architecture(host), glibc(host), two_numbers(v)) for v in wanted)
     return list(dict.fromkeys(found))
+
+
+def known_pythons(host: Host) -> list[str]:
+    """The versions of the host's interpreters; what is no version is not known."""
+    return [tool.version for tool in host.pythons if tool.version and NUMBERS.match(tool.version)]
+
+
+def glibc(host: Host) -> str | None:
+    """The host's glibc as ``2.39``; None where it is not known, or it is no version."""
+    found = NUMBERS.match(host.glibc or "")
+    return found[0] if found else None
 
 
 def architecture(host: Host) -> str:

@@ -13,6 +13,7 @@ from sartor.plan.outcome import (
     Compile,
     Conflict,
     PlannedFeature,
+    Premise,
     Remedy,
     Share,
     Sizes,
@@ -187,7 +188,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="s
     """The chosen stack, why it, and every other candidate with what was decided about it.
 
     ``chosen`` is the stack's candidate with its decisions. ``grades`` says for each aspect what
-    its word rests on. ``fit`` is where the model goes (``memory`` in JSON).
+    its word rests on. ``fit`` is where the model goes (``memory`` in JSON). ``conflict_sets``
+    (``conflicts`` in JSON) are the requirements of each of ``conflicts`` (``derivations``);
+    ``all_conflicts``: it is proved that there is no other.
     """
 
     host: str
@@ -205,7 +208,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="s
     fit: Fit | None = msgspec.field(default=None, name="memory")
     shares: list[Share] = []
     rejected: list[Tried] = []
-    conflicts: list[Conflict] = []
+    conflict_sets: list[list[Premise]] = msgspec.field(default=[], name="conflicts")
+    conflicts: list[Conflict] = msgspec.field(default=[], name="derivations")
+    all_conflicts: bool = True
     indexes: list[IndexReport] = []
     alternatives: list[Alternative] = []
     remedies: list[Remedy] = []

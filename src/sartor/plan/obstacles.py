@@ -14,6 +14,7 @@ from sartor.errors import (
     SystemLibraryMissingError,
     from_document,
 )
+from sartor.plan.known import DEFAULT
 from sartor.plan.words import name_of, reason
 
 if TYPE_CHECKING:
@@ -70,8 +71,11 @@ def why_nothing_fits(planned: Planned) -> SartorError:
 
 def _unreached(planned: Planned, nearest: list[Tried]) -> SartorError | None:
     """What was met at the user's own index, where that stands against the nearest candidate."""
-    best = [r for r in nearest[0].rejections if r.rule == "index"]
-    return from_document(planned.error) if best and planned.error is not None else None
+    rules = {r.rule for r in nearest[0].rejections}
+    unasked = any(r.found.startswith("not resolved") for r in nearest[0].rejections)
+    own = any(t.candidate.index == DEFAULT and t.candidate.version for t in planned.plan.rejected)
+    met = planned.error is not None and ("index" in rules or unasked or not own)
+    return from_document(planned.error) if met and planned.error is not None else None
 
 
 def lock_of(planned: Planned) -> str | None:

@@ -57,6 +57,7 @@ def offers(
         state=listing.state,
         why=listing.why,
         machine=machines[0],
+        is_named=is_exact(asked),
     )
     releases = by_version(listing.files, line.distribution, request.as_of)
     meant = [v for v in releases if is_meant(v, line, asked, request)]
@@ -147,7 +148,10 @@ def specifier(text: str) -> SpecifierSet | None:
 def newest(
     files: Sequence[IndexFile], project: str, asked: SpecifierSet, as_of: str | None
 ) -> tuple[Version, list[IndexFile]] | None:
-    """The newest version that is asked for and has a wheel, with its files; None without one."""
+    """The newest version that is asked for and has a wheel, with its files; None without one.
+
+    One that was taken back counts only where it is asked for by its version, as for pip and uv.
+    """
     releases = by_version(files, project, as_of)
     meant = [
         version
@@ -155,4 +159,15 @@ def newest(
         if asked.contains(version, prereleases=True)
         and any(f.name.endswith(".whl") for f in releases[version])
     ]
-    return (max(meant), releases[max(meant)]) if meant else None
+    whole = meant if is_exact(asked) else [v for v in meant if not is_yanked(releases[v])]
+    return (max(whole), releases[max(whole)]) if whole else None
+
+
+def is_exact(asked: SpecifierSet) -> bool:
+    """Whether one version is asked for and no other."""
+    return any(s.operator in {"==", "==="} and not s.version.endswith(".*") for s in asked)
+
+
+def is_yanked(files: Sequence[IndexFile]) -> bool:
+    """Whether every wheel of a release was taken back."""
+    return all(f.yanked is not None for f in files if f.name.endswith(".whl"))

@@ -147,7 +147,7 @@ class Remedy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """GPUs of one kind of a mixed machine, and whether the stack serves them."""
+    """GPUs of one kind of a machine, each by its name, and whether the stack serves them."""
 
     gpus: list[str]
     compute_capability: str | None

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
-from sartor.engines.facts import EngineFacts, engines
+from sartor.engines.facts import EngineFacts, LineFact, engines
 from sartor.engines.facts import engine as engine_facts
 from sartor.errors import UsageError, did_you_mean
 from sartor.plan.case import Case, Offer
 from sartor.plan.conclusion import chosen_of, conclude
-from sartor.plan.known import DEFAULT, Known, ListingQuestion, Wanted
-from sartor.plan.machine import machines
+from sartor.plan.known import DEFAULT, Known, ListingQuestion, Machine, Wanted
+from sartor.plan.machine import architecture, glibc, machines, two_numbers
 from sartor.plan.offers import offers, question
-from sartor.plan.ranking import is_unsure, newest_first, ordered
+from sartor.plan.ranking import is_named, is_unread, is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
 from sartor.plan.variants import variants
 from sartor.verdict.targets import targets_of
@@ -34,6 +35,7 @@ STAGES = (("listed", metadata, 12), ("metadata", code, 1))
 """From which stage which comes next, and how many candidates are asked about together: metadata is
 far and small, what was read of machine code is here and takes time to judge."""
 ALL_AT_ONCE = 200
+PYTHON = re.compile(r"3(\.\d{1,3}){1,2}", re.ASCII)
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -72,6 +74,12 @@ def _asked(text: str) -> Asked:
                 hint="the form is `vllm`, or `vllm==0.32.0`",
             ) from None
         name, versions = text, ""
+    else:
+        if parsed.url or parsed.marker or parsed.extras:
+            raise UsageError(
+                f"`{text}` is more than an engine and its versions",
+                hint=f"the form is `{name}`, or `{name}==1.0`; extras go with `--pin`",
+            )
     return Asked(engine_facts(name), versions, text)
 
 
@@ -85,6 +93,8 @@ def checked(request: Request) -> Request:
             found=[f"builds: {', '.join(sorted(known))}"],
             hint=did_you_mean(request.build, known),
         )
+    if request.python is not None and not PYTHON.fullmatch(request.python):
+        raise UsageError(f"`{request.python}` is no Python version", hint="write it as `3.12`")
     for pin in request.pins:
         try:
             Requirement(pin)
@@ -179,11 +189,36 @@ def _cases(
         )
         for line in one.engine.line:
             versions = SpecifierSet(one.versions)
-            found += [
-                _case(host, request, model, offer, targets, built)
-                for offer in offers(one.engine, line, able, versions, request, known)
-            ]
+            released = offers(one.engine, line, able, versions, request, known)
+            there = _there(one, line, host, request, built)
+            released += [o for o in there if not _is_among(o, released)]
+            found += [_case(host, request, model, o, targets, built) for o in released]
     return found
+
+
+def _there(
+    asked: Asked, line: LineFact, host: Host, request: Request, built: Mapping[Built, Stack]
+) -> list[Offer]:
+    """What is built of a line for the Python that is asked for, whatever its index says now."""
+    versions = SpecifierSet(asked.versions)
+    return [
+        Offer(
+            engine=asked.engine,
+            line=line,
+            index=line.index,
+            state="not asked",
+            machine=Machine(architecture(host), glibc(host), key.python),
+            version=key.version,
+        )
+        for key in built
+        if (key.engine, key.line) == (asked.engine.name, line.id)
+        and (request.python is None or key.python == two_numbers(request.python))
+        and versions.contains(key.version, prereleases=True)
+    ]
+
+
+def _is_among(offer: Offer, others: Sequence[Offer]) -> bool:
+    return any((o.version, o.machine) == (offer.version, offer.machine) for o in others)
 
 
 def _case(
@@ -270,7 +305,7 @@ class _Group:
                 wanted = self.advance(waiting, stage, known, limit)
                 if wanted is not None:
                     return wanted
-            if found[place].rejected:
+            if found[place].rejected or _is_left(found[place]):
                 continue
             if is_unsure(found[place]):
                 unsure.append(place)
@@ -310,6 +345,11 @@ class _Group:
             if waiting >= limit:
                 break
         return wanted if waiting else None
+
+
+def _is_left(judged: Judged) -> bool:
+    """Whether nobody read its machine code, and it was not asked for by name."""
+    return is_unread(judged) and not is_named(judged.case)
 
 
 def _is_at(judged: Judged, stage: str) -> bool:

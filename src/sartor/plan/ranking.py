@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 from sartor.plan.code_rules import served
@@ -61,6 +62,20 @@ def ordered(judged: Sequence[Judged], objective: Objective) -> list[Judged]:
 def is_unsure(judged: Judged) -> bool:
     """Whether nobody knows if its machine code is for the GPUs."""
     return any(isinstance(d, Unchecked) and d.rule == "device-code" for d in judged.decisions)
+
+
+def is_unread(judged: Judged) -> bool:
+    """Whether machine code that decides was never read, and nothing that was read is against it."""
+    return None in judged.case.code.values() and is_unsure(judged)
+
+
+def is_named(case: Case) -> bool:
+    """Whether the user asked for this very version."""
+    return any(
+        spec.operator in {"==", "==="} and "*" not in spec.version
+        for text in case.request.engines
+        for spec in Requirement(text).specifier
+    )
 
 
 def completeness(judged: Judged) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sartor import facts
 from sartor.host.remedies import install_compilers, install_libraries
 from sartor.plan.known import DEFAULT
-from sartor.plan.machine import interpreter, is_asked
+from sartor.plan.machine import interpreter, is_asked, known_pythons
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
 from sartor.plan.tags import obstacle
 
@@ -23,6 +23,8 @@ def asked_for(case: Case) -> Decision | None:
     asked, line = case.request.build, case.line
     if asked is None and not line.on_request:
         return None
+    if asked is None and line.how == "source" and "source" in case.request.allow:
+        return Accepted("asked-for", "a build from source", "--allow source", "the request")
     kind = "native" if line.how == "source" else "published"
     if asked in {line.id, kind}:
         return Accepted("asked-for", f"build {asked}", line.id, "the request")
@@ -75,6 +77,8 @@ BUILT = "the folder of environments"
 def tags(case: Case) -> Decision | None:
     """A wheel of the release is for the machine: its processor, C library and Python."""
     offer, machine = case.offer, case.machine
+    if case.built is not None and offer.file is None:
+        return Accepted("platform-tag", "a wheel for this machine", "it is installed", BUILT)
     if offer.file is not None:
         found = f"{machine.architecture}, Python {machine.python}"
         return Accepted("platform-tag", offer.file.name, found, "the wheel's tags")
@@ -83,8 +87,24 @@ def tags(case: Case) -> Decision | None:
     if offer.version is None:
         return None
     rule, wanted, found = obstacle(offer.files, machine)
-    hints = {"python": NO_PYTHON, "glibc": "a container image brings its own C library"}
+    hints = {"python": NO_PYTHON}
+    if found.startswith("glibc"):
+        hints["platform-tag"] = "an image brings its own C library"
     return Rejected(rule, wanted, found, "the names of the release's wheels", hints.get(rule))
+
+
+def yanked(case: Case) -> Decision | None:
+    """Its makers did not take the wheel back, or it is asked for by its version (PEP 592)."""
+    file = case.offer.file
+    if file is None or file.yanked is None:
+        return None
+    wanted, evidence = "a wheel that was not taken back", "the index"
+    found = f"yanked: {file.yanked}" if file.yanked else "yanked"
+    if case.offer.is_named:
+        return Accepted("yanked", wanted, f"{found}; it is asked for by its version", evidence)
+    project, version = case.line.distribution, case.offer.version
+    hint = f"it can be asked for by its version: `{project}=={version}`"
+    return Rejected("yanked", wanted, found, evidence, hint)
 
 
 def glibc(case: Case) -> Decision | None:
@@ -108,12 +128,12 @@ def _compiles_on(case: Case) -> Decision:
 def python(case: Case) -> Decision | None:
     """The machine has an interpreter of the version that is asked for."""
     asked = case.request.python
-    tools = [t for t in case.host.pythons if t.version]
+    versions = known_pythons(case.host)
     wanted = f"Python {asked}" if asked else f"Python {case.machine.python}"
-    if not tools:
+    if not versions:
         return Unchecked("interpreter", wanted, "the host's Pythons are not known")
-    found = ", ".join(dict.fromkeys(str(t.version) for t in tools))
-    if not any(is_asked(str(t.version), asked) for t in tools):
+    found = ", ".join(dict.fromkeys(versions))
+    if not any(is_asked(version, asked) for version in versions):
         return Rejected("interpreter", wanted, found, "the host", NO_PYTHON)
     tool = interpreter(case.host, case.request, case.machine)
     return Accepted("interpreter", wanted, tool.path if tool else found, "the host")
@@ -205,6 +225,7 @@ LISTED: tuple[Rule, ...] = (
     model_format,
     index,
     tags,
+    yanked,
     glibc,
     python,
     cpu_isa,

@@ -15,9 +15,11 @@ from sartor.facts.packages import normalized
 from sartor.plan.case import Case
 from sartor.plan.code_rules import CODE_RULES, METADATA_RULES
 from sartor.plan.companions import (
+    EXACT,
     companion_questions,
     companions,
     metadata_question,
+    required,
     with_metadata,
 )
 from sartor.plan.gpu_rules import HOST_RULES, driver
@@ -34,7 +36,9 @@ from sartor.plan.known import (
 )
 from sartor.plan.memory import fit
 from sartor.plan.model import Accepted, Decision, Fit, Rejected, Tried, Unchecked
+from sartor.plan.model_rules import MODEL_RULES
 from sartor.plan.rules import BUILT, LISTED
+from sartor.plan.tags import alike
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,8 +123,18 @@ def code(judged: Judged, known: Known) -> Judged:
         return _waits(judged, Wanted(parts=lacking))
     found = {name: known.parts[q] for name, q in questions.items()}
     found |= dict.fromkeys(_unhashed(case), None)
-    case = msgspec.structs.replace(case, code=found)
+    others = {name: _others(case, name) for name, parts in found.items() if parts is None}
+    lacking = tuple(q for each in others.values() for q in each if q not in known.parts)
+    if lacking:
+        return _waits(judged, Wanted(parts=lacking))
+    read_of = {}
+    for name, each in others.items():
+        one = next((q for q in each if known.parts[q] is not None), None)
+        if one is not None:
+            found[name], read_of[name] = known.parts[one], each[one]
+    case = msgspec.structs.replace(case, code=found, read_of=read_of)
     after = _with(judged, case, [*CODE_RULES], "code")
+    after = _with(after, case, MODEL_RULES, "code")
     place, memory = fit(case, explain=not after.rejected)
     extra = [memory] if memory is not None else []
     return msgspec.structs.replace(after, decisions=[*after.decisions, *extra], fit=place)
@@ -143,6 +157,15 @@ def _parts_questions(case: Case) -> dict[str, PartsQuestion]:
     return {n: PartsQuestion(s, case.targets) for n, s in _deciding(case).items() if s}
 
 
+def _others(case: Case, name: str) -> dict[PartsQuestion, str]:
+    """The same release for other Pythons: what was read of that is the same machine code."""
+    if name == case.line.distribution:
+        files = alike(case.offer.files, case.offer.file) if case.offer.file else []
+    else:
+        files = list(case.companions[name].alike) if name in case.companions else []
+    return {PartsQuestion(f.sha256, case.targets): f.name for f in files if f.sha256}
+
+
 def _unhashed(case: Case) -> list[str]:
     return [name for name, sha256 in _deciding(case).items() if not sha256]
 
@@ -159,6 +182,19 @@ def requirements_of(case: Case) -> list[str]:
     return [root, *local]
 
 
+def sdists_of(case: Case) -> list[str]:
+    """Exact requirements of a release that may have to be built, where that is allowed."""
+    if case.package is None:
+        return []
+    extra = case.line.extra_for(case.offer.version or "")
+    needed = required(case.package, case.machine, extra)
+    return [
+        f"{one.name}{one.bounds}"
+        for one in needed
+        if one.name in case.line.sdists and EXACT.search(one.bounds)
+    ]
+
+
 def resolve_question(case: Case, roots: Sequence[str], known: Known) -> ResolveQuestion:
     """One consistent set for a release and what else was asked for."""
     line = case.line
@@ -169,8 +205,11 @@ def resolve_question(case: Case, roots: Sequence[str], known: Known) -> ResolveQ
             pins.append(IndexPin(pin.index, tuple(pin.projects)))
     if (row := case.offer.torch_index) is not None:
         pins.append(IndexPin(row.id, tuple(row.projects)))
+    built = sdists_of(case) if "source" in case.request.allow else []
     return ResolveQuestion(
-        requirements=(*requirements_of(case), *roots),
+        requirements=(*requirements_of(case), *built, *roots),
+        from_source=tuple(Requirement(text).name for text in built),
+        may_build=bool(built),
         machine=case.machine,
         as_of=case.request.as_of,
         indexes=tuple(pins),
@@ -199,12 +238,20 @@ def resolution(judged: Judged, roots: Sequence[str], known: Known) -> Judged:
         said = Rejected("resolution", wanted, answer.why, "the resolver (uv), on these indexes")
         return _further(judged, [said], stage="whole")
     if isinstance(answer, Unread):
-        said = Unchecked("resolution", wanted, answer.why)
+        found = f"not resolved: {answer.why}"
+        said = Rejected("resolution", wanted, found, "the resolver (uv)")
         return _further(judged, [said], stage="whole")
     found = f"{len(answer.packages)} packages"
     said = Accepted("resolution", wanted, found, "the resolver (uv), on these indexes")
-    after = _further(judged, [said], stage="resolution")
+    after = _further(judged, [said, *_built(question)], stage="resolution")
     return msgspec.structs.replace(after, resolution=answer)
+
+
+def _built(question: ResolveQuestion) -> list[Decision]:
+    """What is compiled where it is installed: nobody can have read it."""
+    wanted = "machine code that was read"
+    why = "it is built from its source package where it is installed"
+    return [Unchecked("device-code", f"{wanted} of {n}", why) for n in question.from_source]
 
 
 def whole(judged: Judged, roots: Sequence[str], known: Known) -> Judged:

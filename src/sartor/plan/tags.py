@@ -1,7 +1,7 @@
 """Which wheel of a release a machine gets, and which of its tags stands in the way of the others.
 
-The order is pip's and uv's: `packaging.tags` for the interpreter, the newest platform first, the
-higher build number of two that are alike.
+The order is uv's: `packaging.tags` for the interpreter, the newest platform first and a plain
+``linux`` one last, the higher build number of two that are alike.
 """
 
 from __future__ import annotations
@@ -21,21 +21,39 @@ if TYPE_CHECKING:
     from sartor.index.wheels import IndexFile
     from sartor.plan.known import Machine
 
-Obstacle = Literal["architecture", "python", "glibc", "platform-tag"]
-OLDEST_GLIBC = 5
+Obstacle = Literal["architecture", "python", "platform-tag"]
+Build = tuple[()] | tuple[int, str]
+"""A build tag; none is lower than any."""
+OLDEST_GLIBC = {"x86_64": 5, "i686": 5}
+"""The minor version of the oldest that wheels are for; `OTHERS` for any other processor."""
+OTHERS = 17
 
 
 def best_wheel(files: Iterable[IndexFile], machine: Machine) -> IndexFile | None:
-    """The wheel that pip and uv would take; yanked ones only where nothing else is there."""
-    order = _order(machine)
-    ranked = []
+    """The wheel that pip and uv would take: of those that are alike the one that is listed first.
+
+    Yanked ones only where nothing else is there.
+    """
+    order = tag_order(machine)
+    ranked: list[tuple[tuple[bool, int, Build], IndexFile]] = []
     for file in files:
         tags, build = _tags(file.name)
         places = [order[tag] for tag in tags if tag in order]
         allowed = not file.requires_python or allows(file.requires_python, machine.python)
         if places and allowed:
-            ranked.append((file.yanked is not None, min(places), [-n for n in build], file))
-    return min(ranked, key=lambda r: (r[0], r[1], r[2], r[3].name))[3] if ranked else None
+            rank = (file.yanked is None, -min(places), build)
+            ranked.append((rank, file))
+    return max(ranked, key=lambda one: one[0])[1] if ranked else None
+
+
+def alike(files: Iterable[IndexFile], file: IndexFile) -> list[IndexFile]:
+    """The wheels of a release for the same platforms and other Pythons; not the file itself."""
+    own = _platforms_of(file)
+    return [f for f in files if f.name != file.name and _platforms_of(f) == own]
+
+
+def _platforms_of(file: IndexFile) -> frozenset[str]:
+    return frozenset(tag.platform for tag in _tags(file.name)[0])
 
 
 def obstacle(files: Sequence[IndexFile], machine: Machine) -> tuple[Obstacle, str, str]:
@@ -51,8 +69,20 @@ def obstacle(files: Sequence[IndexFile], machine: Machine) -> tuple[Obstacle, st
         return "architecture", _platforms(wheels), machine.architecture
     old = [f for f in own if _fits(f, Fits(machine.architecture, machine.glibc))]
     if not old:
-        return "glibc", _platforms(own), f"glibc {machine.glibc}"
+        return "platform-tag", _platforms(own), f"glibc {machine.glibc}"
     return "python", _pythons(old), f"Python {machine.python}"
+
+
+def least_glibc(files: Iterable[IndexFile], machine: Machine) -> str | None:
+    """The oldest glibc that a wheel of the release for that processor takes; None without one."""
+    own = [f for f in files if _fits(f, Fits(machine.architecture))]
+    platforms = {t.platform for f in own for t in _tags(f.name)[0]}
+    newest = int((machine.glibc or "2.99").split(".")[1]) + 60
+    for minor in range(OLDEST_GLIBC.get(machine.architecture, 0), newest):
+        fits = Fits(machine.architecture, f"2.{minor}")
+        if any(platform != "any" and platform_fits(platform, fits) for platform in platforms):
+            return f"2.{minor}"
+    return None
 
 
 def _fits(file: IndexFile, fits: Fits) -> bool:
@@ -79,21 +109,21 @@ def python_allows(files: Sequence[IndexFile], version: str) -> bool:
 
 
 @lru_cache(1 << 14)
-def _tags(name: str) -> tuple[frozenset[Tag], tuple[int, ...]]:
-    """The tags of a wheel and its build number; none of any other file."""
+def _tags(name: str) -> tuple[frozenset[Tag], Build]:
+    """The tags of a wheel and its build; none of any other file."""
     try:
         _, _, build, tags = parse_wheel_filename(name)
     except ValueError:
         return frozenset(), ()
-    return tags, tuple(b for b in build if isinstance(b, int))
+    return tags, build
 
 
 @lru_cache(64)
-def _order(machine: Machine) -> dict[Tag, int]:
+def tag_order(machine: Machine) -> dict[Tag, int]:
     """Every tag that the machine takes, with its place: the best first."""
     parts = machine.python.split(".")
     version = (int(parts[0]), int(parts[1]))
-    platforms = list(_machine_platforms(machine))
+    platforms = list(platform_tags(machine))
     interpreter = f"cp{version[0]}{version[1]}"
     tags = [
         *cpython_tags(version, platforms=platforms),
@@ -102,14 +132,18 @@ def _order(machine: Machine) -> dict[Tag, int]:
     return {tag: place for place, tag in reversed(list(enumerate(tags)))}
 
 
-def _machine_platforms(machine: Machine) -> Iterator[str]:
-    """The platform tags of a machine with glibc, the newest first."""
+def platform_tags(machine: Machine) -> Iterator[str]:
+    """The platform tags of a machine with glibc: those of PEP 600, the newest first, then its own.
+
+    `packaging` has its own first; uv, which installs, has it last.
+    """
     newest = [int(n) for n in (machine.glibc or "2.99").split(".")[:2]]
     legacy: dict[str, list[str]] = {}
     for row in policies():
         for name in row.legacy:
             legacy.setdefault(row.glibc, []).append(name)
-    for minor in range(newest[1], OLDEST_GLIBC - 1, -1):
+    oldest = OLDEST_GLIBC.get(machine.architecture, OTHERS)
+    for minor in range(newest[1], oldest - 1, -1):
         glibc = f"2.{minor}"
         yield f"manylinux_2_{minor}_{machine.architecture}"
         yield from (f"{name}_{machine.architecture}" for name in legacy.get(glibc, []))

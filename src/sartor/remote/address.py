@@ -6,10 +6,13 @@ import email.utils
 import hashlib
 from urllib.parse import urlsplit, urlunsplit
 
+BLANKS = " \t"
+"""What may stand around the value of a header (RFC 9110, 5.5)."""
+
 
 def number(text: str | None) -> int | None:
     """A number of at most 18 digits; None for anything else."""
-    text = (text or "").strip()
+    text = (text or "").strip(BLANKS)
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 

@@ -83,7 +83,7 @@ def unreachable(url: str, why: str, hint: str | None = None) -> IndexUnreachable
         f"`{safe_url(url)}` could not be read: {why}",
         hint=hint
         or "check the network, the proxy (HTTPS_PROXY) and the index in your pip or uv "
-        "configuration; nothing was kept, so the command can simply be run again",
+        "configuration (UV_DEFAULT_INDEX); nothing was kept, so the command can be run again",
     )
 
 
@@ -100,7 +100,7 @@ def refused(url: str, why: str) -> IndexRefusedError:
     """An answer that is no help."""
     return IndexRefusedError(
         f"`{safe_url(url)}` could not be read: {why}",
-        hint="try again later, or name another index in your pip or uv configuration",
+        hint="try again later, or name another index or mirror in your pip or uv configuration",
     )
 
 

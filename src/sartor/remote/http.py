@@ -216,12 +216,10 @@ class Http:
         limits: Limits | None = None,
         on_challenge: Callable[[Answer], bool] | None = None,
     ) -> None:
-        from sartor.remote.session import make_session
-
         self.limits = limits or Limits()
         self._access = access
         self._on_challenge = on_challenge
-        self._session = make_session(access)
+        self._made: requests.Session | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._waited = self._not_before = 0.0
@@ -235,7 +233,17 @@ class Http:
             streams = list(self._open)
         for stream in streams:
             self.done(stream)
-        self._session.close()
+        if self._made is not None:
+            self._made.close()
+
+    def _session(self) -> requests.Session:
+        """The session, made for the first request: its library takes as long as a short command."""
+        from sartor.remote.session import make_session
+
+        with self._lock:
+            if self._made is None:
+                self._made = make_session(self._access)
+            return self._made
 
     def get(
         self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
@@ -250,7 +258,7 @@ class Http:
         asking = Asking(headers, self.limits, form)
         for attempt in range(MOST_ASKED):
             self._hold()
-            stream = Stream(self._session, url, self._access, asking)
+            stream = Stream(self._session(), url, self._access, asking)
             with self._lock:
                 self._open.add(stream)
                 self.requests += 1

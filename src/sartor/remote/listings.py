@@ -54,7 +54,7 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return {name: value for name, value in found.items() if value}
 
 
-class Kept(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.listing/2"):
+class Kept(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.listing/3"):
     """A page as a file; ``place`` is where it came from, as it may be shown."""
 
     place: str

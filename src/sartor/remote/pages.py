@@ -179,10 +179,12 @@ def _file(package: DistributionPackage, uploaded: str | None = None) -> IndexFil
 
 
 def _moment(text: str | None) -> datetime | None:
+    """A moment that says which it is; None for what is none, or names no zone."""
     try:
-        return datetime.fromisoformat(text) if text else None
+        found = datetime.fromisoformat(text or "")
     except ValueError:
         return None
+    return found if found.tzinfo else None
 
 
 def _utc(moment: datetime | None) -> str | None:

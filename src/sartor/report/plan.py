@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, assert_never
 
 from sartor.paths import human_bytes
 from sartor.plan.model import Accepted, Decision, Rejected, Unchecked
+from sartor.plan.outcome import Found
 from sartor.plan.words import name_of, reason
+from sartor.report.conflicts import conflict_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sartor.plan.model import Plan, Stack, Tried
-    from sartor.plan.outcome import Alternative, Compile, Conflict, Remedy, SystemPackage
+    from sartor.plan.outcome import Alternative, Compile, Remedy, SystemPackage
 
 FEW = 6
+ABOUT_CONFLICTS = "conflicts: "
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -29,10 +32,10 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += _features(plan)
     lines += _compiles(plan.first_use_compiles)
     lines += [f"system    {_system(one)}" for one in _missing(plan)]
-    lines += [f"unchecked {text}" for text in _few(plan.not_checked)]
+    open_questions = [t for t in plan.not_checked if not t.startswith(ABOUT_CONFLICTS)]
+    lines += [f"unchecked {text}" for text in _few(open_questions)]
     lines += [f"not       {text}" for text in others(plan.rejected)]
-    for number, conflict in enumerate(plan.conflicts, 1):
-        lines += _conflict(number, conflict)
+    lines += _conflicts(plan)
     lines += [
         f"index     {i.alias}: {i.state}{f' ({i.why})' if i.why else ''}" for i in plan.indexes
     ]
@@ -133,8 +136,13 @@ def others(rejected: Sequence[Tried]) -> Iterator[str]:
         yield f"{names}: {reason(first).splitlines()[0] if first else 'not judged'}"
 
 
-def _conflict(number: int, conflict: Conflict) -> list[str]:
-    return [f"conflict  {number}", *(f"          {line}" for line in conflict.because)]
+def _conflicts(plan: Plan) -> list[str]:
+    """The conflicts, if any, each with its derivation, and whether they are all."""
+    if not plan.conflicts:
+        return []
+    about = [text for text in plan.not_checked if text.startswith(ABOUT_CONFLICTS)]
+    left = [text.removeprefix(ABOUT_CONFLICTS) for text in about]
+    return ["", *conflict_lines(Found(plan.conflicts, plan.all_conflicts, left)), ""]
 
 
 def _way(way: Alternative) -> list[str]:
@@ -142,7 +150,8 @@ def _way(way: Alternative) -> list[str]:
     took = f", about {cost.seconds / 60:.0f} min" if cost.seconds else ""
     disk = f", {human_bytes(cost.disk_bytes)}" if cost.disk_bytes else ""
     head = f"way       {way.strategy}: {way.what}{took}{disk} ({cost.trust})"
-    return [head, f"          {way.because}", *(f"          $ {c}" for c in way.commands)]
+    because = " ".join(way.because.split())
+    return [head, f"          {because}", *(f"          $ {c}" for c in way.commands)]
 
 
 def _remedy(remedy: Remedy) -> list[str]:

@@ -147,6 +147,11 @@ class Case(msgspec.Struct, frozen=True, dict=True):
         rows = (r for r in facts.alternatives if within_versions(r.versions, package.version))
         return next((r for r in rows if any(matches(library.path, g) for g in r.libraries)), None)
 
+    def is_for_one_torch(self, library: Library) -> bool:
+        """Whether a library is loaded with the PyTorch alone that it was built for."""
+        row = self.alternatives(library)
+        return row is not None and row.of_torch
+
     @cached_property
     def pythons(self) -> set[str]:
         """The Pythons (``3.12``) that it is for: as told, by its paths, wheels' tags, modules."""

@@ -121,7 +121,7 @@ def torch_abi(case: Case) -> Iterator[Outcome]:
     for package, libraries in case.groups:
         lacking: dict[str, list[str]] = {}
         for library in libraries:
-            if library.path in own or is_torchs(library) or not library.torch_symbols:
+            if library.path in own or not _is_held_against_torch(case, library):
                 continue
             if unread:
                 names = listed(posixpath.basename(lib.path) for lib in unread)
@@ -142,6 +142,13 @@ def torch_abi(case: Case) -> Iterator[Outcome]:
                 lacking[library.path] = missing
         if lacking:
             yield _broken(case, package, torch, lacking)
+
+
+def _is_held_against_torch(case: Case, library: Library) -> bool:
+    """Whether it wants symbols of PyTorch, whichever that is."""
+    if is_torchs(library) or not library.torch_symbols:
+        return False
+    return not case.is_for_one_torch(library)
 
 
 def undefined(case: Case, library: Library) -> list[str]:

@@ -12,6 +12,9 @@ import msgspec
 import pytest
 
 import sartor
+from market import MARKET
+from sartor.catalog.catalog import Cost
+from sartor.catalog.kept_plans import Validity
 from sartor.cli import COMMANDS, parser, run
 from sartor.errors import (
     SartorError,
@@ -24,6 +27,7 @@ from sartor.schemas import DOCUMENTS, document_name, schemas
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Self
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +81,32 @@ def test_json_before_and_after_the_command(capsysbinary: pytest.CaptureFixture[b
         assert printed(capsysbinary)["runs"] == []
 
 
+class OfflineCatalog:
+    """The catalog of the offline market, in place of the one that asks indexes."""
+
+    cost = Cost(0, 0, 0.0, 0)
+    said = ()
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.answer = MARKET.answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def validity(self, *_: object) -> Validity:
+        """It is over at once."""
+        return Validity(0.0, {})
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sartor.catalog.catalog.Catalog", OfflineCatalog)
+
+
+@pytest.mark.usefixtures("offline")
 def test_a_plan_for_a_described_host(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     assert run(["up", "--json", "--host", "rtx-5090, driver=575.57"]) == 0
     assert printed(capsysbinary)["stack"]["version"] == "0.19.1"
@@ -84,11 +114,23 @@ def test_a_plan_for_a_described_host(capsysbinary: pytest.CaptureFixture[bytes])
     assert printed(capsysbinary)["gpus"][0]["compute_capability"] == "12.1"
 
 
+@pytest.mark.usefixtures("offline")
+def test_sartor_plan(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run(["plan", "vllm", "--json", "--host", "v100, driver=580.95"]) == 0
+    document = printed(capsysbinary)
+    assert document["status"] == "ready"
+    assert document["stack"]["version"] == "0.19.1"
+    assert {d["rule"] for t in document["rejected"] for d in t["decisions"]} >= {"device-code"}
+    assert run(["plan", "vllm==9.9", "--json", "--host", "v100, driver=580.95"]) != 0
+
+
+@pytest.mark.usefixtures("offline")
 def test_the_plan_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["up", "--dry-run", "--explain", "--host", "rtx-5090, driver=575.57"]) == 0
     output = capsys.readouterr()
     assert "vLLM 0.19.1" in output.out
     assert "no   driver: wanted driver 580" in output.out
+    assert "device-code: wanted code of vllm, torch for sm_120" in output.out
     assert "?    glibc" in output.out
     assert "detect" in output.err
 

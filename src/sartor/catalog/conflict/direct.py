@@ -84,11 +84,15 @@ def published(constraint: Constraint, candidates: Candidates) -> list[Version]:
 
 
 class Direct:
-    """All conflicts about one project each, as far as a seed has grown."""
+    """All conflicts about one project each, as far as a seed has grown.
+
+    ``deep`` are those of several projects that became known otherwise.
+    """
 
     def __init__(self, seed: Seed) -> None:
         self.seed = seed
         self.sets: dict[str, list[Ends]] = {}
+        self.deep: list[Some] = []
         self.complete = True
         self.cut: list[str] = []
 
@@ -156,7 +160,7 @@ class Direct:
             for one in self.sets.get(project, []):
                 if one != ends and one <= there:
                     return one
-        return None
+        return next((one for one in self.deep if one < there), None)
 
     def _gather(self, ends: Ends, without: Some) -> list[Line] | None:
         """The fewest lines found that bring all of them in; None where there are none."""

@@ -9,23 +9,21 @@ have a solution: the fixed version where one is fixed, else the chosen one.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.version import Version
 
-from sartor.artifact.model import Package
 from sartor.catalog.conflict.direct import reached
 from sartor.catalog.conflict.lines import allows
-from sartor.catalog.conflict.seed import THREADS, Metadata
+from sartor.catalog.conflict.models import read_metadata
 from sartor.catalog.conflict.subsets import bits, transversals
 from sartor.plan.known import Resolution
 
 if TYPE_CHECKING:
     from sartor.catalog.conflict.direct import Direct, Some
     from sartor.catalog.conflict.lines import Constraint, Line
-    from sartor.catalog.conflict.seed import Holder, Seed
+    from sartor.catalog.conflict.seed import Seed
     from sartor.catalog.oracle import Oracle
 
 MOST_SOLUTIONS = 8
@@ -81,18 +79,7 @@ class _Proof:
     def read(self) -> str | None:
         """The metadata of the chosen versions, of those that are not read yet."""
         wanted = [(p, v) for p, versions in self.chosen.items() for v in versions]
-        wanted = [holder for holder in wanted if holder not in self.seed.metadata]
-        with ThreadPoolExecutor(THREADS) as pool:
-            for holder, package in zip(wanted, pool.map(self._package, wanted), strict=True):
-                if not isinstance(package, Package):
-                    return f"the metadata of {holder[0]} {holder[1]} was not read: {package}"
-                self.seed.metadata[holder] = Metadata(list(package.requires), None)
-        return None
-
-    def _package(self, holder: Holder) -> Package | str:
-        machine = self.seed.question.machine
-        package = self.oracle.metadata(holder[0], str(holder[1]), machine)
-        return package if isinstance(package, Package) else package.why
+        return read_metadata(self.seed, self.oracle, wanted)
 
     def hold(self) -> str | None:
         """Whether the requirements of all that is chosen hold, whatever is fixed beside it."""

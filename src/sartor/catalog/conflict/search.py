@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sartor.catalog.conflict.direct import Meeting
+from sartor.catalog.conflict.direct import Meeting, reached
+from sartor.catalog.conflict.models import Models
 from sartor.catalog.conflict.proof import prove
 from sartor.catalog.conflict.shrink import shrink
 from sartor.catalog.conflict.subsets import bits, transversals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from sartor.catalog.conflict.ask import Asker
     from sartor.catalog.conflict.direct import Direct, Some
@@ -43,7 +44,6 @@ class Search:
         self.meetings: dict[Some, Meeting] = {m.constraints: m for m in direct.all()}
         self.confirmed: set[Some] = set()
         self.wrong: list[Meeting] = []
-        self._deep: set[Some] = set()
         self._known: list[Some] = list(self.meetings)
         self._steps: set[Step] = {Step(u, c) for u in self.meetings for c in u}
         self._seed, self._direct, self._asker, self._found = seed, direct, asker, found
@@ -77,27 +77,40 @@ class Search:
                 self.confirmed.add(conflict)
 
     def finish(self, oracle: Oracle) -> str | None:
-        """Whether the conflicts are all: None, or why that is not known. Raises `OutOfTimeError`."""
+        """Whether the conflicts are all: None, or why that is not known.
+
+        Raises `OutOfTimeError`.
+        """
         while True:
             before = len(self._known)
             removals, every = self._removals(self._known)
             left = [r for r in removals if not self._asker.said_solvable(self._asker.all - r)]
-            if every and len(left) <= FEW:
-                why = None if self._all_solved(left) else "more was found"
-            else:
+            why = None
+            if not every or len(left) > FEW:
                 why = self._proved(oracle)
-                if why is not None and every and len(self._known) == before:
-                    why = None if self._all_solved(left) else "more was found"
+            if every and (len(left) <= FEW or why is not None):
+                why = self._each(left, oracle)
             if len(self._known) == before:
                 return why
             self.check_minimal()
 
-    def _all_solved(self, removals: Iterable[Some]) -> bool:
-        return sum(not self._solved(removed) for removed in removals) == 0
+    def _each(self, removals: Sequence[Some], oracle: Oracle) -> str | None:
+        """See of each that what is left has a solution: one that is known, or another one."""
+        models, taken = Models(self._seed, oracle), 0
+        few = len(removals) <= FEW
+        for removed in removals:
+            self._asker.check_time()
+            solutions = self._asker.solutions[taken:]
+            if not few and (why := models.add(solutions)):
+                return why
+            taken += len(solutions)
+            if few or not models.fits(self._asker.all - removed):
+                self._solved(removed)
+        return None
 
     def _proved(self, oracle: Oracle) -> str | None:
         """Prove it for every way to be rid of those that are not about one project."""
-        removals, every = self._removals(self._deep)
+        removals, every = self._removals(self._direct.deep)
         if not every:
             return "there are too many conflicts of several projects"
         for removed in removals:
@@ -149,18 +162,26 @@ class Search:
             self._steps = {s for s in self._steps if s.conflict & removed != {s.without}}
             return True
         conflict = shrink(self._seed, self._asker, kept)
-        self._deep.add(conflict)
+        self._direct.deep.append(conflict)
         self._add(self._as_meeting(conflict))
+        self._meet_again(conflict)
         return False
 
+    def _meet_again(self, conflict: Some) -> None:
+        """What contains a conflict is not minimal: it comes together otherwise, or never."""
+        for constraints in [c for c in self.meetings if conflict < c]:
+            before = self.meetings.pop(constraints)
+            self._steps = {s for s in self._steps if s.conflict != constraints}
+            met = self._direct.meet(before.ends)
+            if met is not None:
+                self._add(met)
+
     def _as_meeting(self, conflict: Some) -> Meeting:
-        lines = tuple(line for line in self._seed.lines if line.constraint in conflict)
-        links = {
-            line.constraint
-            for line in lines
-            if any(child in lines for child in self._seed.children.get(line, ()))
-        }
-        return Meeting(conflict - links or conflict, lines)
+        """Its premises are those that no other one was reached over."""
+        within = {line for line in self._seed.lines if line.constraint in conflict}
+        before = reached(self._seed, within)
+        links = {line.constraint for line in before.values() if line is not None}
+        return Meeting(conflict - links, tuple(before))
 
     def _add(self, meeting: Meeting) -> None:
         """To K; and to what is said, unless its ends were brought in by other lines before."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sartor.artifact.model import Package
 from sartor.catalog.conflict.candidates import Candidates, Rules, version_of
-from sartor.catalog.conflict.lines import Line, allows, environment, read_line
+from sartor.catalog.conflict.lines import Line, allows, environment, pinned, read_line
 from sartor.facts.packages import normalized
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from packaging.version import Version
 
@@ -61,6 +61,7 @@ class Seed:
         self.candidates: dict[str, Candidates | None] = {}
         self.unread: dict[str, str] = {}
         self._oracle = oracle
+        self._own: dict[tuple[Holder, frozenset[str]], list[Held]] = {}
         self.lines: dict[Line, None] = {}
 
     def _request(self) -> list[Line]:
@@ -76,31 +77,32 @@ class Seed:
 
         Ends early once ``is_over``: then `unread` says what was not followed.
         """
-        frontier = self.roots
+        pending = dict.fromkeys(self.roots)
+        self.lines |= pending
         with ThreadPoolExecutor(THREADS) as pool:
-            while frontier and not is_over():
-                self.lines |= dict.fromkeys(frontier)
-                for part in self._contested_first(frontier):
-                    self._step(pool, part)
-                    yield {line.project for line in part}
-                    if is_over():
-                        break
-                frontier = self._next(frontier)
-        if frontier:
-            names = sorted({line.project for line in frontier})
+            while pending and not is_over():
+                lines = self._first_of(pending)
+                self._step(pool, lines)
+                yield {line.project for line in lines}
+                new = dict.fromkeys(self._next(lines))
+                self.lines |= new
+                pending = {line: None for line in pending if line not in lines} | new
+        if pending:
+            names = sorted({line.project for line in pending})
             self.unread["the lines beyond"] = f"time was over; not followed: {', '.join(names)}"
 
-    def _contested_first(self, frontier: Iterable[Line]) -> list[list[Line]]:
-        """The lines in two parts: those of projects of which more is said, then the others."""
+    def _first_of(self, pending: Iterable[Line]) -> dict[Line, None]:
+        """Those that are followed next: of projects of which more is said, then pins, then all."""
         said: dict[str, set[Constraint]] = {}
         for line in self.lines:
             said.setdefault(line.project, set()).add(line.constraint)
-        parts: list[list[Line]] = [[], []]
-        for line in frontier:
-            parts[len(said[line.project]) == 1].append(line)
-        return [part for part in parts if part]
+        parts: list[dict[Line, None]] = [{}, {}, {}]
+        for line in pending:
+            later = 1 if pinned(line.constraint) else 2
+            parts[0 if len(said[line.project]) > 1 else later][line] = None
+        return next(part for part in parts if part)
 
-    def _step(self, pool: ThreadPoolExecutor, lines: Sequence[Line]) -> None:
+    def _step(self, pool: ThreadPoolExecutor, lines: Collection[Line]) -> None:
         """List their projects, and read the metadata of the versions that they fix."""
         new = list({line.project: None for line in lines if line.project not in self.candidates})
         for project, listed in zip(new, pool.map(self._list, new), strict=True):
@@ -181,6 +183,12 @@ class Seed:
 
     def own_lines(self, holder: Holder, extras: Iterable[str]) -> list[Held]:
         """The lines of a version that hold with these extras, those for itself followed."""
+        key = (holder, frozenset(extras))
+        if key not in self._own:
+            self._own[key] = self._own_lines(holder, key[1])
+        return self._own[key]
+
+    def _own_lines(self, holder: Holder, extras: Iterable[str]) -> list[Held]:
         wanted = dict.fromkeys(extras)
         while True:
             held = self._held(holder, wanted)

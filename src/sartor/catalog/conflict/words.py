@@ -115,13 +115,15 @@ def _not_had(versions: Sequence[Version], candidates: Candidates) -> list[str]:
     """Why the newest of these versions does not count, file by file."""
     newest = versions[0]
     why = candidates.why_not(newest)
-    files = sorted(why, key=lambda name: ("linux" not in name and "any" not in name, name))
     name = f"{candidates.project} {newest}"
     beside = f", and {len(versions) - 1} older ones likewise" if len(versions) > 1 else ""
     if len({*why.values()}) == 1:
         return [f"{name} {next(iter(why.values()))}{beside}."]
-    said = "; ".join(f"{file} {why[file]}" for file in files[:MOST_FILES])
-    more = f"; {len(files) - MOST_FILES} more files do not serve" if files[MOST_FILES:] else ""
+    pythons = candidates.pythons(newest)
+    if pythons:
+        return [f"The wheels of {name} for that platform are for {', '.join(pythons)}{beside}."]
+    said = "; ".join(f"{file} {why[file]}" for file in sorted(why)[:MOST_FILES])
+    more = f"; {len(why) - MOST_FILES} more files do not serve" if len(why) > MOST_FILES else ""
     return [f"Of {name}: {said}{more}{beside}."]
 
 
