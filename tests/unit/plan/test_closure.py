@@ -200,7 +200,7 @@ def test_glibc_is_what_the_symbols_need(glibc: str, outcome: type[Decision]) -> 
 
 
 def test_a_wheel_may_need_a_newer_glibc_than_its_tag_says() -> None:
-    """vLLM 0.10.1.1 is tagged manylinux1 (glibc 2.5); what is for mixtures of experts needs 2.29."""
+    """vLLM 0.10.1.1 is tagged manylinux1 (glibc 2.5); its mixtures of experts need 2.29."""
     found = judged("vllm-0.10.1.1", f"{BLACKWELL}, glibc=2.28")
     decision = decided(found, "glibc")
     assert isinstance(decision, Unchecked)
