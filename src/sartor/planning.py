@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sartor.plan.planner import Built
     from sartor.reporter import Reporter
 
-PIN_SECONDS = 2.0
+PIN_SECONDS = 2.5
 """How long conflicts are looked for where a pin may be the reason, which is soon found; what is not
 proved by then is said."""
 MOST_PASSES = 400

@@ -150,7 +150,8 @@ def _way(way: Alternative) -> list[str]:
     took = f", about {cost.seconds / 60:.0f} min" if cost.seconds else ""
     disk = f", {human_bytes(cost.disk_bytes)}" if cost.disk_bytes else ""
     head = f"way       {way.strategy}: {way.what}{took}{disk} ({cost.trust})"
-    return [head, f"          {way.because}", *(f"          $ {c}" for c in way.commands)]
+    because = " ".join(way.because.split())
+    return [head, f"          {because}", *(f"          $ {c}" for c in way.commands)]
 
 
 def _remedy(remedy: Remedy) -> list[str]:
