@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu.plan.compiled import compiled_at_first_use, said
-
 from sartor.evidence.shelf import Shelf
 from sartor.facts.packages import facts_about
 from sartor.facts.versions import within_versions
@@ -139,7 +138,9 @@ def _found(library: Library, unit: Unit, loads: Loads) -> list[str]:
     """The unit's grades; of code that is linked, those of what it was linked into."""
     if not unit.relocatable:
         return loads.grades(library, unit)
-    linked = [grade for u in library.units if not u.relocatable for grade in loads.grades(library, u)]
+    linked = [
+        grade for u in library.units if not u.relocatable for grade in loads.grades(library, u)
+    ]
     return ["native" if "native" in linked else "unknown"] * unit.count
 
 
@@ -195,7 +196,9 @@ def driver_seconds(loads: Loads) -> Row:
             "sum of seconds": round(sum(seconds), 1),
         }
 
-    compiled = [row for rows in loads.units.values() for row in rows.values() if graded(row) == "jit"]
+    compiled = [
+        row for rows in loads.units.values() for row in rows.values() if graded(row) == "jit"
+    ]
     attention = [row for row in compiled if "_vllm_fa2_C" in row["library"]]
     unended = [
         f"{row['library']} at {row['offset']}: {row['jit']}, PTX of {image[4]} bytes"
