@@ -1,4 +1,4 @@
-"""What a GPU did with a plan's packages against what the plan had said: `judge.py PLAN.json RESULTS`.
+"""What a GPU did with a plan's packages against what the plan said: `judge.py PLAN.json RESULTS`.
 
 PLAN.json is what `sartor plan … --json` said beforehand; RESULTS holds what run_plan.sh brought
 back: ``*.no-jit.jsonl.xz`` and ``*.jit.jsonl.xz`` (loads.py), ``CASE.json.xz`` (first_use.py) and
@@ -51,7 +51,7 @@ class Loads:
         self.machine = ""
         for mode in ("no-jit", "jit"):
             for path in sorted(folder.glob(f"*.{mode}.jsonl.xz")):
-                for row in map(json.loads, lzma.open(path, "rt", encoding="utf-8")):
+                for row in map(json.loads, lzma.decompress(path.read_bytes()).splitlines()):
                     self._take(mode, row)
 
     def _take(self, mode: str, row: Row) -> None:
@@ -235,8 +235,9 @@ def main() -> int:
     folder = Path(sys.argv[2])
     loads = Loads(folder)
     result, wrong = judged_loads(plan, loads)
-    there = json.loads(lzma.open(folder / "there.json.xz").read())
-    cases = [json.loads(lzma.open(p).read()) for p in sorted(folder.glob("case-*.json.xz"))]
+    there = json.loads(lzma.decompress((folder / "there.json.xz").read_bytes()))
+    paths = sorted(folder.glob("case-*.json.xz"))
+    cases = [json.loads(lzma.decompress(path.read_bytes())) for path in paths]
     uses, unsaid = compiled_at_first_use(plan, cases)
     for line in [*wrong, *unsaid]:
         print(f"NO  {line}")  # noqa: T201
