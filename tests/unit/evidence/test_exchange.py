@@ -43,7 +43,7 @@ def imported(one: Row) -> Row:
     return msgspec.structs.replace(one, origin="imported")
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(several=st.lists(rows(), max_size=6, unique_by=lambda r: r.sha256))
 def test_round_trip(several: list[Row], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("x")
@@ -55,7 +55,7 @@ def test_round_trip(several: list[Row], tmp_path_factory: pytest.TempPathFactory
     assert again == written
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(one=st.lists(rows(), max_size=5), other=st.lists(rows(), max_size=5))
 def test_merging_is_idempotent_and_commutative(
     one: list[Row], other: list[Row], tmp_path_factory: pytest.TempPathFactory

@@ -97,7 +97,7 @@ def test_an_older_sartor_does_not_undo_a_newer_ones_reading(store: Store) -> Non
     assert not newer.is_current
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(several=st.lists(rows(), max_size=8))
 def test_the_order_of_rows_does_not_matter(
     several: list[Row], tmp_path_factory: pytest.TempPathFactory
@@ -183,7 +183,7 @@ def test_a_database_of_another_program(path: Path) -> None:
         open_store(path)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(at=st.integers(0, 1 << 16), junk=st.binary(min_size=1, max_size=200))
 def test_damage_anywhere_is_one_clear_error(
     at: int, junk: bytes, tmp_path_factory: pytest.TempPathFactory

@@ -114,7 +114,7 @@ def test_what_is_unknown_is_not_checked() -> None:
     assert sized(None) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.sampled_from(sorted(path.stem for path in SHAPES.glob("*.json"))),
     st.sampled_from(["rtx-4090", "2x rtx-3090", "h200", "rtx-3090, rtx-4090", "cpu-only, ram=64G"]),

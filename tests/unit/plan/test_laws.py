@@ -71,7 +71,7 @@ def key(tried: Tried) -> tuple[str, str, str | None, str]:
     return one.engine, one.line, one.version, one.index
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(hosts, requests, models, markets())
 def test_planning_ends_in_a_plan_or_an_error_of_ours(
     host: Host, request: Request, model: Model | None, market: Market
@@ -139,7 +139,7 @@ FORGOTTEN: dict[str, object] = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(hosts, st.sets(st.sampled_from(sorted(FORGOTTEN))))
 def test_who_states_less_gets_no_fewer_open_questions(host: Host, forgotten: set[str]) -> None:
     """A rule that could not be applied does not become one that holds when less is known."""

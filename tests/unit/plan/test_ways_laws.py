@@ -68,7 +68,7 @@ grades = st.sampled_from(every_grade)
 days = st.sampled_from([None, "2025-03-01", "2026-06-01T00:00:00Z"])
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(hosts, attempts, days)
 def test_ways_and_remedies_are_values_that_unlock_what_was_tried(
     host: Host, tried: list[Tried], day: str | None
