@@ -104,13 +104,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def page(self, project: str) -> bytes:
         names = [n for n in self.server.wheels if n.startswith(f"{project.replace('-', '_')}-")]
-        digests = self.server.digests
-        links = [
-            f'<a href="/files/{n}#sha256={digests[n]}" '
-            f'data-core-metadata="sha256={hashlib.sha256(self.metadata(n)).hexdigest()}">{n}</a>'
-            for n in names
-        ]
+        links = [f'<a href="/files/{name}#sha256={self.link(name)}>{name}</a>' for name in names]
         return f"<!DOCTYPE html><html><body>{' '.join(links)}</body></html>".encode() * bool(names)
+
+    def link(self, name: str) -> str:
+        """The digest of a file, and of a wheel that of its METADATA, which is served beside it."""
+        found = f'{self.server.digests[name]}"'
+        if name.endswith(".whl"):
+            digest = hashlib.sha256(self.metadata(name)).hexdigest()
+            found += f' data-core-metadata="sha256={digest}"'
+        return found
 
     def metadata(self, name: str) -> bytes:
         with zipfile.ZipFile(self.server.wheels[name]) as archive:
