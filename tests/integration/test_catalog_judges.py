@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ensurepip
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +28,8 @@ from sartor.plan.tags import best_wheel, platform_tags
 from sartor.reporter import Silent
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sartor.index.wheels import IndexFile
     from sartor.plan.known import Locked
 
@@ -96,9 +96,17 @@ def test_the_lock_has_the_best_of_all_that_the_index_lists(chosen: Chosen) -> No
     assert {n: f.name for n, f in best.items() if f} == {n: locked[n].file.name for n in PROJECTS}
 
 
-def test_pip_chooses_the_same(chosen: Chosen) -> None:
+@pytest.fixture(scope="module")
+def pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds pip; the one that comes with Python is left out by distributions."""
+    folder = tmp_path_factory.mktemp("pip")
+    arguments = ["pip", "install", "--quiet", "--target", str(folder), "pip"]
+    run_uv([*arguments, "--python", sys.executable], folder / "log", Silent(), what="pip")
+    return folder
+
+
+def test_pip_chooses_the_same(chosen: Chosen, pip: Path) -> None:
     machine, locked, listed = chosen
-    (bundled,) = (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl")
     asked = {
         "platforms": [*platform_tags(machine)],
         "python": [int(part) for part in machine.python.split(".")],
@@ -107,7 +115,7 @@ def test_pip_chooses_the_same(chosen: Chosen) -> None:
     said = subprocess.run(
         [sys.executable, "-c", PIP],
         input=json.dumps(asked),
-        env={**os.environ, "PYTHONPATH": str(bundled), "PYTHONWARNINGS": "ignore"},
+        env={**os.environ, "PYTHONPATH": str(pip), "PYTHONWARNINGS": "ignore"},
         capture_output=True,
         text=True,
         check=False,
