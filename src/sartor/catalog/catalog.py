@@ -190,11 +190,10 @@ class Catalog:
 
     def metadata(self, project: str, version: str, machine: Machine) -> Package | Unread:
         """What the wheel of that version declares which ``machine`` would get."""
-        from sartor.catalog.choice import of_version
-        from sartor.plan.tags import best_wheel
+        from sartor.catalog.choice import of_version, resolver_wheel
 
         listing = self.listing(project)
-        file = best_wheel(of_version(listing.files, project, version), machine)
+        file = resolver_wheel(of_version(listing.files, project, version), machine)
         if file is None:
             why = listing.why or f"no wheel of {project} {version} is for that machine"
             return Unread(why)

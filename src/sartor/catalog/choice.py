@@ -1,4 +1,4 @@
-"""For which glibc the resolver is asked, and the wheels of a version. Pure functions."""
+"""For which glibc the resolver is asked, and which wheel it takes. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from packaging.version import InvalidVersion, Version
 
 from sartor import facts
 from sartor.facts.versions import numbers
+from sartor.plan.tags import best_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sartor.index.wheels import IndexFile
     from sartor.plan.known import Machine
@@ -41,6 +42,17 @@ def resolver_glibc(machine: Machine) -> str | None:
     rows = (row for row in platforms() if row.architecture == machine.architecture)
     known = [glibc for row in rows for glibc in row.glibc if own is None or numbers(glibc) <= own]
     return max(known, key=numbers, default=None)
+
+
+def resolver_wheel(files: Sequence[IndexFile], machine: Machine) -> IndexFile | None:
+    """The wheel that uv takes: as `best_wheel`, and if need be past an upper bound on Python.
+
+    uv passes over upper bounds of Requires-Python; that a Python is too old it says itself.
+    """
+    by_name = {file.name: file for file in reversed(files)}
+    unbound = (msgspec.structs.replace(file, requires_python=None) for file in files)
+    best = best_wheel(files, machine) or best_wheel(unbound, machine)
+    return by_name[best.name] if best else None
 
 
 def of_version(files: Iterable[IndexFile], project: str, version: str) -> list[IndexFile]:

@@ -10,10 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 import tomli
 
-from sartor.catalog.choice import described
+from sartor.catalog.choice import described, resolver_wheel
 from sartor.index.wheels import IndexFile
 from sartor.plan.known import Locked, Resolution
-from sartor.plan.tags import best_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +40,7 @@ def resolution(
     for entry in tomli.loads(text).get("packages", []):
         name = str(entry["name"])
         files = [described(file, listed(file.url)) for file in _files(entry)]
-        file = best_wheel(files, machine) or next(iter(_source(entry)), None)
+        file = resolver_wheel(files, machine) or next(iter(_source(entry)), None)
         if file is None:
             names = ", ".join(f.name for f in files) or "no file"
             raise NoWheelError(f"of `{name}` the lock has {names}, and the machine takes none")
