@@ -92,6 +92,8 @@ def stated_in_text(text: str, faults: Faults) -> Stated:
         key, equals, value = (part.strip() for part in item.partition("="))
         if not equals and item.lower() in NO_GPU:
             no_gpu = True
+        elif not equals and (meant := without_equals(item)):
+            faults.add(item, f"write `{meant}`")
         elif not equals or key.lower() in GPU_KEYS:
             gpus += gpus_in_word(value if equals else item, faults)
         else:
@@ -115,6 +117,13 @@ def add_value(values: dict[str, str], key: str, value: str, faults: Faults) -> N
         faults.add(item, "the value is missing")
     else:
         values[usual] = value
+
+
+def without_equals(item: str) -> str | None:
+    """``driver=570.86`` for ``driver 570.86``; None for what does not begin with a key."""
+    key, _, value = item.partition(" ")
+    usual = usual_key(key)
+    return f"{usual}={value.strip()}" if usual and value.strip() else None
 
 
 def usual_key(key: str) -> str | None:

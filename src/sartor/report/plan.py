@@ -24,7 +24,7 @@ def plan_lines(plan: Plan) -> list[str]:
     """The answer first, what it rests on, what was not checked, the others in few lines."""
     lines = [f"host      {plan.host}", f"model     {plan.model or 'the demo model'}"]
     if plan.stack is None:
-        lines += [f"status    {plan.status}: nothing that is published fits"]
+        lines += [f"status    {plan.status}: {_nothing(plan)}"]
     else:
         lines += _stack_lines(plan, plan.stack)
     lines += [f"because   {text}" for text in plan.because]
@@ -43,6 +43,14 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += [line for remedy in plan.remedies for line in _remedy(remedy)]
     lines += [f"grade     {aspect}: {grade}" for aspect, grade in plan.grades.items()]
     return [*lines, *(f"next      {command}" for command in plan.next)]
+
+
+def _nothing(plan: Plan) -> str:
+    """That nothing fits, as far as was looked: of an index out of reach nothing is known."""
+    unreached = [index.alias for index in plan.indexes if index.state == "not reached"]
+    if not unreached:
+        return "nothing that is published fits"
+    return f"nothing is known that fits; not reached: {', '.join(unreached)}"
 
 
 def _stack_lines(plan: Plan, stack: Stack) -> Iterator[str]:

@@ -192,6 +192,7 @@ def test_unknown_gpus_alone_have_their_own_error() -> None:
         ("cpu=zen5, arch=aarch64", "the processor `zen5` is x86_64"),
         ("memory=64G, ram=32G", "`ram` is stated twice"),
         ("python=2.7", "python=3.12+3.13"),
+        ("l4, driver 570.86", "`driver 570.86`: write `driver=570.86`"),
         ("nowhere.toml", "No such file"),
         ("nowhere.json", "No such file"),
         ("{", "not JSON"),
