@@ -1,7 +1,8 @@
 """Say which committed results are older than the code that they prove.
 
 Every JSON file below benchmarks/results names the commit it was made at and the paths it proves
-(``"commit"``, ``"proves"``). A result is stale where one of those paths changed since.
+(``"commit"``, ``"proves"``). A result is stale where one of those paths changed since. Beside a
+``result.json`` the other JSON files of its folder are what it was judged from.
 """
 
 from __future__ import annotations
@@ -23,9 +24,14 @@ def changed_since(commit: str, paths: list[str]) -> list[str] | None:
     return done.stdout.split() if done.returncode == 0 else None
 
 
+def is_result(path: Path) -> bool:
+    """Whether a JSON file is a result, and not what one beside it was judged from."""
+    return path.name == "result.json" or not path.with_name("result.json").exists()
+
+
 def main() -> int:
     """Print one line for each result; the status is 0: a stale result is no fault of a change."""
-    results = sorted(RESULTS.rglob("*.json"))
+    results = sorted(path for path in RESULTS.rglob("*.json") if is_result(path))
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         print(f"NOT CHECKED: whether the {len(results)} committed results are stale (no git here)")
         return 0

@@ -112,7 +112,7 @@ def test_eight_scan_and_two_are_killed(many: Path, tmp_path: Path) -> None:
             chance.shuffle(files)
             scanners.append(start(home, "scan", *files))
         for victim in scanners[:KILLED]:
-            time.sleep(chance.uniform(0.2, 1.5))
+            time.sleep(chance.uniform(0.05, 0.6))
             victim.send_signal(signal.SIGKILL)
         told = []
         for number, process in enumerate(scanners):
