@@ -353,3 +353,19 @@ def plan(host: str | Host, *engines: str, market: Market = MARKET, **asked: obje
     """The plan for these engines (none: any)."""
     request = Request(engines=engines, **asked)  # type: ignore[arg-type]
     return planned(host, request, market=market).plan
+
+
+def version(found: Plan) -> str | None:
+    """The version that was chosen."""
+    return found.stack.version if found.stack else None
+
+
+def against(found: Plan, version: str, line: str = "published") -> list[str]:
+    """The rules that stand against a version."""
+    every = [found.chosen, *found.rejected]
+    return [
+        r.rule
+        for t in every
+        if t and (t.candidate.version, t.candidate.line) == (version, line)
+        for r in t.rejections
+    ]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from sartor.errors import SartorError
 from sartor.paths import make_private_folder, write_atomically
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from sartor.reporter import Reporter
 
+T = TypeVar("T")
 MOST_BYTES = 128 << 20
 
 
@@ -49,6 +52,16 @@ class KeptFiles:
         try:
             return path.read_bytes() if path.stat().st_size <= MOST_BYTES else None
         except OSError:
+            return None
+
+    def get_as(self, name: str, kind: type[T]) -> T | None:
+        """What the JSON file of that name holds; None without one that can be read as ``kind``."""
+        data = self.get(name)
+        if data is None:
+            return None
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def put(self, name: str, data: bytes) -> None:

@@ -25,6 +25,12 @@ def built_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def plain(tmp_path: Path) -> Sartor:
+    """`sartor`, which builds nothing here."""
+    return Sartor(tmp_path / "home", tmp_path, user_variables())
+
+
+@pytest.fixture
 def sartor(built_home: Path, tmp_path: Path) -> Iterator[Sartor]:
     """`sartor` with everything built; nothing may be left when the test ends."""
     yield from checked(Sartor(built_home, tmp_path, user_variables()))

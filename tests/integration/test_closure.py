@@ -20,7 +20,6 @@ from sartor.plan.decision import Rejected
 from sartor.plan.known import DEFAULT, Locked, Machine, Resolution
 from sartor.verdict.dispatch import wants_names
 from sartor.verdict.targets import targets_of
-from sartor_cli import Document, Sartor, user_variables
 from wheels import wheel
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from sartor.artifact.model import Evidence
     from sartor.artifact.reading import Names
     from sartor.plan.closure import Closure
+    from sartor_cli import Document, Sartor
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 HOST = {
@@ -42,12 +42,6 @@ HOST = {
     "compilers": [{"name": "gcc", "path": "/usr/bin/gcc"}],
     "described": True,
 }
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Sartor:
-    """`sartor`, which builds nothing here."""
-    return Sartor(tmp_path / "home", tmp_path, user_variables())
 
 
 @pytest.fixture

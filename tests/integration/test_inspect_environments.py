@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sartor.host.loader import find_library
-from sartor_cli import Document, Sartor, user_variables
 from wheels import wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sartor_cli import Document, Sartor
 
 TORCH = "2.11.0"
 TORCH_LIBRARIES = (
@@ -35,12 +36,6 @@ WITHOUT_NUMA = {
     "libraries": {"libnuma.so.1": None},
     "described": True,
 }
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Sartor:
-    """`sartor`, which builds nothing here."""
-    return Sartor(tmp_path / "home", tmp_path, user_variables())
 
 
 @pytest.fixture

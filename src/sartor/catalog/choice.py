@@ -49,10 +49,12 @@ def resolver_wheel(files: Sequence[IndexFile], machine: Machine) -> IndexFile | 
 
     uv passes over upper bounds of Requires-Python; that a Python is too old it says itself.
     """
-    by_name = {file.name: file for file in reversed(files)}
+    best = best_wheel(files, machine)
+    if best is not None:
+        return best
     unbound = (msgspec.structs.replace(file, requires_python=None) for file in files)
-    best = best_wheel(files, machine) or best_wheel(unbound, machine)
-    return by_name[best.name] if best else None
+    best = best_wheel(unbound, machine)
+    return next((file for file in files if best and file.name == best.name), None)
 
 
 def of_version(files: Iterable[IndexFile], project: str, version: str) -> list[IndexFile]:

@@ -58,12 +58,8 @@ class KeptPlans:
 
     def find(self, key: str) -> bytes | None:
         """The document that was kept under `key`, if everything it rests on still holds."""
-        data = self._kept.get(f"{key}.json")
-        if data is None:
-            return None
-        try:
-            kept = msgspec.json.decode(data, type=Kept)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        kept = self._kept.get_as(f"{key}.json", Kept)
+        if kept is None:
             return None
         moment = now()
         holds = kept.kept_at <= moment and kept.validity.holds(moment)

@@ -118,14 +118,8 @@ class KeptResolutions:
         return answered.resolved
 
     def _get(self, question: ResolveQuestion) -> Kept | None:
-        data = self._kept.get(self._name(question))
-        if data is None:
-            return None
-        try:
-            kept = msgspec.json.decode(data, type=Kept)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
-        return kept if kept.question == question else None
+        kept = self._kept.get_as(self._name(question), Kept)
+        return kept if kept and kept.question == question else None
 
     def _put(self, question: ResolveQuestion, began: float, resolved: Resolved) -> None:
         match resolved:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from sartor.errors import OthersFileError, ProjectConflictError, ProjectFileError, UsageError
+from sartor.errors import ProjectConflictError, ProjectFileError, UsageError
 from sartor.lock.canonical import canonical, is_wheel, local_path
 from sartor.lock.edit import (
     Drop,
@@ -24,7 +24,7 @@ from sartor.lock.edit import (
     parsed,
 )
 from sartor.lock.model import DEFAULT
-from sartor.lock.pins import Pin, from_lists, overrides, refuse_conflicts
+from sartor.lock.pins import Pin, from_lists, overrides, refuse_conflicts, refuse_others
 from sartor.lock.places import relative
 from sartor.lock.pylock import environment
 
@@ -222,13 +222,8 @@ def _refuse_others(
         for n, table in _indexes(locking).items()
         if urls.get(n, table["url"]) != table["url"] and n not in ours
     ]
-    if found and not force:
-        raise OthersFileError(
-            f"`{name}` has entries of its own where the stack would be put",
-            found=found,
-            hint="`--group NAME` puts the stack elsewhere, `--force` replaces these entries; "
-            "nothing was written",
-        )
+    if not force:
+        refuse_others(name, found)
 
 
 def _require_python(values: dict[str, Any], name: str, locking: Locking) -> None:

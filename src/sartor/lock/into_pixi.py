@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from sartor.errors import OthersFileError, ProjectConflictError, ProjectFileError
+from sartor.errors import ProjectConflictError, ProjectFileError
 from sartor.lock.canonical import is_wheel, local_path
 from sartor.lock.edit import Drop, Edit, Put, at
 from sartor.lock.model import DEFAULT
-from sartor.lock.pins import Pin, overrides, refuse_conflicts
+from sartor.lock.pins import Pin, overrides, refuse_conflicts, refuse_others
 from sartor.verdict.requirements import parse_line, satisfied
 
 if TYPE_CHECKING:
@@ -131,13 +131,8 @@ def _refuse_others(tables: dict[str, Any], name: str, group: str, *, force: bool
         for table in ("feature", "environments")
         if group in (tables.get(table) or {})
     ]
-    if found and not force:
-        raise OthersFileError(
-            f"`{name}` has entries of its own where the stack would be put",
-            found=found,
-            hint="`--group NAME` puts the stack elsewhere, `--force` replaces these entries; "
-            "nothing was written",
-        )
+    if not force:
+        refuse_others(name, found)
 
 
 def _pins(tables: dict[str, Any]) -> tuple[list[Pin], list[str]]:

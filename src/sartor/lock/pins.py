@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sartor.errors import ProjectConflictError
+from sartor.errors import OthersFileError, ProjectConflictError
 from sartor.lock.chains import chains, demands, refused_by
 from sartor.verdict.requirements import LINUX, applies, parse_line, satisfied
 
@@ -32,6 +32,17 @@ def markers(host: HostClass) -> dict[str, str]:
         "python_full_version": f"{host.python}.0",
         "implementation_version": f"{host.python}.0",
     }
+
+
+def refuse_others(name: str, found: list[str]) -> None:
+    """Raise `OthersFileError` where the file ``name`` has entries of the user's, which stay."""
+    if found:
+        raise OthersFileError(
+            f"`{name}` has entries of its own where the stack would be put",
+            found=found,
+            hint="`--group NAME` puts the stack elsewhere, `--force` replaces these entries; "
+            "nothing was written",
+        )
 
 
 def refuse_conflicts(pins: Iterable[Pin], locking: Locking, name: str, group: str) -> list[str]:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from sartor.models.model import Model
     from sartor.plan.known import Known, Listing
     from sartor.plan.model import Request, Status
+    from sartor.plan.outcome import Alternative
 
 
 def conclude(
@@ -84,9 +85,7 @@ def conclude(
         shares=beside.shares,
     )
     if chosen is None:
-        by_source = any(way.strategy == "source" for way in beside.alternatives)
-        by_source = by_source and _source_is_the_way(judged)
-        status: Status = "needs-source" if by_source else "impossible"
+        status = _status_without_stack(judged, beside.alternatives)
         return Planned(replace(base, status=status), error=_met(known))
     closure = chosen.closure
     planned = replace(
@@ -122,6 +121,12 @@ SOURCE_HELPS = {
     "torch-pin",
 }
 """What stands against a wheel and not against a build of the same release."""
+
+
+def _status_without_stack(judged: Sequence[Judged], ways: Sequence[Alternative]) -> Status:
+    """Whether a build from source is a way out."""
+    by_source = any(way.strategy == "source" for way in ways) and _source_is_the_way(judged)
+    return "needs-source" if by_source else "impossible"
 
 
 def _source_is_the_way(judged: Sequence[Judged]) -> bool:

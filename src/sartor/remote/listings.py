@@ -80,12 +80,8 @@ class Listings:
             return None
         if name in self._read:
             return self._read[name]
-        data = self._files.get(name)
-        if data is None:
-            return None
-        try:
-            kept = msgspec.json.decode(data, type=Kept)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        kept = self._files.get_as(name, Kept)
+        if kept is None:
             return None
         meant = (kept.place, kept.project) == (shown_place(place), project)
         if not (meant and is_keepable(kept.page)):

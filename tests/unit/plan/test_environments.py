@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from market import MARKET, X86, XLLAMACPP, Market, made, plan, planned
+from market import MARKET, X86, XLLAMACPP, Market, against, made, plan, planned, version
 from sartor.host.describe import parse_host
-from sartor.plan.model import Plan, Request, Stack
+from sartor.plan.model import Request, Stack
 from sartor.plan.planner import Built
 
 ZEN = "cpu-only, cpu=zen5"
 NEWER = "2026.11.1"
-
-
-def version(planned: Plan) -> str | None:
-    """The version that was chosen."""
-    return planned.stack.version if planned.stack else None
-
-
-def against(planned: Plan, version: str, line: str = "published") -> list[str]:
-    """The rules that stand against a version."""
-    every = [planned.chosen, *planned.rejected]
-    return [
-        r.rule
-        for t in every
-        if t and (t.candidate.version, t.candidate.line) == (version, line)
-        for r in t.rejections
-    ]
 
 
 def newer() -> Market:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from any_hosts import hosts
 from market import CPU, CU128, CU132, MARKET, RELEASES, X86, Market, made, planned
-from plan_strategies import hosts, models
+from plan_strategies import models
 from sartor.errors import SartorError
 from sartor.host.describe import parse_host
 from sartor.plan.known import DEFAULT, Known, Unread, Unsolvable, Wanted

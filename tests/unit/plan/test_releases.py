@@ -13,10 +13,12 @@ from market import (
     X86,
     XLLAMACPP,
     Market,
+    against,
     made,
     plan,
     replace_file,
     uploaded,
+    version,
 )
 from sartor.host.describe import parse_host
 from sartor.host.model import Host, Tool
@@ -28,22 +30,6 @@ H100 = "h100, driver=580.95"
 V100 = "v100, driver=580.95"
 ZEN = "cpu-only, cpu=zen5"
 NEWER = "2026.11.1"
-
-
-def version(planned: Plan) -> str | None:
-    """The version that was chosen."""
-    return planned.stack.version if planned.stack else None
-
-
-def against(planned: Plan, version: str, line: str = "published") -> list[str]:
-    """The rules that stand against a version."""
-    every = [planned.chosen, *planned.rejected]
-    return [
-        r.rule
-        for t in every
-        if t and (t.candidate.version, t.candidate.line) == (version, line)
-        for r in t.rejections
-    ]
 
 
 def versions(planned: Plan, line: str = "published") -> list[str | None]:

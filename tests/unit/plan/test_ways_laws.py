@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plan_strategies import hosts, words
+from any_hosts import hosts, words
 from sartor.plan.decision import Accepted, Rejected, Unchecked
 from sartor.plan.outcome import Alternative, Remedy, Share
 from sartor.plan.remedies import remedies

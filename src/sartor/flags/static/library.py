@@ -256,6 +256,16 @@ def _dataclass_values(interpreter: Interpreter) -> dict[str, Value]:
     return found
 
 
+def _expressions(module: str) -> dict[str, Value]:
+    """What is asked of regular expressions, by `re` and by the `regex` that may stand for it."""
+    return {
+        f"{module}.match": Native("match", matched),
+        f"{module}.fullmatch": Native("fullmatch", lambda p, v, *_: matched(p, v, full=True)),
+        f"{module}.split": Native("split", split),
+        f"{module}.sub": Native("sub", lambda p, _, text: substituted(p, text)),
+    }
+
+
 def _system_values(interpreter: Interpreter) -> dict[str, Value]:
     """Of the machine: nothing is in the environment, and help is asked for."""
     none: Value = None
@@ -299,15 +309,8 @@ def _system_values(interpreter: Interpreter) -> dict[str, Value]:
             "attrgetter", lambda name: Native(name, lambda v: interpreter.attribute(v, name))
         ),
         "re.compile": Native("compile", lambda *_: Unknown("an expression")),
-        "re.match": Native("match", matched),
-        "re.fullmatch": Native("fullmatch", lambda p, v, *_: matched(p, v, full=True)),
-        "regex.match": Native("match", matched),
-        "regex.fullmatch": Native("fullmatch", lambda p, v, *_: matched(p, v, full=True)),
-        **{f"{m}.split": Native("split", split) for m in ("re", "regex")},
-        **{
-            f"{m}.sub": Native("sub", lambda p, _, text: substituted(p, text))
-            for m in ("re", "regex")
-        },
+        **_expressions("re"),
+        **_expressions("regex"),
         "decimal.Decimal": float,
         "ssl.CERT_NONE": 0,
         "ssl.CERT_OPTIONAL": 1,
