@@ -85,7 +85,7 @@ def _resolves(environment: Environment, places: Places) -> Outcome:
         run_uv(arguments, log, Silent(), what="checking the installed packages")
     except SartorError as error:
         lines = [line for line in error.found if "require" in line or "not installed" in line]
-        left_out = environment.stack.leave_out
+        left_out = [*environment.stack.leave_out, *environment.stack.there]
         unmet = [x for x in lines if not any(re.search(rf"`{n}[^\w-]", x) for n in left_out)]
         if unmet or not lines:
             return Failed(name, "\n".join(unmet or error.found))
