@@ -10,7 +10,7 @@ import msgspec
 
 from sartor.bundle.fetch import fetch_all, file_sha256
 from sartor.bundle.model import BundledModel, LeftOut, Member
-from sartor.bundle.own import own_wheel, pins
+from sartor.bundle.own import NAME, own_wheel, pins
 from sartor.bundle.runtime import Pinned, pinned, supplies, wheels_for
 from sartor.bundle.there import Decided, decide, read_there
 from sartor.engines.facts import engine
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from sartor.paths import Places
     from sartor.reporter import Reporter
 
-ORDER: tuple[Kind, ...] = ("sartor", "lock", "wheel", "supply", "model")
-"""In the stream: what is needed first stands first."""
+ORDER: tuple[Kind, ...] = ("wheel", "supply", "model", "sartor", "lock")
+"""In the stream: what changes most often stands last, so that the parts before it stay."""
 
 
 class BundleRequest(msgspec.Struct, frozen=True):
@@ -87,11 +87,17 @@ def collect(asked: BundleRequest, places: Places, reporter: Reporter) -> Collect
     return Collected(
         locking=locking,
         stack=msgspec.structs.replace(stack, there=there),
-        pieces=sorted(pieces, key=lambda p: (ORDER.index(p.member.kind), p.member.path)),
+        pieces=sorted(pieces, key=_place),
         left_out=left.left_out,
         model=model,
         notes=left.notes,
     )
+
+
+def _place(piece: Piece) -> tuple[bool, int, str]:
+    """In the stream; Sartor's own wheel is the very last."""
+    member = piece.member
+    return member.project == NAME, ORDER.index(member.kind), member.path
 
 
 def _there(path: Path) -> dict[str, str]:

@@ -107,6 +107,7 @@ def checked(data: bytes, folder: Path) -> Row:
         good = all(PATH.fullmatch(m["path"]) for m in manifest["members"])
         good = good and all(PART.fullmatch(p["name"]) for p in manifest["parts"])
         rows = [*manifest["members"], *manifest["parts"], manifest["installer"]]
+        _ = manifest["split"], manifest["left_out"], manifest["host"]["python"]
         good = good and all(SHA256.fullmatch(r["sha256"]) and r["size"] >= 0 for r in rows)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Fault(DAMAGED, f"{where} is truncated or altered", hint=again) from error
@@ -160,7 +161,7 @@ def check(manifest: Row, folders: Sequence[Path]) -> list[str]:
     faults = []
     _, fault = whole_in(folders, INSTALLER, manifest["installer"])
     faults += [f"{INSTALLER}: {fault}"] if fault else []
-    if not manifest["parts"]:
+    if manifest["split"] is None:
         for member in manifest["members"]:
             _, fault = whole_in(folders, member["path"], member)
             faults += [f"{member['path']}: {fault}"] if fault else []
@@ -225,7 +226,7 @@ def gather(manifest: Row, folders: Sequence[Path], joined: Path, kinds: Iterable
             faults.append(f"{member['path']}: {fault}")
         else:
             found[member["path"]] = path
-    if absent and manifest["parts"]:
+    if absent and manifest["split"] is not None:
         spans = [(starts[n], starts[n + 1]) for n in absent]
         parts, faults = _needed(manifest, folders, spans)
     if faults:
@@ -398,7 +399,7 @@ def install(manifest: Row, folders: list[Path], asked: argparse.Namespace) -> No
     say(f"checking and putting together {len(manifest['members'])} files")
     members = gather(manifest, folders, to / "bundle", kinds)
     used = folders
-    if manifest["parts"]:
+    if manifest["split"] is not None:
         shutil.copyfile(str(_where(folders, MANIFEST)), str(to / "bundle" / MANIFEST))
         shutil.copyfile(str(_where(folders, INSTALLER)), str(to / "bundle" / INSTALLER))
         used = [to / "bundle"]

@@ -52,17 +52,18 @@ def make(
         waiting_lock(places.bundles / f".{key}.lock", reporter, "making this bundle"),
         explain_os_errors(out, WAY_OUT),
     ):
-        return _made(found, out, split, reporter)
+        return write_bundle(found, out, split, reporter)
 
 
-def _made(found: Collected, out: Path, split: int | None, reporter: Reporter) -> BundleState:
+def write_bundle(found: Collected, out: Path, split: int | None, reporter: Reporter) -> BundleState:
+    """Write what was collected to a folder that is there."""
     members = [piece.member for piece in found.pieces]
     total = sum(member.size for member in members)
     code = Path(install.__file__).read_bytes()
     limits(split, total, len(code))
     _check_room(out, total)
     _begin(out, set() if split else {member.path for member in members})
-    count = _Count(reporter, total)
+    count = Count(reporter, total)
     parts: list[Part] = []
     if split is None:
         for piece in found.pieces:
@@ -145,7 +146,7 @@ def _check_room(out: Path, total: int) -> None:
         raise disk_full(out, total, hint=WAY_OUT)
 
 
-class _Count:
+class Count:
     """Files that were written and kept, and the bytes of both."""
 
     def __init__(self, reporter: Reporter, total: int) -> None:
@@ -171,7 +172,7 @@ def _placed(piece: Piece, out: Path) -> bool:
     return False
 
 
-def write_parts(pieces: list[Piece], out: Path, split: int, count: _Count) -> list[Part]:
+def write_parts(pieces: list[Piece], out: Path, split: int, count: Count) -> list[Part]:
     """The stream of all members, cut; a part that is whole already is not written again."""
     total = sum(piece.member.size for piece in pieces)
     parts = []
