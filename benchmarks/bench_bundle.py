@@ -10,6 +10,7 @@ lock. The result is `benchmarks/results/bundle.json`, or `--result`.
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
 import json
 import shutil
@@ -50,6 +51,9 @@ def main() -> None:
     result.write_text(
         json.dumps(
             {
+                "commit": commit(),
+                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+                "proves": ["src/sartor/bundle", "src/sartor/bundling.py"],
                 "what": f"{made['engine']} {made['version']} for {asked.host}",
                 "members": made["members"],
                 "parts": made["parts"],
@@ -68,6 +72,11 @@ def main() -> None:
     )
     print(result.read_text())
     sys.exit(bool(faults))
+
+
+def commit() -> str:
+    argv = ["git", "-C", str(RESULTS), "rev-parse", "HEAD"]
+    return subprocess.check_output(argv, text=True).strip()
 
 
 def arguments() -> argparse.ArgumentParser:
