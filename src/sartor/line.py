@@ -109,18 +109,18 @@ def look_up(reference: str | None, places: Places, reporter: Reporter) -> Model 
     return None if reference in {None, DEMO} else resolve(reference, places, reporter)
 
 
-def prepare(planned: Planned, places: Places, reporter: Reporter) -> Environment:
+def prepare(planned: Planned, host: Host, places: Places, reporter: Reporter) -> Environment:
     """Build the planned environment, or find it, and verify it."""
     from sartor.build.environment import ensure
     from sartor.plan.obstacles import lock_of
-    from sartor.verify.loads import verify
+    from sartor.verify.kept import verified
 
     with _stage(reporter, "build") as words:
         environment, reused = ensure(stack_of(planned.plan), lock_of(planned), places, reporter)
         what = "environment reused" if reused else f"{len(environment.packages)} packages installed"
         words.append(f"{what} in {environment.path}")
     with _stage(reporter, "verify") as words:
-        report = verify(environment, places, reporter)
+        report = verified(environment, host, reporter)
         words.append(f"grade {report.grade}; kernels: not checked")
     return environment
 
@@ -158,7 +158,7 @@ def up(
     for name in clean_lost(places):
         reporter.note(f"cleaned up {name}, which had ended or was killed")
     host, model, planned = make_plan(asked, places, reporter)
-    environment = prepare(planned, places, reporter)
+    environment = prepare(planned, host, places, reporter)
     model = at_hand(planned.plan, model, places, reporter)
     plan = fitted(planned.plan, model)
     if host.containers.inside and not needs_key(serving.host):

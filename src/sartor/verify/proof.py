@@ -1,0 +1,116 @@
+"""The whole proof of an environment: grade after grade, as far as was asked."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sartor import __version__
+from sartor.verify.model import (
+    GRADES,
+    Grade,
+    GradeCost,
+    Outcome,
+    ProvedGpu,
+    ProvedOn,
+    Report,
+    reached,
+)
+
+if TYPE_CHECKING:
+    from sartor.host.model import Host
+    from sartor.reporter import Reporter
+    from sartor.verify.subject import Subject
+
+
+class Proving(msgspec.Struct, frozen=True, kw_only=True):
+    """How far, and with what limits.
+
+    ``jit_seconds`` is wall time for the driver's compiler: PTX that it has not come to by then is
+    not checked.
+    """
+
+    asked: Grade = "golden"
+    jit_seconds: float = 600.0
+
+    @property
+    def grades(self) -> tuple[Grade, ...]:
+        """The grade that was asked for, and those before it."""
+        return GRADES[: GRADES.index(self.asked) + 1]
+
+
+def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) -> Report:
+    """Make every check of every grade that was asked for: one that fails does not end the others.
+
+    ``host`` is the machine that this runs on.
+    """
+    from sartor.verify.loads import check_loads
+    from sartor.verify.resolves import check_resolves
+    from sartor.verify.runs import check_runs
+
+    outcomes: list[Outcome] = []
+
+    def found(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        reporter.progress("verifying", len(outcomes), None, "checks")
+
+    began = time.perf_counter()
+    check_resolves(subject, found)
+    seconds: dict[Grade, float] = {"resolves": time.perf_counter() - began}
+    if "loads" in proving.grades:
+        began = time.perf_counter()
+        check_loads(subject, proving, found)
+        seconds["loads"] = time.perf_counter() - began
+    if "launches" in proving.grades:
+        check_runs(subject, host, proving, found)
+    return Report(
+        environment=str(subject.path),
+        python=subject.python_version,
+        grade=reached(outcomes),
+        asked=proving.asked,
+        outcomes=outcomes,
+        machine=proved_on(host),
+        made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        sartor=__version__,
+        packages=subject.packages,
+        costs=[_cost(grade, outcomes, seconds) for grade in proving.grades],
+    )
+
+
+def _cost(grade: Grade, outcomes: list[Outcome], seconds: dict[Grade, float]) -> GradeCost:
+    """Wall time where the grade was measured as one, else the sum of its checks'."""
+    own = [o for o in outcomes if o.grade == grade]
+    taken = [o.gpu_bytes for o in own if o.gpu_bytes is not None]
+    spent = seconds.get(grade, sum(o.seconds or 0 for o in own))
+    return GradeCost(
+        grade=grade,
+        seconds=round(spent, 3),
+        checks=len(own),
+        gpu_bytes=max(taken, default=None),
+    )
+
+
+def proved_on(host: Host) -> ProvedOn:
+    """What a report says of the machine."""
+    cpu, driver = host.cpu, host.driver
+    return ProvedOn(
+        cpu=(cpu and (cpu.model or cpu.name)) or "unknown",
+        architecture=host.architecture or "unknown",
+        cores=(cpu and cpu.cores) or 0,
+        memory_bytes=host.memory.total_bytes or 0,
+        gpus=[
+            ProvedGpu(
+                name=gpu.name,
+                compute_capability=gpu.compute_capability,
+                memory_bytes=gpu.memory_bytes,
+            )
+            for gpu in host.gpus
+        ],
+        driver=driver.version if driver else None,
+        cuda=driver.cuda if driver else None,
+        glibc=host.glibc,
+        kernel=host.system.release,
+    )
