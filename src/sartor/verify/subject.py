@@ -55,5 +55,5 @@ def subject_of(environment: Environment) -> Subject:
         modules=stack.modules,
         headers=compiles,
         variables=environment.variables(child_environment()),
-        left_out=stack.leave_out,
+        left_out=[*stack.leave_out, *stack.there],
     )
