@@ -19,6 +19,7 @@ from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
 from sartor.verdict.model import Inspection, Inspections
+from sartor.verify.compare import ReportComparison
 from sartor.verify.model import Report
 
 
@@ -55,6 +56,7 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     OptionsDiff,
     Plan,
     Report,
+    ReportComparison,
     ScanDocument,
     SchemaDocument,
     StatusDocument,
