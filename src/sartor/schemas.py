@@ -19,8 +19,7 @@ from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
 from sartor.verdict.model import Inspection, Inspections
-from sartor.verify.compare import ReportComparison
-from sartor.verify.model import Report
+from sartor.verify.model import Report, ReportComparison
 
 
 class VersionDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.version/1"):

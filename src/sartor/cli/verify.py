@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     import argparse
 
     from sartor.reporter import Reporter
-    from sartor.verify.compare import ReportComparison
-    from sartor.verify.model import Report
+    from sartor.verify.model import Report, ReportComparison
 
 _ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
     (

@@ -13,7 +13,7 @@ from sartor.report.words import clean, wrapped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sartor.verify.compare import CheckDifference, Difference, ReportComparison, ReportSide
+    from sartor.verify.model import CheckDifference, Difference, ReportComparison, ReportSide
 
 MOST_SHOWN = 12
 
