@@ -30,11 +30,12 @@ class Proving(msgspec.Struct, frozen=True, kw_only=True):
     """How far, and with what limits.
 
     ``jit_seconds`` is wall time for the driver's compiler: PTX that it has not come to by then is
-    not checked.
+    not checked. ``open_seconds`` is the limit for opening one library.
     """
 
     asked: Grade = "golden"
     jit_seconds: float = 600.0
+    open_seconds: float = 60.0
 
     @property
     def grades(self) -> tuple[Grade, ...]:
