@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +13,8 @@ from sartor.artifact.reading import read_evidence
 from sartor.verdict.case import Case
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sartor.host.model import Host
     from sartor.verify.subject import Subject
 

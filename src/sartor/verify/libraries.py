@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-
 import msgspec
 
 from sartor.host.loader import find_library
@@ -51,7 +50,9 @@ def check_libraries(
         found(outcome)
 
 
-def opened_through(outcomes: dict[str, Outcome], checks: dict[str, str], contents: Contents) -> None:
+def opened_through(
+    outcomes: dict[str, Outcome], checks: dict[str, str], contents: Contents
+) -> None:
     """A library that lacks a symbol by itself has it where another opens it, and that one opened.
 
     All symbols of what a library needs are bound with its own. ``checks`` are their names by path.
@@ -117,5 +118,3 @@ def _complete(outcomes: dict[str, Outcome], openings: list[Opening]) -> None:
             why="the process that opens libraries did not come to it",
         )
         outcomes.setdefault(one.check, left)
-
-

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     Kind = Literal["missing", "symbol", "version", "damaged", "machine", "crash", "hang", "other"]
 
 # The texts of glibc's elf/dl-load.c, dl-lookup.c and dl-version.c, musl's of ldso/dynlink.c.
-MISSING = re.compile(r"(\S+): cannot open shared object file: No such file|library (\S+?): \(needed")
+MISSING = re.compile(
+    r"(\S+): cannot open shared object file: No such file|library (\S+?): \(needed"
+)
 SYMBOL = re.compile(r"undefined symbol: ([\w.@]+)|Error relocating \S+: (\w+): symbol not found")
 VERSION = re.compile(r"version `([\w.]+)' not found")
 DAMAGED = re.compile(
@@ -96,7 +98,8 @@ def _meaning(
     words: Said, library: Library | None, package: Package | None, contents: Contents
 ) -> tuple[str, str | None]:
     """A sentence on what is behind the loader's words, and what to do."""
-    again = reinstall(package)
+    again, build = reinstall(package), f"a build of {_named(package)} for this"
+    what, hint = "", None
     match words.kind:
         case "missing":
             return _missing(words.name, library, package, contents)
@@ -106,21 +109,20 @@ def _meaning(
             host = contents.case.host
             here = f"; this system's glibc is {host.glibc}" if host and host.glibc else ""
             what = f"it was built for a newer system, which has {words.name}{here}"
-            return what, f"a newer system, or a build of {_named(package)} for this one"
+            hint = f"a newer system, or {build} one"
         case "damaged":
-            return "the file is cut short or altered: it is no library that can be loaded", again
+            what, hint = "the file is cut short or altered: no library that can be loaded", again
         case "machine":
             what = f"it is built for another machine ({words.name or 'its ELF header says so'})"
-            return what, f"install a build of {_named(package)} for this machine"
+            hint = f"install {build} machine"
         case "crash":
             what = "it crashes while it is opened, in code of its own that runs then"
-            if words.name == "SIGILL":
-                return what, "the CPU lacks an instruction that it uses: a build for this CPU"
-            return what, again
+            hint = f"install {build} CPU" if words.name == "SIGILL" else again
         case "hang":
-            return "it does not come back from what it runs while it is opened", again
-        case _:
-            return "", None
+            what, hint = "it does not come back from what it runs while it is opened", again
+        case "other":
+            pass
+    return what, hint
 
 
 def _missing(
@@ -207,7 +209,7 @@ def alternatives_settled(
     """
     groups: dict[tuple[str, int], list[tuple[Library, Outcome]]] = {}
     facts_of: dict[int, AlternativesFact] = {}
-    settled = {path: outcome for path, outcome in outcomes}
+    settled = dict(outcomes)
     for path, outcome in outcomes:
         library = contents.case.by_path.get(path)
         fact = contents.case.alternatives(library) if library else None
@@ -219,7 +221,7 @@ def alternatives_settled(
         chosen = any(isinstance(outcome, Passed) for _, outcome in group) or fact.of_torch
         best = None if chosen else min(group, key=lambda pair: _lacks(contents, pair[0]))[0]
         for library, outcome in group:
-            if library is not best and _is_by_choice(outcome):
+            if library is not best and isinstance(outcome, Failed) and _is_by_choice(outcome):
                 settled[library.path] = _not_chosen(outcome, fact)
     return [settled[path] for path, _ in outcomes]
 
@@ -229,17 +231,12 @@ def _lacks(contents: Contents, library: Library) -> int:
     return len(not_provided(contents.case, owner, library))
 
 
-def _is_by_choice(outcome: Outcome) -> bool:
-    if not isinstance(outcome, Failed):
-        return False
+def _is_by_choice(outcome: Failed) -> bool:
     words = said(outcome.detail, None, None)
     return words.kind in BY_CHOICE or words.name == "SIGILL"
 
 
-def _not_chosen(outcome: Outcome, fact: AlternativesFact) -> NotApplicable:
-    assert isinstance(outcome, Failed)
+def _not_chosen(outcome: Failed, fact: AlternativesFact) -> NotApplicable:
     line = outcome.detail.splitlines()[0] if outcome.detail else ""
     why = f"one of several: {fact.because} (this one: {line})"
-    return NotApplicable(
-        check=outcome.check, grade=outcome.grade, package=outcome.package, why=why
-    )
+    return NotApplicable(check=outcome.check, grade=outcome.grade, package=outcome.package, why=why)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os.path
 import posixpath
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,14 @@ import msgspec
 
 from sartor.artifact.abi import python_tag
 from sartor.facts.linking import driver_sonames, matches, opening_facts, provider_of
+from sartor.verify.contents import Contents
 from sartor.verify.model import NotApplicable, NotChecked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sartor.artifact.model import Library
     from sartor.facts.linking import OpeningFact
-    from sartor.verify.contents import Contents
 
 ORIGIN = ("$ORIGIN", "${ORIGIN}")
 ANY_PYTHON = (None, "abi3", "abi3t")
@@ -105,8 +106,8 @@ def openings(
         _opening(contents, search, library, python) for library in contents.case.libraries
     ]
     for row in contents.unread:
-        owner = contents.owner(row.path)
-        found.append(Opening(check_of(contents, row.path), row.path, owner and owner.name))
+        package = _name_of_owner(contents, row.path)
+        found.append(Opening(check_of(contents, row.path), row.path, package))
     return found
 
 
@@ -187,7 +188,8 @@ def _openers(contents: Contents, library: Library, soname: str) -> Iterator[str]
     if not holders:
         return
     names = [_module(contents, path) for path in holders]
-    names += [name for name in (row.through if row else ()) if name in contents.case.by_distribution]
+    through, installed = (row.through if row else []), contents.case.by_distribution
+    names += [name for name in through if name in installed]
     names.append(_module(contents, library.path))
     first = next(filter(None, names), None)
     if first is not None:

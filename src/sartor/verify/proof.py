@@ -48,6 +48,7 @@ def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) ->
 
     ``host`` is the machine that this runs on.
     """
+    from sartor.verify.images import check_first_use
     from sartor.verify.loads import check_loads
     from sartor.verify.resolves import check_resolves
     from sartor.verify.runs import check_runs
@@ -61,11 +62,13 @@ def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) ->
     began = time.perf_counter()
     check_resolves(subject, found)
     seconds: dict[Grade, float] = {"resolves": time.perf_counter() - began}
+    contents = None
     if "loads" in proving.grades:
         began = time.perf_counter()
-        check_loads(subject, proving, found)
+        contents = check_loads(subject, host, proving, found)
         seconds["loads"] = time.perf_counter() - began
-    if "launches" in proving.grades:
+    if contents is not None and "launches" in proving.grades:
+        check_first_use(subject, host, contents, proving, found)
         check_runs(subject, host, proving, found)
     return Report(
         environment=str(subject.path),

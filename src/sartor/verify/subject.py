@@ -24,6 +24,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     each installed project to its version. ``variables`` are those that its programs need.
     ``accelerator`` is what its stack computes on: ``cuda`` where packages with CUDA are installed.
     ``modules`` are what its engine imports; ``headers`` whether that compiles C against Python.
+    ``sees_gpu`` is a program for its interpreter, with status 0 where the engine sees a GPU.
     ``left_out`` are projects that are declared and were left out on purpose. ``locking`` is the
     lock that it is held against, where there is one.
     """
@@ -36,6 +37,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     accelerator: Literal["cpu", "cuda"]
     modules: list[str] = []
     headers: bool = False
+    sees_gpu: str | None = None
     variables: dict[str, str] = {}
     left_out: list[str] = []
     locking: Locking | None = None
@@ -44,7 +46,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 def subject_of(environment: Environment) -> Subject:
     """An environment that Sartor made."""
     stack, path = environment.stack, Path(environment.path)
-    compiles = stack.accelerator == "cuda" and launcher(stack.launcher or "").compiles
+    started = launcher(stack.launcher or "") if stack.accelerator == "cuda" else None
     return Subject(
         path=path,
         python=environment.python,
@@ -53,7 +55,8 @@ def subject_of(environment: Environment) -> Subject:
         packages=environment.packages,
         accelerator="cuda" if stack.accelerator == "cuda" else "cpu",
         modules=stack.modules,
-        headers=compiles,
+        headers=started is not None and started.compiles,
+        sees_gpu=started.sees_gpu if started else None,
         variables=environment.variables(child_environment()),
         left_out=stack.leave_out,
     )

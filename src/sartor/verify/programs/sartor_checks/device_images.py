@@ -6,7 +6,8 @@ The driver chooses the image of each. Run with ``CUDA_MODULE_LOADING=EAGER`` and
 ``capability``   of the GPU (``9.0``)
 ``libraries``    rows of check, grade, package, path, ``files`` (file names below it; none: the path
                  itself), ``units``: [number of the file, offset, size, foretold, bytes of PTX text]
-                 and ``what``: what to say where nothing is foretold to load
+                 ``what``: what to say where nothing is foretold to load, ``jit``:
+                 whether PTX is what should load, and not machine code
 ``seconds``      limit for each unit
 ``total``        wall time for all of them, from the first on; None: none
 ``rates``        the least and the most seconds that a MB (10^6 bytes) of PTX text takes
@@ -28,7 +29,6 @@ CONTEXT_BYTES = 1 << 30
 MOST_FAILURES = 20
 WAIT_SECONDS = 120.0
 MB = 1e6
-LOADS = ("native", "jit")
 
 Row = Dict[str, Any]  # noqa: UP006
 
@@ -57,16 +57,15 @@ def checks(settings: Settings) -> List[Check]:  # noqa: UP006
     )
     longest = sum(len(row["units"]) for row in rows) * settings["seconds"]
     limit = WAIT_SECONDS + (longest if total is None else total)
-    return [
-        Check(row["check"], row["grade"], partial(loaded, pool, row, settings), limit, row["package"])
-        for row in rows
-    ]
+    run = partial(partial, loaded, pool, settings)
+    return [Check(r["check"], r["grade"], run(r), limit, r["package"]) for r in rows]
 
 
 def ordered(rows: List[Row], settings: Settings) -> List[Job]:  # noqa: UP006
     """The jobs: longest texts first, so that none is left to run alone at the end.
 
-    Where they may not all be done in time the shortest come first: so most are proved.
+    Where they may not all be done in time the shortest come first: so most are proved; one that
+    would take more than half of the time is not begun.
     """
     jobs = [
         (unit.text, Job((number, index), [path_of(row, unit), unit.offset, unit.size], seconds))
@@ -76,8 +75,10 @@ def ordered(rows: List[Row], settings: Settings) -> List[Job]:  # noqa: UP006
     ]
     for number, row in enumerate(rows):
         row["number"] = number
-    text, total = sum(size for size, _ in jobs), settings["total"]
-    most = text / MB * settings["rates"][1] / usable_cores()
+    total, slowest = settings["total"], settings["rates"][1]
+    if total is not None:
+        jobs = [(text, job) for text, job in jobs if text / MB * slowest <= total / 2]
+    most = sum(text for text, _ in jobs) / MB * slowest / usable_cores()
     shortest_first = total is not None and most > total
     jobs.sort(key=lambda pair: pair[0], reverse=not shortest_first)
     return [job for _, job in jobs]
@@ -126,15 +127,18 @@ def available_memory() -> int:
     return 1 << 62
 
 
-def loaded(pool: Pool, row: Row, settings: Settings) -> Result:
+def loaded(pool: Pool, settings: Settings, row: Row) -> Result:
     """The result for one library."""
     units = row["units"]
-    found = [pool.result((row["number"], index)) for index in range(len(units))]
+    keys = [(row["number"], index) for index in range(len(units))]
+    found = [pool.result(key) if pool.knows(key) else Done(late=True) for key in keys]
     refused = next((done.refused for done in found if done.refused is not None), None)
     if refused is not None:
         raise NotMade(refused)
-    wanted = [(u, d) for u, d in zip(units, found) if u.foretold in LOADS]
-    others = [(u, d) for u, d in zip(units, found) if u.foretold not in LOADS]
+    pairs = list(zip(units, found))  # noqa: B905 - Python 3.9
+    foretold = "jit" if row["jit"] else "native"
+    wanted = [(u, d) for u, d in pairs if u.foretold == foretold]
+    others = [(u, d) for u, d in pairs if u.foretold != foretold]
     wrong = [(u, d) for u, d in wanted if not d.late and not loads(d)]
     late = [u for u, d in wanted if d.late]
     surprises = [u for u, d in others if loads(d)]
@@ -146,7 +150,7 @@ def loaded(pool: Pool, row: Row, settings: Settings) -> Result:
         raise NotMade(not_reached(late, wanted, settings))
     if not wanted and not surprises:
         raise NothingToCheck(row["what"])
-    summary = f"{len(wanted)} of {len(wanted)} units load, {seconds:.1f} s of the driver"
+    summary = f"all of {len(wanted)} units load, {seconds:.1f} s of the driver"
     if others:
         summary += f"; {len(others)} others are not for this GPU"
     taken = [done.value[2] for done in found if done.value]
@@ -188,6 +192,6 @@ def not_reached(late: List[Unit], wanted: List[Any], settings: Settings) -> str:
     text = sum(unit.text for unit in late) / MB
     low, high = (text * rate for rate in settings["rates"])
     return (
-        f"{len(late)} of {len(wanted)} units were not compiled within {settings['total']:g} s:"
+        f"{len(late)} of {len(wanted)} units were not compiled within {settings['total'] or 0:g} s:"
         f" {text:.0f} MB of PTX, which take {low:.0f} to {high:.0f} s of one core"
     )

@@ -23,7 +23,9 @@ def checks(settings: Settings) -> List[Check]:  # noqa: UP006
     seconds = float(settings["seconds"])
     rows = settings["libraries"]
     refused = imported(settings["modules"])
-    jobs = [Job((row["path"],), [row["visible"], row["before"], row["path"]], seconds) for row in rows]
+    jobs = [
+        Job((row["path"],), [row["visible"], row["before"], row["path"]], seconds) for row in rows
+    ]
     pool = Pool(jobs, opener, lambda _: usable_cores(), fresh=True)
     return [
         Check(

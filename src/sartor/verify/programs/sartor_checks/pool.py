@@ -6,6 +6,7 @@ come as they are asked for, so that nothing runs before a check wants it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -66,6 +67,7 @@ class Pool:
         seconds: Optional[float] = None,  # noqa: UP045
     ) -> None:
         self._waiting = list(reversed(jobs))
+        self._known = {job.key for job in jobs}
         self._start = start
         self._count = workers
         self._fresh = fresh
@@ -74,6 +76,10 @@ class Pool:
         self._most = 0 if not fresh else workers(None)
         self._workers: List[_Worker] = []  # noqa: UP006
         self._done: Dict[Key, Done] = {}  # noqa: UP006
+
+    def knows(self, key: Key) -> bool:
+        """Whether it is one of the jobs."""
+        return key in self._known
 
     def result(self, key: Key) -> Done:
         """What became of a job; waits until that is known."""
@@ -200,10 +206,8 @@ class _Worker:
     def give(self, job: Job) -> None:
         """Hand a job over; one that is dead already is found out by `ended`."""
         self.job, self._since = job, time.monotonic()
-        try:
+        with contextlib.suppress(BrokenPipeError):
             os.write(self._jobs, json.dumps(job.payload).encode() + b"\n")
-        except BrokenPipeError:
-            pass
 
     def answer(self) -> Optional[Dict[str, Any]]:  # noqa: UP006, UP045
         """Its next line; None where there is none yet."""
@@ -242,10 +246,8 @@ class _Worker:
             os.kill(self._pid, signal.SIGKILL)
             _, self._status = os.waitpid(self._pid, 0)
         for end in [self._jobs, self._answers, self._printed]:
-            try:
+            with contextlib.suppress(OSError):
                 os.close(end)
-            except OSError:
-                pass
         self._jobs = self._answers = self._printed = -1
         self._open = []
 
