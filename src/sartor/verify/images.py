@@ -139,7 +139,7 @@ def _program(
         settings={
             "capability": target.compute_capability,
             "libraries": rows,
-            "seconds": total or UNIT_SECONDS,
+            "seconds": UNIT_SECONDS if total is None else total + UNIT_SECONDS,
             "total": total,
             "rates": [rate.least_seconds_per_mb, rate.most_seconds_per_mb],
             "memory": COMPILER_BYTES if compiling else None,
