@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import sys
 import time
@@ -81,7 +82,9 @@ def outcome(check: object) -> dict[str, object]:
             "poisoned": result.poisoned,
         }
         if result.measure is not None:
-            found["measured"] = result.measure._asdict()
+            finite = math.isfinite(result.measure.error)
+            error = result.measure.error if finite else None  # JSON has neither NaN nor infinity
+            found["measured"] = {**result.measure._asdict(), "error": error}
     except NotMade as error:
         found = {"outcome": "not checked", "why": str(error)}
     except NothingToCheck as error:
