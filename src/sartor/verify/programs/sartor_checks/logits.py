@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
+from pathlib import Path
 from typing import Any, List, NamedTuple  # noqa: UP035 - Python 3.9
 
 import numpy as np
@@ -40,7 +40,7 @@ def prompts(vocabulary: int, lengths: Any = PROMPTS) -> List[List[int]]:  # noqa
     """Random tokens, the special ones apart; the same everywhere."""
     made = []
     for length in lengths:
-        digest = hashlib.shake_128(b"prompt %d" % length).digest(4 * length)
+        digest = hashlib.shake_128(f"prompt {length}".encode()).digest(4 * length)
         made.append([int(n) for n in 3 + np.frombuffer(digest, "<u4") % (vocabulary - 3)])
     return made
 
@@ -49,30 +49,29 @@ def keep(folder: str, name: str, answers: List[Answer]) -> None:  # noqa: UP006
     """Write what an engine said, for the comparison, which another process may make."""
     arrays = {}
     for number, answer in enumerate(answers):
-        arrays["tokens%d" % number] = np.asarray(answer.tokens)
-        arrays["rows%d" % number] = np.asarray(answer.rows, np.float32)
-        arrays["prompt%d" % number] = np.asarray(answer.prompt)
-    with open(_path(folder, name), "wb") as file:  # noqa: PTH123
-        np.savez(file, **arrays)
+        arrays[f"tokens{number}"] = np.asarray(answer.tokens)
+        arrays[f"rows{number}"] = np.asarray(answer.rows, np.float32)
+        arrays[f"prompt{number}"] = np.asarray(answer.prompt)
+    saved: Any = np.savez
+    with _path(folder, name).open("wb") as file:
+        saved(file, **arrays)
 
 
 def kept(folder: str, name: str) -> List[Answer]:  # noqa: UP006
     """What `keep` wrote. `NotMade` where the engine did not come so far."""
     path = _path(folder, name)
-    if not os.path.exists(path):  # noqa: PTH110
+    if not path.exists():
         raise NotMade("the engine gave no answer to compare: see the check of `launches`")
     with np.load(path) as file:
         count = sum(key.startswith("rows") for key in file)
         return [
-            Answer(
-                file["tokens%d" % n].tolist(), file["rows%d" % n], int(file["prompt%d" % n])
-            )
+            Answer(file[f"tokens{n}"].tolist(), file[f"rows{n}"], int(file[f"prompt{n}"]))
             for n in range(count)
         ]
 
 
-def _path(folder: str, name: str) -> str:
-    return os.path.join(folder, hashlib.sha256(name.encode()).hexdigest()[:16] + ".npz")  # noqa: PTH118
+def _path(folder: str, name: str) -> Path:
+    return Path(folder, hashlib.sha256(name.encode()).hexdigest()[:16] + ".npz")
 
 
 def held_against(model: str, answers: List[Answer], mode: str) -> Result:  # noqa: UP006
@@ -82,7 +81,7 @@ def held_against(model: str, answers: List[Answer], mode: str) -> Result:  # noq
     exact, moved = reference.exact_and_deviation(config, tensors, sequences, MODES[mode])
     bound = SLACK * moved * (math.sqrt(config["hidden_size"]) if mode == "float32" else 1)
     error, undecided, wrong = 0.0, 0, 0
-    for answer, expected in zip(answers, exact):
+    for answer, expected in zip(answers, exact):  # noqa: B905 - Python 3.9
         # a NaN stays one: Python's max would lose it
         error = float(np.max([error, np.abs(answer.rows - expected[-len(answer.rows) :]).max()]))
         for place in range(answer.prompt, len(answer.tokens)):
@@ -92,19 +91,22 @@ def held_against(model: str, answers: List[Answer], mode: str) -> Result:  # noq
             own = answer.rows[place - len(answer.tokens)]
             chosen = answer.tokens[place]
             wrong += row[chosen] < first - 2 * bound or own[chosen] < own.max()
+    count = sum(len(answer.rows) for answer in answers)
+    inside = ", times the root of the width for the sums in it" * (mode == "float32")
     measure = Measure(
         error,
         bound,
         "log-probability",
-        "numpy, float64; the bound is %g times what rounding each step to %s moves it%s"
-        % (SLACK, MODES[mode], ", times the root of the width for sums in it" * (mode == "float32")),
+        f"numpy, float64; the bound is {SLACK:g} times what rounding each step to {MODES[mode]} "
+        f"moves it{inside}",
         digest(answers),
-        [sum(len(answer.rows) for answer in answers), int(answers[0].rows.shape[-1])],
+        [count, int(answers[0].rows.shape[-1])],
         mode,
     )
     made = sum(len(answer.tokens) - answer.prompt for answer in answers)
-    detail = "%d positions; of %d chosen tokens %d are not the best, %d were too near to tell" % (
-        sum(len(answer.rows) for answer in answers), made, wrong, undecided,
+    detail = (
+        f"{count} positions; of {made} chosen tokens {wrong} are not the best, "
+        f"{undecided} were too near to tell"
     )
     return Result(measure.holds and not wrong, detail, measure)
 

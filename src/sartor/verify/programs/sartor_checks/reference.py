@@ -11,7 +11,7 @@ computes in it: how far that moves the answer is how much an engine may differ.
 from __future__ import annotations
 
 import json
-import os
+from pathlib import Path
 from typing import Any, Callable, Dict, Tuple  # noqa: UP035 - Python 3.9
 
 import numpy as np
@@ -48,14 +48,13 @@ ROUNDINGS = {"float32": to_float32, "float16": to_float16, "bfloat16": to_bfloat
 
 def read_model(folder: str) -> Tuple[Dict[str, Any], Tensors]:  # noqa: UP006
     """``config.json`` and every tensor of a safetensors folder, as doubles."""
-    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
-        config = json.load(file)
-    return config, read_safetensors(os.path.join(folder, "model.safetensors"))  # noqa: PTH118
+    config = json.loads(Path(folder, "config.json").read_text("utf-8"))
+    return config, read_safetensors(Path(folder, "model.safetensors"))
 
 
-def read_safetensors(path: str) -> Tensors:
+def read_safetensors(path: Path) -> Tensors:
     """The tensors of one file: F32, F16 or BF16."""
-    with open(path, "rb") as file:  # noqa: PTH123
+    with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
         data = file.read()
@@ -69,7 +68,9 @@ def _tensor(entry: Dict[str, Any], data: bytes) -> Array:  # noqa: UP006
         halves = np.frombuffer(data[start:end], np.uint16).astype(np.uint32)
         values = (halves << np.uint32(16)).view(np.float32)
     else:
-        values = np.frombuffer(data[start:end], {"F32": np.float32, "F16": np.float16}[entry["dtype"]])
+        values = np.frombuffer(
+            data[start:end], {"F32": np.float32, "F16": np.float16}[entry["dtype"]]
+        )
     return values.astype(np.float64).reshape(entry["shape"])
 
 
@@ -95,7 +96,7 @@ class Model:
         """Before the softmax, in the same shape."""
         x = self.tensors["model.embed_tokens.weight"][np.asarray(tokens)]
         for layer in range(self.config["num_hidden_layers"]):
-            name = "model.layers.%d." % layer
+            name = f"model.layers.{layer}."
             x = self.rounded(x + self._attention(name, self._norm(x, name + "input_layernorm")))
             normed = self._norm(x, name + "post_attention_layernorm")
             mixed = name + "block_sparse_moe.gate.weight" in self.tensors
@@ -113,9 +114,16 @@ class Model:
         scale = np.sqrt((x * x).mean(-1, keepdims=True) + self.config["rms_norm_eps"])
         return self.rounded(x / scale * self.tensors[name + ".weight"])
 
-    def _feed_forward(self, name: str, x: Array, parts: Tuple[str, str, str] = (  # noqa: UP006
-        "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
-    )) -> Array:
+    def _feed_forward(
+        self,
+        name: str,
+        x: Array,
+        parts: Tuple[str, str, str] = (  # noqa: UP006
+            "mlp.gate_proj",
+            "mlp.up_proj",
+            "mlp.down_proj",
+        ),
+    ) -> Array:
         gate, up = self._linear(x, name + parts[0]), self._linear(x, name + parts[1])
         return self._linear(self.rounded(gate / (1 + np.exp(-gate)) * up), name + parts[2])
 
@@ -132,7 +140,7 @@ class Model:
         for expert in range(self.config["num_local_experts"]):
             rows, places = np.nonzero(chosen == expert)
             parts = ("w1", "w3", "w2")
-            own = self._feed_forward("%sexperts.%d." % (name, expert), x[rows], parts)
+            own = self._feed_forward(f"{name}experts.{expert}.", x[rows], parts)
             out[rows] += self.rounded(own * weights[rows, places, None])
         return self.rounded(out)
 

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import struct
+from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple  # noqa: UP035 - Python 3.9
 
 import numpy as np
@@ -83,16 +84,12 @@ Named = Iterator[Tuple[str, Any]]  # noqa: UP006
 
 def write_model(kind: str, folder: str) -> str:
     """Write the model ``kind`` of `CONFIGS` as ``folder``; one that is there is left as it is."""
-    if os.path.isdir(folder):  # noqa: PTH112
-        return folder
-    scratch = "%s.%d" % (folder, os.getpid())
-    os.makedirs(scratch)  # noqa: PTH103
-    config = CONFIGS[kind]
-    with open(os.path.join(scratch, "config.json"), "w", encoding="utf-8") as file:  # noqa: PTH118, PTH123
-        json.dump(config, file)
-    with open(os.path.join(scratch, "model.safetensors"), "wb") as out:  # noqa: PTH118, PTH123
-        out.write(safetensors(dict(weights(kind))))
-    os.rename(scratch, folder)  # noqa: PTH104
+    if not Path(folder).is_dir():
+        scratch = Path(f"{folder}.{os.getpid()}")
+        scratch.mkdir(parents=True)
+        (scratch / "config.json").write_text(json.dumps(CONFIGS[kind]), "utf-8")
+        (scratch / "model.safetensors").write_bytes(safetensors(dict(weights(kind))))
+        scratch.rename(folder)
     return folder
 
 
@@ -118,7 +115,7 @@ def weights(kind: str) -> Named:
         embedding[:, :EXPERTS] = tags()
     yield "model.embed_tokens.weight", embedding
     for layer in range(LAYERS):
-        name = "model.layers.%d." % layer
+        name = f"model.layers.{layer}."
         yield name + "input_layernorm.weight", norm(name + "1", WIDTH)
         yield name + "post_attention_layernorm.weight", norm(name + "2", WIDTH)
         attention = _latent if kind == "deepseek" else _grouped
@@ -163,7 +160,7 @@ def _experts(layer: int, name: str) -> Named:
     gate[np.arange(EXPERTS), (np.arange(EXPERTS) * 3 + layer) % EXPERTS] = 1.0
     yield name + "gate.weight", gate
     for expert in range(EXPERTS):
-        own = "%sexperts.%d." % (name, expert)
+        own = f"{name}experts.{expert}."
         yield _named(own + "w1", config["intermediate_size"], WIDTH, 1.5)
         yield _named(own + "w3", config["intermediate_size"], WIDTH, 1.0)
         yield _untagged(config, own + "w2", config["intermediate_size"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Dict, List  # noqa: UP035 - Python 3.9
 
 from sartor_checks import NothingToCheck, tiny
@@ -69,11 +70,9 @@ def refusal(name: str, dtype: str, latent: bool) -> str | None:
         from vllm.v1.attention.selector import AttentionSelectorConfig
     except ImportError:
         words = "only for models with" if "MLA" in name else "not for models with"
-        return None if ("MLA" in name) == latent else "%s MLA" % words
+        return None if ("MLA" in name) == latent else f"{words} MLA"
     config = tiny.CONFIGS["deepseek" if latent else "llama"]
-    size = (
-        config["kv_lora_rank"] + config["qk_rope_head_dim"] if latent else config["head_dim"]
-    )
+    size = config["kv_lora_rank"] + config["qk_rope_head_dim"] if latent else config["head_dim"]
     asked = AttentionSelectorConfig(
         head_size=size,
         dtype=getattr(torch, dtype),
@@ -91,15 +90,13 @@ def refusal(name: str, dtype: str, latent: bool) -> str | None:
             imported(member)
         return str(error)
     own = member.get_path()
-    return None if path == own else "takes `%s` instead" % str(path).rpartition(".")[2]
+    return None if path == own else f"takes `{str(path).rpartition('.')[2]}` instead"
 
 
 def imported(member: Any) -> None:
     """Import a backend. What it lacks from elsewhere is vLLM's to say; what is broken is raised."""
-    try:
+    with contextlib.suppress(ModuleNotFoundError):
         member.get_class()
-    except ModuleNotFoundError:
-        pass
 
 
 def flash_attention(version: int) -> None:
@@ -113,7 +110,7 @@ def flash_attention(version: int) -> None:
             is_fa_version_supported,
         )
     except ImportError as error:
-        raise NothingToCheck("vLLM has no FlashAttention here: %s" % error) from None
+        raise NothingToCheck(f"vLLM has no FlashAttention here: {error}") from None
     try:
         supported = is_fa_version_supported(version)
         why = None if supported else fa_version_unsupported_reason(version)
@@ -122,7 +119,7 @@ def flash_attention(version: int) -> None:
     if not supported and "unavailable due to" in str(why) and library(version):
         raise ImportError(why)
     if not supported:
-        raise NothingToCheck("vLLM: %s" % (why or "it does not offer this version"))
+        raise NothingToCheck(f"vLLM: {why or 'it does not offer this version'}")
 
 
 def library(version: int) -> list[str]:
@@ -132,7 +129,7 @@ def library(version: int) -> list[str]:
     import vllm
 
     folder = Path(vllm.__file__).parent / "vllm_flash_attn"
-    return [path.name for path in folder.glob("_vllm_fa%d_C*.so" % version)]
+    return [path.name for path in folder.glob(f"_vllm_fa{version}_C*.so")]
 
 
 def used(engine: Any) -> str:
@@ -145,7 +142,7 @@ def used(engine: Any) -> str:
             if backend is not None:
                 version = getattr(getattr(layer, "impl", None), "vllm_flash_attn_version", None)
                 name = backend.get_name()
-                found.add("%s %s" % (name, version) if version else name)
+                found.add(f"{name} {version}" if version else name)
         return ", ".join(sorted(found))
     except Exception:
         return ""

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import time
+import traceback
 from functools import partial
+from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional  # noqa: UP035 - Python 3.9
 
 from sartor_checks import Check, NothingToCheck, NotMade, Result, Settings, logits, tiny
@@ -77,7 +80,7 @@ def variants() -> list[Variant]:
     }
     found = [Variant("attention " + name, backend=name) for name in backends.names()]
     for version, features in backends.FLASH_ATTENTION.items():
-        name = "attention FLASH_ATTN %d" % version
+        name = f"attention FLASH_ATTN {version}"
         arguments = {"attention_config": {"flash_attn_version": version}}
         found.append(Variant(name, "llama", None, "FLASH_ATTN", arguments, features))
     return [
@@ -95,11 +98,9 @@ def launched(variant: Variant, settings: Settings) -> Result:
     try:
         detail = answered(variant, settings)
     except Exception as error:
-        text = "%s: %s" % (type(error).__name__, error)
+        text = f"{type(error).__name__}: {error}"
         if NO_COMPILER.search(text):
             raise NotMade("it is compiled at run time, and that failed: " + text[-600:]) from None
-        import traceback
-
         lines = "".join(traceback.format_exc()).strip().splitlines()
         return Result(False, "\n".join(lines[-12:]), poisoned=True)
     return Result(True, detail, poisoned=True)
@@ -110,14 +111,13 @@ def compared(variant: Variant, settings: Settings) -> Result:
     folder = settings["folder"]
     applicable(variant, settings)
     answers = logits.kept(folder, variant.name)
-    with open(mark(folder, variant), encoding="utf-8") as file:  # noqa: PTH123
-        model, mode = file.read().split()
-    return logits.held_against(os.path.join(folder, model), answers, mode)  # noqa: PTH118
+    model, mode = mark(folder, variant).read_text("utf-8").split()
+    return logits.held_against(str(Path(folder, model)), answers, mode)
 
 
-def mark(folder: str, variant: Variant) -> str:
+def mark(folder: str, variant: Variant) -> Path:
     """The file that says which model an answer is of, and how it was computed."""
-    return os.path.join(folder, re.sub(r"\W+", "-", variant.name) + ".txt")  # noqa: PTH118
+    return Path(folder, re.sub(r"\W+", "-", variant.name) + ".txt")
 
 
 def applicable(variant: Variant, settings: Settings) -> Variant:
@@ -146,10 +146,8 @@ def usual_type() -> str:
 
 def answered(variant: Variant, settings: Settings) -> str:
     """Start the engine, ask it, keep what it said: what ran, and how long the start took."""
-    import time
-
     folder = settings["folder"]
-    model = tiny.write_model(variant.model, os.path.join(folder, variant.model))  # noqa: PTH118
+    model = tiny.write_model(variant.model, str(Path(folder, variant.model)))
     dtype = variant.mode or usual_type()
     began = time.perf_counter()
     engine = started(variant, settings, model, dtype)
@@ -157,14 +155,16 @@ def answered(variant: Variant, settings: Settings) -> str:
     answers = asked(engine)
     used = backends.used(engine)
     if variant.backend and used and variant.backend not in used and "unknown" not in used:
-        raise NotMade("vLLM took %s instead" % used)
+        raise NotMade(f"vLLM took {used} instead")
     logits.keep(folder, variant.name, answers)
     mode = "tf32" if dtype == "float32" and settings["device"] == "cuda" else dtype
-    with open(mark(folder, variant), "w", encoding="utf-8") as file:  # noqa: PTH123
-        file.write("%s %s" % (variant.model, mode))
+    mark(folder, variant).write_text(f"{variant.model} {mode}", "utf-8")
     count = sum(len(answer.rows) for answer in answers)
-    words = "%s in %s with %s: started in %.1f s, %d positions"
-    return words % (variant.model, dtype, used or "its own choice", seconds, count)
+    attention = used or "its own choice"
+    return (
+        f"{variant.model} in {dtype} with {attention}: "
+        f"started in {seconds:.1f} s, {count} positions"
+    )
 
 
 def started(variant: Variant, settings: Settings, model: str, dtype: str) -> Any:
@@ -205,7 +205,7 @@ def memory_fraction() -> float:
     """The part of the GPU's memory that is `GPU_BYTES`, most of one that has less."""
     from vllm.platforms import current_platform
 
-    return min(0.8, GPU_BYTES / current_platform.get_device_total_memory())
+    return min(0.8, GPU_BYTES / float(current_platform.get_device_total_memory()))
 
 
 def asked(engine: Any) -> list[logits.Answer]:
