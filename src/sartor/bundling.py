@@ -51,7 +51,7 @@ def install_bundle(
     `VerifyError`.
     """
     from sartor.line import find_host
-    from sartor.verify.loads import verify
+    from sartor.verify.kept import verified
 
     opened = open_bundle(folders)
     host = find_host(description, places)
@@ -64,7 +64,7 @@ def install_bundle(
     if not host.described:
         began = time.perf_counter()
         reporter.stage("verify")
-        grade = verify(found, places, reporter).grade
+        grade = verified(found, host, reporter).grade
         reporter.done("verify", f"grade {grade}", time.perf_counter() - began)
     return state(
         "installed",

@@ -253,6 +253,27 @@ class VerifyError(SartorError):
     summary = "the environment was built but does not pass its checks"
 
 
+class NoEnvironmentError(SartorError):
+    """There is no environment of that name, or nothing to choose one by."""
+
+    code, exit_code = "no-environment", 41
+    summary = "there is no environment to verify, or what was named is none"
+
+
+class InterpreterError(SartorError):
+    """An environment's interpreter is gone, or does not start."""
+
+    code, exit_code = "interpreter", 42
+    summary = "an environment's interpreter is gone, or does not start or answer"
+
+
+class ReportFileError(SartorError):
+    """A file that should hold a report of `sartor verify` does not."""
+
+    code, exit_code = "report-file", 43
+    summary = "a file to compare is no report of `sartor verify`, or another version's"
+
+
 class PortInUseError(SartorError):
     """Another process listens on the port that was asked for."""
 

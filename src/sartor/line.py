@@ -111,7 +111,7 @@ def look_up(reference: str | None, places: Places, reporter: Reporter) -> Model 
     return None if reference in {None, DEMO} else resolve(reference, places, reporter)
 
 
-def prepare(planned: Planned, places: Places, reporter: Reporter) -> Environment:
+def prepare(planned: Planned, host: Host, places: Places, reporter: Reporter) -> Environment:
     """Build the planned environment, or find it, and verify it."""
     from sartor.build.environment import ensure
     from sartor.plan.obstacles import lock_of
@@ -119,7 +119,7 @@ def prepare(planned: Planned, places: Places, reporter: Reporter) -> Environment
     with _stage(reporter, "build") as words:
         environment, reused = ensure(stack_of(planned.plan), lock_of(planned), places, reporter)
         words.append(_how_built(environment, reused=reused))
-    _verified(environment, places, reporter)
+    _verified(environment, host, reporter)
     return environment
 
 
@@ -128,11 +128,11 @@ def _how_built(environment: Environment, *, reused: bool) -> str:
     return f"{what} in {environment.path}"
 
 
-def _verified(environment: Environment, places: Places, reporter: Reporter) -> None:
-    from sartor.verify.loads import verify
+def _verified(environment: Environment, host: Host, reporter: Reporter) -> None:
+    from sartor.verify.kept import verified
 
     with _stage(reporter, "verify") as words:
-        report = verify(environment, places, reporter)
+        report = verified(environment, host, reporter)
         words.append(f"grade {report.grade}; kernels: not checked")
 
 
@@ -152,7 +152,7 @@ def taken(
         built, reused = environment(opened, host, places, reporter)
         words.append(_how_built(built, reused=reused))
         model = look_up(model_of(opened, asked.model, places), places, reporter)
-    _verified(built, places, reporter)
+    _verified(built, host, reporter)
     return host, model, planned_from(opened, host, asked, model, built), built
 
 
@@ -192,7 +192,7 @@ def up(
         host, model, planned, environment = taken(asked, places, reporter)
     else:
         host, model, found = make_plan(asked, places, reporter)
-        environment, planned = prepare(found, places, reporter), found.plan
+        environment, planned = prepare(found, host, places, reporter), found.plan
     model = at_hand(planned, model, places, reporter)
     plan = fitted(planned, model)
     if host.containers.inside and not needs_key(serving.host):

@@ -20,7 +20,7 @@ from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
 from sartor.verdict.model import Inspection, Inspections
-from sartor.verify.model import Report
+from sartor.verify.model import Report, ReportComparison
 
 
 class VersionDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.version/1"):
@@ -58,6 +58,7 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     OptionsDiff,
     Plan,
     Report,
+    ReportComparison,
     ScanDocument,
     SchemaDocument,
     StatusDocument,

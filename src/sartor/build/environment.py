@@ -44,13 +44,17 @@ RECORD = "sartor-environment.json"
 
 def find(places: Places, key: str) -> Environment | None:
     """The finished environment of that key, if it is there and its interpreter still is."""
-    record = places.environments / key / RECORD
+    environment = environment_at(places.environments / key)
+    return environment if environment and environment.python.exists() else None
+
+
+def environment_at(path: Path) -> Environment | None:
+    """What Sartor wrote down of the environment that it made at ``path``; None: it made none."""
     try:
-        environment = msgspec.json.decode(record.read_bytes(), type=Environment)
+        environment = msgspec.json.decode((path / RECORD).read_bytes(), type=Environment)
     except (OSError, msgspec.DecodeError):
         return None
-    usable = environment.path == str(record.parent) and environment.python.exists()
-    return environment if usable else None
+    return environment if environment.path == str(path) else None
 
 
 def built(places: Places) -> dict[Built, Environment]:

@@ -15,7 +15,7 @@ from sartor.errors import NotBundlableError
 from sartor.lock.model import DEFAULT
 from sartor.lock.pins import markers
 from sartor.plan.known import Known, ListingQuestion, Machine, Wanted
-from sartor.plan.tags import best_wheel
+from sartor.plan.offers.tags import best_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -25,6 +25,7 @@ COMMANDS = {
     "lock": "write down what a plan chooses, for pip and uv: the same stack on every day",
     "bundle": "carry a locked stack, with Sartor itself, to a machine without a network",
     "fit": "say whether a model fits: on which GPUs, with what context, how many at once",
+    "verify": "prove an environment in grades: files, libraries, kernels, outputs",
     "inspect": "open packages and say what their machine code does on a GPU",
     "flags": "show, compare, check and translate the options of an engine's version",
     "evidence": "keep what was read of packages: show, scan, export, import, verify",

@@ -15,8 +15,8 @@ from sartor.host.model import Host, Memory
 from sartor.models.demo_weights import DEMO_SHAPE
 from sartor.models.shape import sized
 from sartor.paths import human_bytes
-from sartor.plan.code_rules import usable_devices
 from sartor.plan.model import Accepted, Decision, Fit, Rejected, Unchecked
+from sartor.plan.rules.code import usable_devices
 
 if TYPE_CHECKING:
     from sartor.engines.facts import EngineFacts

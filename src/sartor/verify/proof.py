@@ -1,0 +1,165 @@
+"""The whole proof of an environment: grade after grade, as far as was asked."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sartor import __version__
+from sartor.verify.model import (
+    GRADES,
+    Grade,
+    GradeCost,
+    NotChecked,
+    Outcome,
+    Passed,
+    ProvedGpu,
+    ProvedOn,
+    Report,
+    reached,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sartor.host.model import Host
+    from sartor.reporter import Reporter
+    from sartor.verify.subject import Subject
+
+MOST_NAMED = 8
+
+
+class Proving(msgspec.Struct, frozen=True, kw_only=True):
+    """How far, and with what limits.
+
+    ``jit_seconds`` is wall time for the driver's compiler: PTX that it has not come to by then is
+    not checked. ``open_seconds`` is the limit for opening one library.
+    """
+
+    asked: Grade = "golden"
+    jit_seconds: float = 600.0
+    open_seconds: float = 60.0
+
+    @property
+    def grades(self) -> tuple[Grade, ...]:
+        """The grade that was asked for, and those before it."""
+        return GRADES[: GRADES.index(self.asked) + 1]
+
+
+def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) -> Report:
+    """Make every check of every grade that was asked for: one that fails does not end the others.
+
+    ``host`` is the machine that this runs on.
+    """
+    from sartor.verify.features import feature_proofs
+    from sartor.verify.images import check_first_use
+    from sartor.verify.loads import check_loads
+    from sartor.verify.resolves import check_resolves
+    from sartor.verify.runs import check_runs
+    from sartor.verify.statics import static_outcomes
+
+    outcomes: list[Outcome] = []
+    seconds: dict[Grade, float] = {}
+
+    def found(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        reporter.progress("verifying", len(outcomes), None, "checks")
+
+    with _timed(seconds, "resolves"):
+        files = check_resolves(subject, host, found, reporter)
+    contents = None
+    if "loads" in proving.grades:
+        with _timed(seconds, "loads"):
+            found(_interpreter_starts(subject))
+            for outcome in static_outcomes(subject, host, proving.grades[1:]):
+                found(outcome)
+            contents = check_loads(subject, host, proving, found)
+    if contents is not None and "launches" in proving.grades:
+        check_first_use(subject, host, contents, proving, found)
+        check_runs(subject, host, proving, found)
+        for outcome in _without_checks(subject, proving, outcomes):
+            found(outcome)
+    return Report(
+        environment=str(subject.path),
+        python=subject.python_version,
+        grade=reached(outcomes),
+        asked=proving.asked,
+        outcomes=outcomes,
+        machine=proved_on(host),
+        made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        sartor=__version__,
+        packages=subject.packages,
+        files=files,
+        features=feature_proofs(subject, host, outcomes),
+        lock=subject.lock_sha256,
+        costs=[_cost(grade, outcomes, seconds) for grade in proving.grades],
+    )
+
+
+@contextmanager
+def _timed(seconds: dict[Grade, float], grade: Grade) -> Iterator[None]:
+    """The wall time of the block goes to ``grade``."""
+    began = time.perf_counter()
+    yield
+    seconds[grade] = time.perf_counter() - began
+
+
+def _interpreter_starts(subject: Subject) -> Outcome:
+    """It was started, and asked what it is, before anything else was looked at."""
+    return Passed(check="the interpreter starts", grade="loads", detail=subject.python_version)
+
+
+def _without_checks(
+    subject: Subject, proving: Proving, outcomes: list[Outcome]
+) -> Iterator[Outcome]:
+    """That there is nothing installed which Sartor has checks for, at a grade above *loads*."""
+    every = [f"{name} {version}" for name, version in subject.packages.items()]
+    more = f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
+    names = f"{', '.join(every[:MOST_NAMED])}{more}" or "an environment without packages"
+    for grade in proving.grades[2:]:
+        if not any(o.grade == grade for o in outcomes):
+            yield NotChecked(
+                check=f"what is installed, as far as {grade}",
+                grade=grade,
+                why=f"Sartor has no checks of this grade for {names}",
+            )
+
+
+def _cost(grade: Grade, outcomes: list[Outcome], seconds: dict[Grade, float]) -> GradeCost:
+    """Wall time where the grade was measured as one, else the sum of its checks'."""
+    own = [o for o in outcomes if o.grade == grade]
+    taken = [o.gpu_bytes for o in own if o.gpu_bytes is not None]
+    spent = seconds.get(grade, sum(o.seconds or 0 for o in own))
+    return GradeCost(
+        grade=grade,
+        seconds=round(spent, 3),
+        checks=len(own),
+        gpu_bytes=max(taken, default=None),
+    )
+
+
+def proved_on(host: Host) -> ProvedOn:
+    """What a report says of the machine."""
+    cpu, driver = host.cpu, host.driver
+    return ProvedOn(
+        cpu=(cpu and (cpu.model or cpu.name)) or "unknown",
+        architecture=host.architecture or "unknown",
+        cores=(cpu and cpu.cores) or 0,
+        memory_bytes=host.memory.total_bytes or 0,
+        gpus=[
+            ProvedGpu(
+                name=gpu.name,
+                compute_capability=gpu.compute_capability,
+                memory_bytes=gpu.memory_bytes,
+            )
+            for gpu in host.gpus
+        ],
+        driver=driver.version if driver else None,
+        cuda=driver.cuda if driver else None,
+        glibc=host.glibc,
+        kernel=host.system.release,
+    )
