@@ -11,6 +11,7 @@ from sartor.artifact.members import is_library
 from sartor.artifact.model import Evidence, Library, NotRead, Package
 from sartor.artifact.reading import read_evidence
 from sartor.verdict.case import Case
+from sartor.verify.taken import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +62,7 @@ def contents_of(subject: Subject, host: Host) -> Contents:
     for folder in subject.site:
         if not folder.is_dir():
             continue
-        found = read_evidence(folder, lambda _: "none")
+        found = counted(subject, folder, read_evidence(folder, lambda _: "none"))
         packages += [_package(folder, package) for package in found.packages]
         libraries += [_moved(folder, library) for library in found.libraries]
         not_read += [NotRead(_at(folder, r.path), r.why, r.offset) for r in found.not_read]

@@ -26,10 +26,10 @@ MOST_NAMED = 8
 def feature_proofs(subject: Subject, host: Host, outcomes: list[Outcome]) -> list[FeatureProof]:
     """Every feature that the facts know of the installed packages, or that a check names."""
     from sartor.verify.files import features_of
-    from sartor.verify.installed import installed
+    from sartor.verify.taken import distributions_of
 
     named: dict[tuple[str, str], None] = {}
-    for dist in installed(subject.site):
+    for dist in distributions_of(subject):
         for feature in features_of(dist):
             named[dist.name, feature] = None
     for outcome in outcomes:
