@@ -173,7 +173,7 @@ class Inventory:
             yield f"read when Python starts: {', '.join(started)}"
 
     def _few(self, paths: list[str]) -> str:
-        shown = [os.path.relpath(path, self._site[0]) for path in sorted(paths)[:3]]
+        shown = [path.removeprefix(f"{self._site[0]}/") for path in sorted(paths)[:3]]
         return ", ".join(shown) + (" …" if len(paths) > len(shown) else "")
 
     def _unrecorded(self) -> dict[str | None, list[str]]:
