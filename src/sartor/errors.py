@@ -365,6 +365,27 @@ class ProjectConflictError(SartorError):
     summary = "a project pins what the stack has in another version, or excludes the machine"
 
 
+class NotBundlableError(SartorError):
+    """What is locked cannot go into a bundle."""
+
+    code, exit_code = "not-bundlable", 82
+    summary = "what is locked cannot be bundled: a source without a wheel, parts that are too small"
+
+
+class BundleDamagedError(SartorError):
+    """Parts or files of a bundle are missing or altered."""
+
+    code, exit_code = "bundle-damaged", 80
+    summary = "parts or files of a bundle are missing, truncated or altered; each is named"
+
+
+class TargetUnfitError(SartorError):
+    """The machine is not the kind that a bundle is for."""
+
+    code, exit_code = "target-unfit", 81
+    summary = "the machine is not the kind that a bundle is for, or lacks what it was said to have"
+
+
 class InterruptedBySignal(SartorError):  # noqa: N818 - an interruption, not a fault
     """The user, or the system, asked Sartor to stop in the middle."""
 

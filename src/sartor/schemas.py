@@ -8,6 +8,7 @@ import msgspec
 
 from sartor.artifact.model import Evidence
 from sartor.build.model import Environment
+from sartor.bundle.model import Bundle, BundleState
 from sartor.errors import ErrorDocument, UsageError, did_you_mean
 from sartor.evidence.model import EvidenceList, ExportDocument, ScanDocument, VerifyDocument
 from sartor.fit.model import FitReport
@@ -36,6 +37,8 @@ class SchemaDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sarto
 
 
 DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
+    Bundle,
+    BundleState,
     Endpoint,
     Environment,
     ErrorDocument,

@@ -23,6 +23,7 @@ COMMANDS = {
     "detect": "show what this machine is: GPUs, driver, CPU, memory, tools",
     "plan": "choose a whole stack for a model and a machine, from evidence, and explain it",
     "lock": "write down what a plan chooses, for pip and uv: the same stack on every day",
+    "bundle": "carry a locked stack, with Sartor itself, to a machine without a network",
     "fit": "say whether a model fits: on which GPUs, with what context, how many at once",
     "verify": "prove an environment in grades: files, libraries, kernels, outputs",
     "inspect": "open packages and say what their machine code does on a GPU",

@@ -100,7 +100,12 @@ def run(
     left: set[str] | None = None
     while left is None or left:
         session = _Session(program, grades, found)
-        session.run(left)
+        try:
+            session.run(left)
+        except OSError as error:  # the interpreter is gone, or is none
+            why = f"{program.python}: {error.strerror}"
+            found(Failed(check=program.label, grade=program.grade, detail=why))
+            break
         if session.planned is None or not (session.made or session.begun or session.done):
             found(session.never_began())
             break

@@ -14,12 +14,12 @@ GRADES: tuple[Grade, ...] = ("resolves", "loads", "launches", "golden")
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """How far an output was from its reference, and how far it may be.
 
-    ``error`` and ``bound`` are in ``unit``; ``reference`` says what was computed, and where.
-    ``digest`` is the sha256 of the output's bytes: two stacks that should be identical have the
-    same. ``shape`` and ``dtype`` are the output's.
+    ``error`` (None: not a finite number) and ``bound`` are in ``unit``; ``reference`` says what was
+    computed, and where. ``digest`` is the sha256 of the output's bytes: two stacks that should be
+    identical have the same. ``shape`` and ``dtype`` are the output's.
     """
 
-    error: float
+    error: float | None
     bound: float
     unit: str
     reference: str

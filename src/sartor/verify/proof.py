@@ -37,11 +37,12 @@ class Proving(msgspec.Struct, frozen=True, kw_only=True):
     """How far, and with what limits.
 
     ``jit_seconds`` is wall time for the driver's compiler: PTX that it has not come to by then is
-    not checked.
+    not checked. ``open_seconds`` is the limit for opening one library.
     """
 
     asked: Grade = "golden"
     jit_seconds: float = 600.0
+    open_seconds: float = 60.0
 
     @property
     def grades(self) -> tuple[Grade, ...]:
@@ -55,6 +56,7 @@ def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) ->
     ``host`` is the machine that this runs on.
     """
     from sartor.verify.features import feature_proofs
+    from sartor.verify.images import check_first_use
     from sartor.verify.loads import check_loads
     from sartor.verify.resolves import check_resolves
     from sartor.verify.runs import check_runs
@@ -69,13 +71,15 @@ def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) ->
 
     with _timed(seconds, "resolves"):
         files = check_resolves(subject, host, found, reporter)
+    contents = None
     if "loads" in proving.grades:
         with _timed(seconds, "loads"):
             found(_interpreter_starts(subject))
             for outcome in static_outcomes(subject, host, proving.grades[1:]):
                 found(outcome)
-            check_loads(subject, proving, found)
-    if "launches" in proving.grades:
+            contents = check_loads(subject, host, proving, found)
+    if contents is not None and "launches" in proving.grades:
+        check_first_use(subject, host, contents, proving, found)
         check_runs(subject, host, proving, found)
         for outcome in _without_checks(subject, proving, outcomes):
             found(outcome)

@@ -28,6 +28,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     each installed project to its version. ``variables`` are those that its programs need.
     ``accelerator`` is what its stack computes on: ``cuda`` where packages with CUDA are installed.
     ``modules`` are what its engine imports; ``headers`` whether that compiles C against Python.
+    ``sees_gpu`` is a program for its interpreter, with status 0 where the engine sees a GPU.
     ``left_out`` are projects that are declared and were left out on purpose. ``locking`` is the
     lock that it is held against, where there is one. ``markers`` are the variables of PEP 508,
     ``free_threaded`` whether its interpreter is one without the global lock. ``pylock`` is the file
@@ -42,6 +43,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     accelerator: Literal["cpu", "cuda"]
     modules: list[str] = []
     headers: bool = False
+    sees_gpu: str | None = None
     variables: dict[str, str] = {}
     left_out: list[str] = []
     locking: Locking | None = None
@@ -55,12 +57,13 @@ def subject_of(environment: Environment, locking: Locking | None = None) -> Subj
     """An environment that Sartor made; raises `InterpreterError` where it does not start."""
     stack, path = environment.stack, Path(environment.path)
     asked = ask(find_interpreter(path))
-    compiles = stack.accelerator == "cuda" and launcher(stack.launcher or "").compiles
+    started = launcher(stack.launcher or "") if stack.accelerator == "cuda" else None
     return msgspec.structs.replace(
         _subject(path, environment.python, asked, locking),
         accelerator="cuda" if stack.accelerator == "cuda" else "cpu",
         modules=stack.modules,
-        headers=compiles,
+        headers=started is not None and started.compiles,
+        sees_gpu=started.sees_gpu if started else None,
         variables=environment.variables(child_environment()),
         left_out=stack.leave_out,
         pylock=Path(environment.lock),
@@ -85,11 +88,13 @@ def subject_at(path: Path, locking: Locking | None = None) -> Subject:
     if line is None:
         modules = ["torch"] if "torch" in found.packages else []
         return msgspec.structs.replace(found, modules=modules)
-    compiles = bool(line.launcher) and launcher(line.launcher or "").compiles
+    cuda = found.accelerator == "cuda" and line.launcher is not None
+    started = launcher(line.launcher or "") if cuda else None
     return msgspec.structs.replace(
         found,
         modules=line.modules,
-        headers=compiles and found.accelerator == "cuda",
+        headers=started is not None and started.compiles,
+        sees_gpu=started.sees_gpu if started else None,
         left_out=line.leave_out,
     )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import sys
 import time
@@ -79,9 +80,12 @@ def outcome(check: object) -> dict[str, object]:
             "detail": result.detail,
             "hint": result.hint,
             "poisoned": result.poisoned,
+            "gpu_bytes": result.gpu_bytes,
         }
         if result.measure is not None:
-            found["measured"] = result.measure._asdict()
+            finite = math.isfinite(result.measure.error)
+            error = result.measure.error if finite else None  # JSON has neither NaN nor infinity
+            found["measured"] = {**result.measure._asdict(), "error": error}
     except NotMade as error:
         found = {"outcome": "not checked", "why": str(error)}
     except NothingToCheck as error:
@@ -95,7 +99,8 @@ def outcome(check: object) -> dict[str, object]:
             "poisoned": any(words in str(error) for words in STICKY),
         }
     found["seconds"] = round(time.perf_counter() - began, 4)
-    found["gpu_bytes"] = gpu_peak()
+    if found.get("gpu_bytes") is None:
+        found["gpu_bytes"] = gpu_peak()
     return found
 
 
