@@ -237,8 +237,8 @@ DECOMPOSITIONS: dict[str, Callable[[Tensor], Any]] = {
 
 def decomposition(which: str, dtype: Any) -> Golden:
     """What its parts make together, and how orthogonal they are."""
-    name, n = f"{which} {name_of(dtype)}", 60
-    m = 60 if which == "eigh" else 84
+    name, n = f"{which} {name_of(dtype)}", 24
+    m = 24 if which == "eigh" else 32
 
     def inputs() -> Inputs:
         a = symmetric(name, n, dtype) if which == "eigh" else uniform(name, m, n, dtype=dtype)
