@@ -19,7 +19,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import struct
 import sys
 from pathlib import Path
@@ -43,7 +42,7 @@ RIGHT, WRONG = (struct.pack("<I", bits) for bits in (0x3F3504F3, 0x3F340000))
 """sqrt(1/2) and 0.7031 as float32."""
 CODE_STEP, IMMEDIATE = 16, 4
 """An instruction has 16 bytes; its 32-bit immediate begins at the fourth."""
-LEVELS = (3, 9, 15, 19, 22)
+LEVELS = (3, 19, 22)
 
 
 class Changed(NamedTuple):
@@ -67,19 +66,28 @@ class Library:
         with FileSource(self.path) as source:
             return plain_payload(source, entry)
 
-    def put(self, entry: Entry, payload: bytes, arch: int | None = None) -> bool:
+    def put(self, entry: Entry, payload: bytes) -> bool:
         """Give an entry this payload, compressed as it was; False where there is no room."""
         stored = fitting(payload, entry)
         if stored is None:
             return False
+        self._store(entry, stored, len(payload))
+        return True
+
+    def give(self, entry: Entry, donor: Entry) -> bool:
+        """Give an entry the payload of another; False where there is no room."""
+        if donor.compression != entry.compression or donor.stored > entry.size:
+            return self.put(entry, self.plain(donor))
+        with FileSource(self.path) as source:
+            self._store(entry, source.read(donor.payload, donor.stored), donor.plain)
+        return True
+
+    def _store(self, entry: Entry, stored: bytes, plain: int) -> None:
         room = slice(entry.payload, entry.payload + entry.size)
         self.data[room] = stored.ljust(entry.size, b"\0")
         if entry.compression:
             self._field(entry, SIZE, "<I", len(stored))
-            self._field(entry, PLAIN, "<Q", len(payload))
-        if arch is not None:
-            self.rename(entry, arch)
-        return True
+            self._field(entry, PLAIN, "<Q", plain)
 
     def rename(self, entry: Entry, arch: int) -> None:
         """Let an entry's header name another architecture, without a suffix."""
@@ -109,9 +117,14 @@ def fitting(payload: bytes, entry: Entry) -> bytes | None:
     return None
 
 
+def number_of(entry: Entry) -> int:
+    """The architecture without its suffix."""
+    return int(entry.arch.rstrip("af"))
+
+
 def loadable(entry: Entry, sm: int) -> bool:
     """Whether a cubin is for ``sm``: of its major version and not newer, or ``sm``'s own ``a``."""
-    number = int(entry.arch.rstrip("af"))
+    number = number_of(entry)
     if entry.arch.endswith(("a", "f")):
         return number == sm
     return number // 10 == sm // 10 and number <= sm
@@ -119,7 +132,7 @@ def loadable(entry: Entry, sm: int) -> bool:
 
 def donors(unit: list[Entry], sm: int) -> Iterator[Entry]:
     """Cubins of the unit that ``sm`` cannot load, the smallest first."""
-    found = [e for e in unit if e.kind == Kind.CUBIN and int(e.arch.rstrip("af")) // 10 != sm // 10]
+    found = [e for e in unit if e.kind == Kind.CUBIN and number_of(e) // 10 != sm // 10]
     yield from sorted(found, key=lambda e: e.stored)
 
 
@@ -127,15 +140,16 @@ def exchange(library: Library, sm: int, headers: bool) -> Changed:
     """Put another architecture's image in the place of each of ``sm``'s."""
     images = no_room = 0
     for unit in library.units:
-        given = [(int(e.arch.rstrip("af")), library.plain(e)) for e in donors(unit, sm)]
+        given = list(donors(unit, sm))
         for entry in unit:
             if entry.kind == Kind.PTX and headers:
                 library.rename(entry, ELSEWHERE)
             if entry.kind != Kind.CUBIN or not loadable(entry, sm):
                 continue
-            done = any(library.put(entry, data, arch if headers else None) for arch, data in given)
-            if not done and headers:
-                library.rename(entry, given[0][0] if given else ELSEWHERE)  # what is in it, is not read
+            # The smallest alone: where it has no room, the others would be compressed in vain.
+            done = bool(given) and library.give(entry, given[0])
+            if headers:  # what is left in one without room is not read any more
+                library.rename(entry, number_of(given[0]) if given else ELSEWHERE)
             images, no_room = images + done, no_room + (not done)
     return Changed(images, no_room)
 
@@ -198,7 +212,7 @@ def record(site: Path, library: str) -> Path:
             csv.writer(file, lineterminator="\n").writerows(
                 line if row and row[0] == library else row for row in rows
             )
-        os.replace(beside, path)
+        beside.replace(path)
         return path
     raise SystemExit(f"no RECORD below {site} has {library}")
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from sartor_checks import Check, NothingToCheck, Result, Settings, torch_attention
+from sartor_checks.torch_linalg import by_magma
 from sartor_checks.torch_nccl import collective_checks
 from sartor_checks.torch_numbers import offered, reachable, where
 
@@ -152,6 +153,16 @@ def linalg(device: Device) -> None:
     call = torch.linalg
     _ = call.solve(x, x), call.cholesky(x @ x.T), call.svd(x), call.eigh(x + x.T), call.qr(x)
     _ = call.inv(x), call.eigvals(x)
+
+
+def magma(device: Device) -> None:
+    """Factors and solutions of many small systems, in torch's copy of MAGMA."""
+    x = square(device, size=24) + 24 * torch.eye(24, device=device)
+    many, call = torch.stack([x, x.T, x + 1]), torch.linalg
+    with by_magma():
+        _ = call.lu_factor(many), call.lu_factor(x), call.solve(many, many)
+        _ = call.cholesky(many @ many.mT), call.eigvals(x), call.lstsq(many, many)
+        _ = call.solve_triangular(many.triu(), many, upper=True)
 
 
 def sparse(device: Device) -> None:
@@ -345,11 +356,12 @@ ON_BOTH: list[Any] = [
     ("fused matrix product", blas_lt, []),
     ("convolution", convolution, []),
     ("Fourier transforms", fourier, []),
-    ("linear algebra", linalg, LINALG),
+    ("linear algebra", linalg, []),
     ("sparse matrix product", sparse, []),
     ("torch.compile", compiled, []),
 ]
 ON_CUDA: list[Any] = [
+    ("linear algebra by MAGMA", magma, LINALG),
     ("2:4 sparse product, cuSPARSELt", partial(semi_structured, False), []),
     ("2:4 sparse product", partial(semi_structured, True), SPARSE),
     ("kernel compiled by NVRTC", jiterator, []),
