@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import os
 import struct
-from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import libraries
 from fatbin_maker import Made
 from gpu.images.fatbins import library_containers
 from gpu.verify import damage
-from sartor.artifact.fatbin import Entry
 from sartor.artifact.payload import plain_payload
 from sartor.artifact.source import FileSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sartor.artifact.fatbin import Entry
 
 NAME = "parts/lib.so"
 

@@ -7,6 +7,7 @@ of whole numbers whose sums fit in the accumulator must be exact, however many t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -42,7 +43,7 @@ def goldens() -> list[Golden]:
     found = [product(dtype, size) for dtype in dtypes for size in ((67, 129, 45), (64, 128, 32))]
     found += [batched(dtype) for dtype in dtypes[1:]]
     found += [large(dtype) for dtype in dtypes]
-    found += [tf32(), complex_product(), linear(), int8(), grouped()]
+    found += [tf32(), complex_product(), linear(), int8(), grouped(), sparse(True), sparse(False)]
     return found + scaled()
 
 
@@ -244,6 +245,54 @@ def grouped() -> Golden:
         lambda x: offered(lambda: torch._grouped_mm(x["a"], x["b"], offs=x["ends"])),
         compared(reference),
         needs=needs,
+    )
+
+
+def sparse_product(a: Tensor, b: Tensor, own: bool) -> Tensor:
+    """A 2:4 sparse matrix by a dense one, by torch's ``own`` kernels or by cuSPARSELt."""
+    from torch.sparse import SparseSemiStructuredTensor, to_sparse_semi_structured
+
+    lt = getattr(torch.backends, "cusparselt", None)
+    if not own and (lt is None or not lt.is_available()):
+        raise NothingToCheck("this torch has no cuSPARSELt for this GPU")
+    if torch.cuda.get_device_capability() < (8, 0):
+        raise NothingToCheck("2:4 sparse products begin with compute capability 8.0")
+
+    def run() -> Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is in beta
+            out = torch.mm(to_sparse_semi_structured(a), b)
+        torch.cuda.synchronize()
+        return out
+
+    before = SparseSemiStructuredTensor._FORCE_CUTLASS
+    SparseSemiStructuredTensor._FORCE_CUTLASS = own
+    try:
+        return offered(run)
+    finally:
+        SparseSemiStructuredTensor._FORCE_CUTLASS = before
+
+
+def sparse(own: bool) -> Golden:
+    """Whole numbers, of which two in four are zero."""
+    name = "2:4 sparse matmul float16" + ("" if own else ", cuSPARSELt")
+
+    def inputs() -> Inputs:
+        a = whole(name, 128, 256, most=9, dtype=torch.float16)
+        kept = torch.tensor([0, 1, 0, 1, 1, 1, 0, 0], dtype=torch.float16).tile(128, 32)
+        return {"a": a * kept, "b": whole("b" + name, 256, 128, most=2, dtype=torch.float16)}
+
+    def reference(given: Inputs) -> Expected:
+        text = "exact: whole numbers below 2^11; int64 on the CPU"
+        return Expected(given["a"].long() @ given["b"].long(), None, text)
+
+    return Golden(
+        name,
+        inputs,
+        lambda x: sparse_product(x["a"], x["b"], own),
+        compared(reference),
+        features=["2:4 sparse"] if own else [],
+        devices="cuda",
     )
 
 
