@@ -17,9 +17,8 @@ TOKENS, WIDTH, HEADS, SIZE, BLOCK, BLOCKS = 37, 512, 4, 128, 16, 8
 
 
 def checks(settings: Settings) -> list[Check]:
-    """``device``: cpu or cuda; ``package``: the project's name."""
-    found = OPERATORS + vllm_quantised.OPERATORS
-    return pairs(found, settings["package"], settings["device"], "vllm operator")
+    """See `sartor_checks.operators.pairs`."""
+    return pairs(OPERATORS + vllm_quantised.OPERATORS, settings, "vllm operator")
 
 
 def rms_norm(bench: Bench) -> Compared:
