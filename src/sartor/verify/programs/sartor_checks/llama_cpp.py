@@ -10,9 +10,14 @@ import importlib
 from functools import partial
 from typing import Any, List  # noqa: UP035 - Python 3.9
 
-import numpy as np
+from sartor_checks import Check, NotMade, Settings
 
-from sartor_checks import Check, NotMade, Settings, logits, reference
+try:
+    import numpy as np
+
+    from sartor_checks import logits, reference
+except ImportError:
+    np = None  # type: ignore[assignment]
 
 MODES = {"F32": "float16", "F16": "float16", "Q8_0": "q8_0"}
 """How a product is computed: the KV cache is float16 whatever the weights are."""
@@ -34,6 +39,8 @@ def checks(settings: Settings) -> list[Check]:
 
 def launched(kind: str, settings: Settings) -> str:
     """Load the model, ask it, keep what it said."""
+    if np is None:
+        raise NotMade("numpy is not in this environment, which the reference is computed with")
     asked = {"xllamacpp": by_xllamacpp, "llama-cpp-python": by_llama_cpp_python}
     vocabulary = reference.vocabulary(settings["reference"])
     answers = asked[settings["binding"]](
@@ -48,11 +55,13 @@ def launched(kind: str, settings: Settings) -> str:
 
 def compared(kind: str, settings: Settings) -> Any:
     """The answer that `launched` kept, against the reference."""
+    if np is None:
+        raise NotMade("numpy is not in this environment, which the reference is computed with")
     answers = logits.kept(settings["folder"], kind)
     return logits.held_against(settings["reference"], answers, MODES[kind])
 
 
-def by_xllamacpp(path: str, layers: int, vocabulary: int) -> List[logits.Answer]:  # noqa: UP006
+def by_xllamacpp(path: str, layers: int, vocabulary: int) -> List[Any]:  # noqa: UP006
     """Its server's completions, with the log-probability of every token of each that it chose."""
     binding = importlib.import_module("xllamacpp")
     params = binding.CommonParams()
@@ -86,7 +95,7 @@ def by_xllamacpp(path: str, layers: int, vocabulary: int) -> List[logits.Answer]
     return answers
 
 
-def by_llama_cpp_python(path: str, layers: int, vocabulary: int) -> List[logits.Answer]:  # noqa: UP006
+def by_llama_cpp_python(path: str, layers: int, vocabulary: int) -> List[Any]:  # noqa: UP006
     """Its logits at every position."""
     binding = importlib.import_module("llama_cpp")
     model = binding.Llama(path, n_ctx=CONTEXT, n_gpu_layers=layers, logits_all=True, verbose=False)

@@ -68,17 +68,19 @@ ACTIVATIONS = {
 }
 
 
-def rotary(bench: Bench, call: Call, neox: bool) -> Compared:
+def rotary(bench: Bench, call: Call, neox: bool, apart: bool = False) -> Compared:
     """Rotary positions; ``call(positions, queries, keys, size, table, neox)``.
 
-    ``neox``: a pair's two lie half a head apart, else side by side.
+    ``neox``: a pair's two lie half a head apart, else side by side. ``apart``: the heads are a
+    dimension of their own, as MLA's layers hand them over.
     """
     angles = torch.arange(256.0)[:, None] * 1e4 ** (-torch.arange(SIZE // 2) / (SIZE // 2))
     table = bench.put(torch.cat([angles.cos(), angles.sin()], -1).to(bench.dtype))
     places = bench.integers(0, 256, TOKENS)
     queries, keys = bench.normal(TOKENS, HEADS * SIZE), bench.normal(TOKENS, 2 * SIZE)
     before = exact(torch.cat([queries, keys], -1)).view(TOKENS, HEADS + 2, SIZE)
-    call(places, queries, keys, SIZE, table, neox)
+    heads = [t.view(TOKENS, -1, SIZE) if apart else t for t in (queries, keys)]
+    call(places, *heads, SIZE, table, neox)
     cos, sin = exact(table)[places.cpu()][:, None].chunk(2, -1)
     first, second = before.chunk(2, -1) if neox else (before[..., ::2], before[..., 1::2])
     turned = (first * cos - second * sin, second * cos + first * sin)

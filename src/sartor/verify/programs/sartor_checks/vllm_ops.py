@@ -38,9 +38,9 @@ def gated(name: str) -> Any:
     return lambda bench: sums.gated(bench, operator("_C", name), ACTIVATIONS[name])
 
 
-def rotary(neox: bool) -> Any:
+def rotary(neox: bool, apart: bool = False) -> Any:
     """Rotary positions."""
-    return lambda bench: sums.rotary(bench, operator("_C", "rotary_embedding"), neox)
+    return lambda bench: sums.rotary(bench, operator("_C", "rotary_embedding"), neox, apart)
 
 
 def merge_attention(bench: Bench) -> Compared:
@@ -243,6 +243,7 @@ OPERATORS = [
     *(Operator(name, gated(name), CORE) for name in ACTIVATIONS),
     Operator("rotary_embedding, halves", rotary(True), CORE),
     Operator("rotary_embedding, side by side", rotary(False), CORE),
+    Operator("rotary_embedding, heads apart", rotary(False, apart=True), CORE),
     Operator("merge_attn_states", merge_attention, CORE),
     Operator("apply_repetition_penalties", penalties, CORE + SAMPLING),
     Operator("reshape_and_cache_flash", cache_flash, CACHE),
