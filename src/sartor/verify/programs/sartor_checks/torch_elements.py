@@ -55,13 +55,10 @@ def unit_of(dtype: Any) -> float:
     return ROUNDOFF[torch.float32 if dtype in HALVES else dtype]
 
 
-def rows(name: str, dtype: Any, shift: float = 0.25) -> Inputs:
-    """Rows that do not centre on zero, with weights and a bias."""
-    return {
-        "x": (uniform(name, ROWS, LONG).double() * 3 + shift).to(dtype),
-        "w": uniform("w" + name, LONG, dtype=dtype),
-        "b": uniform("b" + name, LONG, dtype=dtype),
-    }
+def rows(name: str, dtype: Any, shift: float = 0.25, more: str = "") -> Inputs:
+    """Rows that do not centre on zero; ``more`` names vectors as long as they are."""
+    x = (uniform(name, ROWS, LONG).double() * 3 + shift).to(dtype)
+    return {"x": x, **{key: uniform(key + name, LONG, dtype=dtype) for key in more}}
 
 
 def norm_bound(x: Tensor, w: Tensor, b: Tensor, dim: Any, unit: float, count: int) -> Tensor:
@@ -91,7 +88,7 @@ def layer_norm(dtype: Any) -> Golden:
     call = torch.nn.functional.layer_norm
     return Golden(
         name,
-        lambda: rows(name, dtype),
+        lambda: rows(name, dtype, more="wb"),
         lambda x: call(x["x"], (LONG,), x["w"], x["b"], EPSILON),
         compared(reference),
         features=CORE,
@@ -139,7 +136,7 @@ def rms_norm(dtype: Any) -> Golden:
     call = torch.nn.functional.rms_norm
     return Golden(
         name,
-        lambda: rows(name, dtype),
+        lambda: rows(name, dtype, more="w"),
         lambda x: call(x["x"], (LONG,), x["w"], EPSILON),
         compared(reference),
         features=CORE,

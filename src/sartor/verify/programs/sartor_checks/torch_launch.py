@@ -16,8 +16,10 @@ from typing import Any
 import torch
 
 from sartor_checks import Check, NothingToCheck, Result, Settings, torch_attention
+from sartor_checks.torch_linalg import by_magma
 from sartor_checks.torch_nccl import collective_checks
-from sartor_checks.torch_numbers import offered, reachable, where
+from sartor_checks.torch_numbers import reachable, where
+from sartor_checks.torch_products import sparse_product
 
 COMPILE_SECONDS = 300.0
 CORE = ["core operators"]
@@ -154,6 +156,16 @@ def linalg(device: Device) -> None:
     _ = call.inv(x), call.eigvals(x)
 
 
+def magma(device: Device) -> None:
+    """Factors and solutions of many small systems, in torch's copy of MAGMA."""
+    x = square(device, size=24) + 24 * torch.eye(24, device=device)
+    many, call = torch.stack([x, x.T, x + 1]), torch.linalg
+    with by_magma():
+        _ = call.lu_factor(many), call.lu_factor(x), call.solve(many, many)
+        _ = call.cholesky(many @ many.mT), call.eigvals(x), call.lstsq(many, many)
+        _ = call.solve_triangular(many.triu(), many, upper=True)
+
+
 def sparse(device: Device) -> None:
     """A sparse matrix by a dense one."""
     with warnings.catch_warnings():
@@ -164,29 +176,9 @@ def sparse(device: Device) -> None:
 
 def semi_structured(force: bool, device: Device) -> str:
     """2:4 sparse products, by cuSPARSELt or by torch's own kernels."""
-    from torch.sparse import SparseSemiStructuredTensor, to_sparse_semi_structured
-
-    lt = getattr(torch.backends, "cusparselt", None)
-    if not force and (lt is None or not lt.is_available()):
-        raise NothingToCheck("this torch has no cuSPARSELt for this GPU")
-    if torch.cuda.get_device_capability() < (8, 0):
-        raise NothingToCheck("2:4 sparse products begin with compute capability 8.0")
-    before = SparseSemiStructuredTensor._FORCE_CUTLASS
-    SparseSemiStructuredTensor._FORCE_CUTLASS = force
-    try:
-        pattern = torch.tensor([0, 0, 1, 1], device=device, dtype=torch.float16).tile(128, 32)
-        dense = torch.ones(128, 128, device=device, dtype=torch.float16)
-
-        def run() -> None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                torch.mm(to_sparse_semi_structured(pattern), dense)
-                torch.cuda.synchronize()
-
-        offered(run)
-    finally:
-        SparseSemiStructuredTensor._FORCE_CUTLASS = before
-    return "torch's own" if force or lt is None else f"cuSPARSELt {lt.version()}"
+    pattern = torch.tensor([0, 0, 1, 1], device=device, dtype=torch.float16).tile(128, 32)
+    sparse_product(pattern, torch.ones(128, 128, device=device, dtype=torch.float16), force)
+    return "torch's own" if force else f"cuSPARSELt {torch.backends.cusparselt.version()}"
 
 
 def jiterator(device: Device) -> None:
@@ -345,11 +337,12 @@ ON_BOTH: list[Any] = [
     ("fused matrix product", blas_lt, []),
     ("convolution", convolution, []),
     ("Fourier transforms", fourier, []),
-    ("linear algebra", linalg, LINALG),
+    ("linear algebra", linalg, []),
     ("sparse matrix product", sparse, []),
     ("torch.compile", compiled, []),
 ]
 ON_CUDA: list[Any] = [
+    ("linear algebra by MAGMA", magma, LINALG),
     ("2:4 sparse product, cuSPARSELt", partial(semi_structured, False), []),
     ("2:4 sparse product", partial(semi_structured, True), SPARSE),
     ("kernel compiled by NVRTC", jiterator, []),

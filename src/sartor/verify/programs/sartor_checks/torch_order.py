@@ -132,8 +132,8 @@ def embedding() -> Golden:
     return golden(
         name,
         lambda: {
-            "w": uniform(name, 300, 72, dtype=torch.bfloat16),
-            "i": torch.randint(0, 300, (7, 45), generator=generator(name)),
+            "w": uniform(name, 100, 72, dtype=torch.bfloat16),
+            "i": torch.randint(0, 100, (7, 90), generator=generator(name)),
         },
         lambda x: torch.nn.functional.embedding(x["i"], x["w"]),
         lambda x: [[x["w"].tolist()[i] for i in row] for row in x["i"].tolist()],
@@ -147,7 +147,7 @@ def gathered() -> Golden:
         name,
         lambda: {
             "x": shuffled(name, 40, 130),
-            "i": torch.randint(0, 130, (40, 60), generator=generator(name)),
+            "i": torch.randint(0, 130, (40, 600), generator=generator(name)),
         },
         lambda x: torch.gather(x["x"], 1, x["i"]),
         lambda x: [[a[i] for i in b] for a, b in zip(x["x"].tolist(), x["i"].tolist())],
@@ -197,19 +197,22 @@ def put() -> Golden:
 
 
 def where() -> Golden:
-    """A choice by a condition, broadcast and strided."""
-    name = "where, broadcast and strided"
+    """A choice by a condition, of a transposed tensor and a broadcast one."""
+    name = "where, broadcast and transposed"
 
     def value(given: Inputs) -> Any:
         x, y = given["x"].tolist(), given["y"].tolist()
-        return [[max(y[r], x[r][2 * c]) for c in range(30)] for r in range(50)]
+        return [[max(x[c][r], y[r]) for c in range(60)] for r in range(50)]
 
     def operator(given: Inputs) -> Tensor:
-        x, y = given["x"][:, ::2], given["y"][:, None]
+        x, y = given["x"].T, given["y"][:, None]
         return torch.where(x > y, x, y)
 
     return golden(
-        name, lambda: {"x": shuffled(name, 50, 60), "y": shuffled("y" + name, 50)}, operator, value
+        name,
+        lambda: {"x": shuffled(name, 60, 50), "y": shuffled("y" + name, 50) * 60},
+        operator,
+        value,
     )
 
 

@@ -7,6 +7,7 @@ of whole numbers whose sums fit in the accumulator must be exact, however many t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -42,7 +43,7 @@ def goldens() -> list[Golden]:
     found = [product(dtype, size) for dtype in dtypes for size in ((67, 129, 45), (64, 128, 32))]
     found += [batched(dtype) for dtype in dtypes[1:]]
     found += [large(dtype) for dtype in dtypes]
-    found += [tf32(), complex_product(), linear(), int8(), grouped()]
+    found += [tf32(), complex_product(), linear(), int8(), grouped(), sparse(True), sparse(False)]
     return found + scaled()
 
 
@@ -247,6 +248,54 @@ def grouped() -> Golden:
     )
 
 
+def sparse_product(a: Tensor, b: Tensor, own: bool) -> Tensor:
+    """A 2:4 sparse matrix by a dense one, by torch's ``own`` kernels or by cuSPARSELt."""
+    from torch.sparse import SparseSemiStructuredTensor, to_sparse_semi_structured
+
+    lt = getattr(torch.backends, "cusparselt", None)
+    if not own and (lt is None or not lt.is_available()):
+        raise NothingToCheck("this torch has no cuSPARSELt for this GPU")
+    if torch.cuda.get_device_capability() < (8, 0):
+        raise NothingToCheck("2:4 sparse products begin with compute capability 8.0")
+
+    def run() -> Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is in beta
+            out = torch.mm(to_sparse_semi_structured(a), b)
+        torch.cuda.synchronize()
+        return out
+
+    before = SparseSemiStructuredTensor._FORCE_CUTLASS
+    SparseSemiStructuredTensor._FORCE_CUTLASS = own
+    try:
+        return offered(run)
+    finally:
+        SparseSemiStructuredTensor._FORCE_CUTLASS = before
+
+
+def sparse(own: bool) -> Golden:
+    """Whole numbers, of which two in four are zero."""
+    name = "2:4 sparse matmul float16" + ("" if own else ", cuSPARSELt")
+
+    def inputs() -> Inputs:
+        a = whole(name, 128, 256, most=9, dtype=torch.float16)
+        kept = torch.tensor([0, 1, 0, 1, 1, 1, 0, 0], dtype=torch.float16).tile(128, 32)
+        return {"a": a * kept, "b": whole("b" + name, 256, 128, most=2, dtype=torch.float16)}
+
+    def reference(given: Inputs) -> Expected:
+        text = "exact: whole numbers below 2^11; int64 on the CPU"
+        return Expected(given["a"].long() @ given["b"].long(), None, text)
+
+    return Golden(
+        name,
+        inputs,
+        lambda x: sparse_product(x["a"], x["b"], own),
+        compared(reference),
+        features=["2:4 sparse"] if own else [],
+        devices="cuda",
+    )
+
+
 def scaled() -> list[Golden]:
     """FP8 with one scale for each tensor, and with one for each row and column."""
     ways = (("a scale for each tensor", False), ("a scale for each row", True))
@@ -268,7 +317,7 @@ def fp8(text: str, rows: bool, exactly: bool) -> Golden:
 
 def fp8_inputs(name: str, rows: bool, exactly: bool) -> Inputs:
     """Operands in FP8 and their scales, which are powers of two where all shall be exact."""
-    dtype, terms = torch.float8_e4m3fn, 64 if exactly else 160
+    dtype, terms = torch.float8_e4m3fn, 64 if exactly else 32
     shapes = ((48, 1), (1, 80)) if rows else ((1, 1), (1, 1))
     scales = [uniform("scale" + key + name, *shape).abs() + 0.5 for key, shape in zip("ab", shapes)]
     if exactly:
@@ -301,7 +350,9 @@ def fp8_reference(given: Inputs) -> Expected:
     scale = given["scale_a"].double() * given["scale_b"].double()
     a, b = given["a"].double(), given["b"].double()
     value = a @ b * scale
-    relative = (1 + gamma(160 + 5, FP8_ADDED)) * (1 + gamma(4, ROUNDOFF[torch.float32])) - 1
+    relative = (1 + gamma(given["a"].shape[1] + 5, FP8_ADDED)) * (
+        1 + gamma(4, ROUNDOFF[torch.float32])
+    ) - 1
     bound = relative * (a.abs() @ b.abs()) * scale
     bound += ROUNDOFF[torch.bfloat16] * (value.abs() + bound)
     text = f"float64 on the CPU; bound g(K + 5, {FP8_ADDED:.3g}) |A||B| + u |C|, u = 2^-8"
