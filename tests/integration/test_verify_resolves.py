@@ -368,3 +368,30 @@ def test_ctrl_c_ends_it_at_once(plain: Sartor, env: Path, tmp_path: Path) -> Non
     with plain.start("verify", "--env", str(env), "--json") as running:
         wait_until((tmp_path / "began").exists)
         running.end(signal.SIGINT).failed("interrupted", 130)
+
+
+def test_up_proves_anew_what_was_altered_since(sartor: Sartor, tmp_path: Path) -> None:
+    first = sartor.json("up", "--detach")
+    folder = Path(first["environment"])
+    report = folder / "sartor-report.json"
+    made = report.read_bytes()
+    sartor.json("up", "--detach")
+    assert report.read_bytes() == made
+    (module,) = site(folder).glob("xllamacpp/__init__.py")
+    aside = tmp_path / "aside.py"
+    module.rename(aside)  # it may be a hard link into uv's cache, which is not to be altered
+    try:
+        module.write_bytes(aside.read_bytes() + b"# altered\n")
+        done = sartor.run("up", "--detach", "--json").succeeded()
+        assert "not as recorded" in done.stderr
+        failed = [
+            o for o in json.loads(report.read_bytes())["outcomes"] if o["outcome"] == "failed"
+        ]
+        assert [o["check"] for o in failed] == ["files of xllamacpp are as recorded"]
+        assert sartor.run("verify", "--grade", "resolves").status == 1
+    finally:
+        module.unlink()
+        aside.rename(module)
+    assert sartor.json("verify", "--grade", "resolves")["grade"] == "resolves"
+    assert "not as recorded" not in sartor.run("up", "--detach").succeeded().stderr
+    sartor.run("stop").succeeded()

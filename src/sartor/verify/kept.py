@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.errors import VerifyError
-from sartor.paths import write_atomically
+from sartor.paths import Places, make_private_folder, write_atomically
+from sartor.verify.compare import said, words
 from sartor.verify.files import FILES_CHECK
 from sartor.verify.model import Report
 from sartor.verify.proof import Proving, prove
@@ -44,6 +45,7 @@ def verified(environment: Environment, host: Host, reporter: Reporter) -> Report
     report = _kept(folder, now)
     if report is None:
         report = prove(subject_of(environment), host, Proving(asked="loads"), reporter)
+        _log(environment, report)
         fatal = [f for f in report.failures if not f.check.startswith(FILES_CHECK)]
         if fatal:
             raise _error(environment, fatal)
@@ -53,6 +55,16 @@ def verified(environment: Environment, host: Host, reporter: Reporter) -> Report
         reporter.warn(f"{failure.detail.partition(chr(10))[0]}: its files are not as recorded; "
                       f"`sartor verify --env {folder}` says more")  # fmt: skip
     return report
+
+
+def _log(environment: Environment, report: Report) -> None:
+    """Every check in a line, where `sartor logs --stage verify` looks."""
+    logs = Places(Path(environment.path).parents[1]).logs
+    make_private_folder(logs)
+    lines = [
+        f"{o.grade} {said(o)}: {o.check}: {' '.join(words(o).split())}\n" for o in report.outcomes
+    ]
+    write_atomically(logs / f"verify-{environment.key}.log", "".join(lines), 0o600)
 
 
 def _error(environment: Environment, failures: list[Failed]) -> VerifyError:
