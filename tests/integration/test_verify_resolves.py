@@ -383,7 +383,7 @@ def test_up_proves_anew_what_was_altered_since(sartor: Sartor, tmp_path: Path) -
     try:
         module.write_bytes(aside.read_bytes() + b"# altered\n")
         done = sartor.run("up", "--detach", "--json").succeeded()
-        assert "not as recorded" in done.stderr
+        assert "`files of xllamacpp are as recorded` does not hold" in done.stderr
         failed = [
             o for o in json.loads(report.read_bytes())["outcomes"] if o["outcome"] == "failed"
         ]
@@ -393,5 +393,5 @@ def test_up_proves_anew_what_was_altered_since(sartor: Sartor, tmp_path: Path) -
         module.unlink()
         aside.rename(module)
     assert sartor.json("verify", "--grade", "resolves")["grade"] == "resolves"
-    assert "not as recorded" not in sartor.run("up", "--detach").succeeded().stderr
+    assert "does not hold" not in sartor.run("up", "--detach").succeeded().stderr
     sartor.run("stop").succeeded()
