@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 import uv
 
+from sartor.index.network import uv_environment, uv_options
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -254,6 +256,63 @@ def test_editable_installs_are_known(plain: Sartor, env: Path, tmp_path: Path) -
     (own,) = [o for o in report["outcomes"] if o["check"] == "files of own are as recorded"]
     assert "editable" in own["detail"]
     assert ".pth" in own["detail"]
+
+
+def test_two_cuda_majors_in_one_environment(plain: Sartor, tmp_path: Path) -> None:
+    """Two extensions of torch, of another CUDA major each."""
+    env = tmp_path / "env"
+    make(env)
+    runtime = "nvidia-cuda-runtime-cu12"
+    install(env, "--no-deps", "torchvision==0.26.0", "torchaudio==2.8.0", runtime)
+    done = plain.run("verify", "--env", str(env), "--grade", "loads", "--json")
+    found = failures(done.document)
+    majors = found["libraries are linked to one CUDA major"]["detail"]
+    assert "CUDA 12 (`torchaudio` 2.8.0" in majors
+    assert "CUDA 13 (`torchvision` 0.26.0" in majors
+    assert done.document["grade"] is None
+
+
+def test_a_torchvision_of_another_torch(plain: Sartor, tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    make(env)
+    install(env, "--no-deps", "torchvision==0.26.0")
+    python = str(env / "bin" / "python")
+    words = ["pip", "install", "--python", python, "--no-deps", "torch==2.13.0+cpu", "--quiet"]
+    had = subprocess.run(
+        [uv.find_uv_bin(), *words, *uv_options(words)],
+        env={**os.environ, **uv_environment()},
+        capture_output=True,
+        check=False,
+    )
+    if had.returncode != 0:
+        pytest.skip("PyTorch's build for the CPU is in no index that is configured here")
+    found = failures(verified(plain, env, 1))
+    pins = found["packages are for the torch that is installed"]["detail"]
+    assert "requires `torch==2.11.0` and 2.13.0+cpu is installed" in pins
+    assert "2.13.0+cpu is installed" in found["requirements of torchvision are met"]["detail"]
+    judged = subprocess.run(
+        [uv.find_uv_bin(), "pip", "check", "--python", python],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "The package `torchvision` requires `torch==2.11.0`" in judged.stderr
+    loads = plain.run("verify", "--env", str(env), "--grade", "loads", "--json")
+    symbols = failures(loads.document)["extensions find the symbols that they want of torch"]
+    assert "`torchvision` 0.26.0" in symbols["detail"]
+
+
+def test_a_lock_and_what_is_installed(sartor: Sartor, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lock"
+    sartor.run("lock", "llama.cpp", "--output", str(folder)).succeeded()
+    report = sartor.json("verify", str(folder), "--grade", "resolves")
+    text = (folder / "pylock.toml").read_bytes()
+    assert report["lock"] == hashlib.sha256(text).hexdigest()
+    made = {o["check"]: o for o in report["outcomes"]}
+    assert made["xllamacpp is of the locked file"]["outcome"] == "passed"
+    other = sartor.run("verify", str(folder), "--env", str(model), "--grade", "resolves", "--json")
+    assert other.status == 1
+    assert the_failure(other.document)["check"] == "xllamacpp is installed as locked"
 
 
 def broken_interpreter(kind: str) -> Callable[[Path], None]:
