@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sartor.verify.child import Program, run
+from sartor.verify.torch import torch_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +21,10 @@ def check_runs(
 ) -> None:
     """Every check of *launches* and *golden*; ``found`` is called with each outcome."""
     for program in programs(subject, host):
-        run(program, proving.grades, on_outcome=found)
+        if program.grade in proving.grades:
+            run(program, proving.grades, on_outcome=found)
 
 
-def programs(_subject: Subject, _host: Host) -> list[Program]:
+def programs(subject: Subject, host: Host) -> list[Program]:
     """The programs for what is installed; none of one that no package calls for."""
-    return []
+    return torch_programs(subject, host)

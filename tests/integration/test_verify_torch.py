@@ -1,0 +1,100 @@
+"""Torch's checks on the CPU: all hold, and every operator that is slightly wrong is found out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sartor.errors import SartorError
+from sartor.index.uv import run_uv
+from sartor.reporter import Silent
+from sartor.verify.child import LOOP, Program, run
+from sartor.verify.model import Failed, NotApplicable, NotChecked, Outcome, Passed
+
+TORCH = "2.13.0+cpu"
+MUTATIONS = Path(__file__).parents[1] / "torch_mutations.py"
+NOT_BY_PRECISION = {"convolution 2d 3x3, float32, any algorithm"}
+"""Winograd's algorithm may lose as many bits as TF32 does."""
+
+
+@pytest.fixture(scope="module")
+def torch_cpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with torch for the CPU, by the user's own configuration."""
+    folder = tmp_path_factory.mktemp("torch")
+    python, log = folder / "env" / "bin" / "python", folder / "log"
+    try:
+        run_uv(["venv", str(folder / "env")], log, Silent(), what="making an environment")
+        arguments = ["pip", "install", "--no-build", "--python", str(python), f"torch=={TORCH}"]
+        run_uv(arguments, log, Silent(), what="installing torch")
+    except SartorError as error:
+        pytest.skip(f"NOT CHECKED: torch {TORCH} cannot be had here: {error}")
+    return python
+
+
+def outcomes(python: Path, which: str, device: str = "cpu", **variables: str) -> list[Outcome]:
+    program = Program(
+        module=f"torch_{which}",
+        label="start",
+        python=python,
+        grade="launches" if which == "launch" else "golden",
+        settings={"device": device, "expected": False},
+        variables=variables,
+    )
+    return run(program)
+
+
+def test_every_kernel_of_the_cpu_runs(torch_cpu: Path) -> None:
+    found = outcomes(torch_cpu, "launch")
+    assert [o for o in found if not isinstance(o, Passed)] == []
+    names = {o.check.removeprefix("torch on the CPU: ") for o in found}
+    assert {"pointwise", "torch.compile", "attention flash", "Gloo across the processes"} <= names
+
+
+def test_every_operator_of_the_cpu_is_within_its_bound_and_gives_the_same_bits_again(
+    torch_cpu: Path,
+) -> None:
+    first, second = (outcomes(torch_cpu, "golden") for _ in range(2))
+    assert len(first) > 120
+    assert [o for o in first if not isinstance(o, Passed | NotApplicable)] == []
+    digests = [
+        {o.check: o.measured.digest for o in found if isinstance(o, Passed) and o.measured}
+        for found in (first, second)
+    ]
+    assert digests[0] == digests[1]
+    assert all(digests[0].values())
+
+
+def test_an_operator_that_is_slightly_wrong_is_found_out(torch_cpu: Path) -> None:
+    words = [str(torch_cpu), str(MUTATIONS), str(LOOP.parent.parent)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) > 120
+    for line in lines:
+        assert "none" in line or (line["right"] and line["found out"]), line["name"]
+    missed = {
+        (line["name"], wrong)
+        for line in lines
+        for wrong, found in line.get("found out", {}).items()
+        if not found
+    }
+    assert missed == {(name, "precision") for name in NOT_BY_PRECISION}
+
+
+def test_what_needs_a_gpu_is_not_checked_without_one(torch_cpu: Path) -> None:
+    for which in ("launch", "golden"):
+        found = outcomes(torch_cpu, which, "cuda")
+        assert found
+        assert {type(o) for o in found} == {NotChecked}
+        assert all("no GPU" in o.why for o in found if isinstance(o, NotChecked))
+
+
+def test_without_a_compiler_torch_compile_fails_and_says_what_to_do(torch_cpu: Path) -> None:
+    found = outcomes(torch_cpu, "launch", CXX="/nowhere/c++")
+    failed = [o for o in found if isinstance(o, Failed)]
+    assert [o.check for o in failed] == ["torch on the CPU: torch.compile"]
+    assert "no C++ compiler" in failed[0].detail
+    assert "install a C++ compiler" in (failed[0].hint or "")
