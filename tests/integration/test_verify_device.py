@@ -238,7 +238,7 @@ def test_ptx_is_compiled(folder: Path, driver: Path) -> None:
     (a,) = prover.first_use(host("9.0")).values()
     assert isinstance(a, Passed)
     assert (a.check, a.grade) == ("PTX of kernels/a.so compiled for sm_90", "launches")
-    assert "all of 2 units load" in a.detail
+    assert "all of 2 units are compiled" in a.detail
     assert prover.noted() == {"1 80": 2}
 
 

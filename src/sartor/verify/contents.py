@@ -53,21 +53,27 @@ class Contents(msgspec.Struct, frozen=True, dict=True):
 def contents_of(subject: Subject, host: Host) -> Contents:
     """Read an environment: headers of libraries and of device code, no image itself.
 
+    What a folder has that one before it has too is left out, for it is never imported.
     Raises what `sartor.artifact.reading.read_evidence` raises.
     """
     packages: list[Package] = []
     libraries: list[Library] = []
     not_read: list[NotRead] = []
     names: dict[str, str] = {}
+    before: list[Path] = []
     for folder in subject.site:
         if not folder.is_dir():
             continue
         found = counted(subject, folder, read_evidence(folder, lambda _: "none"))
-        packages += [_package(folder, package) for package in found.packages]
-        libraries += [_moved(folder, library) for library in found.libraries]
-        not_read += [NotRead(_at(folder, r.path), r.why, r.offset) for r in found.not_read]
-        paths = [*(lib.path for lib in found.libraries), *(r.path for r in found.not_read)]
+        own = [lib for lib in found.libraries if not _is_behind(lib.path, before)]
+        faults = [row for row in found.not_read if not _is_behind(row.path, before)]
+        known = {package.name for package in packages}
+        packages += [_package(folder, p) for p in found.packages if p.name not in known]
+        libraries += [_moved(folder, library) for library in own]
+        not_read += [NotRead(_at(folder, r.path), r.why, r.offset) for r in faults]
+        paths = [*(lib.path for lib in own), *(r.path for r in faults)]
         names |= {_at(folder, path): path for path in paths}
+        before.append(folder)
     evidence = Evidence(
         target=str(subject.path),
         kind="environment",
@@ -77,6 +83,12 @@ def contents_of(subject: Subject, host: Host) -> Contents:
     )
     python = ".".join(subject.python_version.split(".")[:2]) or None
     return Contents(Case(evidence, host, python=python), names)
+
+
+def _is_behind(path: str, before: list[Path]) -> bool:
+    """Whether folders searched before have the file, or the module that it is in."""
+    top = path.partition("/")[0]
+    return any((f / path).exists() or (f / top / "__init__.py").exists() for f in before)
 
 
 def _at(folder: Path, path: str) -> str:

@@ -49,6 +49,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     ``path`` is the library, or the folder that ``files`` are below. ``linked`` counts relocatable
     units, which are not loaded as they stand; ``why`` is the commonest reason of those of which
     nothing is foretold to load. ``scattered``: the library itself chooses which it loads.
+    ``texts`` counts PTX in files of its own, which nobody need compile as it stands.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     linked_jit: int = 0
     why: str = ""
     scattered: bool = False
+    texts: int = 0
     unread: list[str] = []
 
     def of_grades(self, *grades: Grade) -> list[Foretold]:
@@ -162,10 +164,9 @@ def _of_files(
     for library in libraries:
         grade = grade_unit(library, library.units[0], target, dispatch)
         grades.append(grade)
-        if grade.grade in {"native", "jit"} and library.kind != "fatbin":
-            text = library.size if grade.grade == "jit" else 0
+        if grade.grade == "native" and library.kind == "cubin":
             archs = tuple(image.arch for image in library.images)
-            units.append(Foretold(len(files), 0, library.size, grade.grade, text, archs))
+            units.append(Foretold(len(files), 0, library.size, grade.grade, 0, archs))
             files.append(library.path.removeprefix(folder + "/"))
     return Code(
         name=contents.names[libraries[0].path].partition("/")[0],
@@ -173,6 +174,7 @@ def _of_files(
         package=owner.name if owner else None,
         units=units,
         files=files,
+        texts=sum(library.kind == "ptx" for library in libraries),
         why=_why(grades, target),
     )
 

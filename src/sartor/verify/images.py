@@ -102,8 +102,7 @@ def driven(host: Host) -> list[Target]:
 def name_of(code: Code, gpu: str | None, grade: Grade) -> str:
     """The name of a check: ``device code of torch/lib/libtorch_cuda.so on sm_90``."""
     what = "PTX" if grade == "launches" else "device code"
-    chosen = "that it chooses from " if code.scattered else ""
-    where = f"{chosen}of {code.name}" if not chosen else f"{chosen}itself of {code.name}"
+    where = f"among which {code.name} chooses" if code.scattered else f"of {code.name}"
     does = "compiled for" if grade == "launches" else "on"
     return f"{what} {where}" + (f" {does} {gpu}" if gpu else "")
 
@@ -232,6 +231,9 @@ def _left_out(code: Code, target: Target, grade: Grade) -> Iterable[Outcome]:
     texts = code.of_grades("jit")
     if code.scattered and texts:
         why = f"{len(texts)} texts of which the library itself chooses which it compiles, if any"
+        yield NotApplicable(check=check, grade=grade, package=package, why=why)
+    if code.texts:
+        why = f"{code.texts} texts in files of their own: what they are linked with is not known"
         yield NotApplicable(check=check, grade=grade, package=package, why=why)
     if code.linked_jit:
         why = f"{code.linked_jit} relocatable texts, which the run time links at first use"

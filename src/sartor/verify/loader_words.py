@@ -10,7 +10,7 @@ import msgspec
 
 from sartor import facts
 from sartor.artifact.abi import OF_TORCH
-from sartor.facts.linking import cuda_major, matches, optional_globs, provider_of
+from sartor.facts.linking import cuda_major, driver_sonames, matches, optional_globs, provider_of
 from sartor.host.remedies import install_libraries
 from sartor.verdict.case import TORCH
 from sartor.verdict.environment_findings import pins_otherwise
@@ -41,6 +41,8 @@ DAMAGED = re.compile(
 MACHINE = re.compile(r"wrong ELF class|ELF file data encoding|ELF file OS ABI")
 CRASH = re.compile(r"ended by (SIG\w+)|ended with status")
 HANG = re.compile(r"did not end within")
+OF_DRIVER = re.compile(r"cu[A-Z]")
+"""A function of `cuda.h`."""
 BY_CHOICE = ("missing", "symbol", "version")
 """How an alternative that is not for this machine fails."""
 
@@ -140,6 +142,11 @@ def _missing(
         return what, f"install {_named(package)} together with what it was built with"
     row, major = provider_of(name), cuda_major(name)
     if row is not None:
+        installed = next((d for d in row.distributions if d in case.by_distribution), None)
+        if installed is not None and major is None:
+            other = f"{installed} {case.by_distribution[installed].version}"
+            what = f"{needs}: {other}, which is here, is a build without it"
+            return what, f"install a build of {_named(package)} for {other}"
         form = f" for CUDA {major}" if major is not None else ""
         what = f"{needs}, which `{row.distributions[0]}`{form} brings: it is not installed"
         have = _cuda_of_torch(contents)
@@ -176,10 +183,19 @@ def _undefined(
         if pin is not None:
             what += f"; it requires `{TORCH}{pin.bounds}`"
         return what, f"install a build of {_named(package)} for torch {torch.version}"
+    if library is not None and OF_DRIVER.match(symbol) and wants_driver(library, contents):
+        what = f"the driver's library has no {name}: it is older than what this calls"
+        return what, "install a newer driver (`sartor plan` says which the stack takes)"
     holders = [soname for soname in (library.needed if library else ()) if soname in case.by_name]
     among = ", ".join(f"`{soname}`" for soname in holders[:3])
     what = f"nothing that it needs defines {name}" + (f" (it needs {among})" if among else "")
     return what, reinstall(package)
+
+
+def wants_driver(library: Library, contents: Contents) -> bool:
+    """Whether a library, or one that it needs, needs the GPU's driver."""
+    behind = [lib for name in library.needed for lib in contents.case.by_name.get(name, ())]
+    return any(driver_sonames() & set(lib.needed) for lib in (library, *behind))
 
 
 def _cuda_of_torch(contents: Contents) -> int | None:

@@ -150,7 +150,8 @@ def loaded(pool: Pool, settings: Settings, row: Row) -> Result:
         raise NotMade(not_reached(late, wanted, settings))
     if not wanted and not surprises:
         raise NothingToCheck(row["what"])
-    summary = f"all of {len(wanted)} units load, {seconds:.1f} s of the driver"
+    does = "are compiled" if row["jit"] else "load"
+    summary = f"all of {len(wanted)} units {does}, {seconds:.1f} s of the driver"
     if others:
         summary += f"; {len(others)} others are not for this GPU"
     taken = [done.value[2] for done in found if done.value]
@@ -191,7 +192,8 @@ def not_reached(late: List[Unit], wanted: List[Any], settings: Settings) -> str:
     """What was not reached, and the forecast of the time it takes."""
     text = sum(unit.text for unit in late) / MB
     low, high = (text * rate for rate in settings["rates"])
+    count, total = f"{len(late)} of {len(wanted)} units", settings["total"] or 0
     return (
-        f"{len(late)} of {len(wanted)} units were not compiled in the {settings['total'] or 0:g} s that there were:"
+        f"{count} were not compiled in the {total:g} s that there were:"
         f" {text:.0f} MB of PTX, which take {low:.0f} to {high:.0f} s of one core"
     )

@@ -33,9 +33,12 @@ class Driver:
         self._must("cuCtxSetCurrent", self._context)
 
     def load(self, image: bytes) -> int:
-        """Load a container or a cubin as a module and let it go: the driver's code."""
+        """Load a container or a cubin as a module and let it go: the driver's code.
+
+        It is handed over with a NUL behind it, which the driver wants behind a text.
+        """
         module = ctypes.c_void_p()
-        buffer = ctypes.create_string_buffer(image, len(image))
+        buffer = ctypes.create_string_buffer(image, len(image) + 1)
         code = self._call("cuModuleLoadData", ctypes.byref(module), buffer)
         return code or self._call("cuModuleUnload", module)
 
