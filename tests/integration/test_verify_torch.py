@@ -98,3 +98,50 @@ def test_without_a_compiler_torch_compile_fails_and_says_what_to_do(torch_cpu: P
     assert [o.check for o in failed] == ["torch on the CPU: torch.compile"]
     assert "no C++ compiler" in failed[0].detail
     assert "install a C++ compiler" in (failed[0].hint or "")
+
+
+RANKS = """
+import json, pathlib, sys
+sys.path.append(sys.argv[1])
+from sartor_checks import torch_nccl
+torch_nccl.RANK, torch_nccl.SECONDS = sys.argv[2], 5.0
+result = torch_nccl.ranks("cpu", 2)
+print(json.dumps([result.passed, result.detail]))
+"""
+
+
+RIGHT = 'print(\'RANK {"sum": ""}\')'
+WRONG = """
+import json, sys
+rank = json.loads(sys.argv[1])["rank"]
+print("RANK", json.dumps({"sum": "3 of 4 are wrong" if rank else ""}))
+"""
+ENDING = """
+import json, sys, time
+if json.loads(sys.argv[1])["rank"]:
+    sys.exit("NCCL says no")
+time.sleep(60)
+"""
+HANGING = "import time\ntime.sleep(60)"
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (RIGHT, None),
+        (WRONG, "rank 1: sum: 3 of 4 are wrong"),
+        (ENDING, "rank 1: NCCL says no"),
+        (HANGING, "rank 0: did not end within 5 s"),
+    ],
+    ids=["right", "wrong", "ending", "hanging"],
+)
+def test_what_the_ranks_of_a_collective_say(
+    torch_cpu: Path, tmp_path: Path, program: str, said: str | None
+) -> None:
+    rank = tmp_path / "rank.py"
+    rank.write_text(program)
+    words = [str(torch_cpu), "-c", RANKS, str(LOOP.parent.parent), str(rank)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+    passed, detail = json.loads(done.stdout)
+    assert passed is (said is None)
+    assert (said or "2 of sum") in detail
