@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import sartor
 from sartor.errors import SartorError
 from sartor.index.uv import run_uv
 from sartor.reporter import Silent
@@ -16,6 +18,9 @@ from sartor.verify.model import Failed, NotApplicable, NotChecked, Outcome, Pass
 
 TORCH = "2.13.0+cpu"
 MUTATIONS = Path(__file__).parents[1] / "torch_mutations.py"
+FACTS = Path(sartor.__file__).parent / "facts" / "packages"
+NOT_TRIED = {"NVSHMEM collectives"}
+"""They want NVLink multicast, or several hosts."""
 NOT_BY_PRECISION = {"convolution 2d 3x3, float32, any algorithm"}
 """Winograd's algorithm may lose as many bits as TF32 does."""
 
@@ -90,6 +95,13 @@ def test_what_needs_a_gpu_is_not_checked_without_one(torch_cpu: Path) -> None:
         assert found
         assert {type(o) for o in found} == {NotChecked}
         assert all("no GPU" in o.why for o in found if isinstance(o, NotChecked))
+
+
+def test_every_feature_that_the_facts_know_of_torch_is_launched_and_judged(torch_cpu: Path) -> None:
+    rows = tomllib.loads((FACTS / "torch.toml").read_text())["feature"]
+    for which in ("launch", "golden"):
+        named = {name for o in outcomes(torch_cpu, which, "cuda") for name in o.features}
+        assert named == {row["name"] for row in rows} - NOT_TRIED
 
 
 def test_without_a_compiler_torch_compile_fails_and_says_what_to_do(torch_cpu: Path) -> None:
