@@ -4,12 +4,13 @@
 to be root. DIR is where the bundle is made. ROOT is a root file system (debootstrap) with a Python
 for `install.py`; what is in its `/opt/stack` goes. PYTHON is the path in it of the interpreter that
 the lock is for. Every file that was installed is held against its wheel, each wheel against the
-lock. The result is `benchmarks/results/bundle.json`.
+lock. The result is `benchmarks/results/bundle.json`, or `--result`.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
 import json
 import shutil
@@ -21,7 +22,7 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
-RESULT = Path(__file__).parent / "results" / "bundle.json"
+RESULTS = Path(__file__).parent / "results"
 INSIDE = "/bundle"
 
 
@@ -46,12 +47,18 @@ def main() -> None:
     timed(seconds, "install", command)
     timed(seconds, "install again", command)
     files, faults = installed_faults(root, Path(asked.lock))
-    RESULT.write_text(
+    result = RESULTS / f"{asked.result}.json"
+    result.write_text(
         json.dumps(
             {
+                "commit": commit(),
+                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+                "proves": ["src/sartor/bundle", "src/sartor/bundling.py"],
                 "what": f"{made['engine']} {made['version']} for {asked.host}",
                 "members": made["members"],
                 "parts": made["parts"],
+                "left out": len(made["left_out"]),
+                "notes": made["notes"],
                 "bytes": made["bytes"],
                 "digest": made["digest"],
                 "same bytes twice": made["digest"] == again["digest"] and again["written"] == 0,
@@ -63,8 +70,13 @@ def main() -> None:
         )
         + "\n"
     )
-    print(RESULT.read_text())
+    print(result.read_text())
     sys.exit(bool(faults))
+
+
+def commit() -> str:
+    argv = ["git", "-C", str(RESULTS), "rev-parse", "HEAD"]
+    return subprocess.check_output(argv, text=True).strip()
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -73,7 +85,8 @@ def arguments() -> argparse.ArgumentParser:
     for name in ("--root", "--python", "--host", "--parts"):
         parser.add_argument(name, required=True)
     parser.add_argument("--split", default="60M")
-    parser.add_argument("--there")
+    parser.add_argument("--there", help="what ROOT's interpreter has already")
+    parser.add_argument("--result", default="bundle")
     return parser
 
 

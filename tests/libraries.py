@@ -10,11 +10,14 @@ import shutil
 import subprocess
 import sys
 import venv
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from fatbin_maker import Made, container
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WAYS_TO_DIE = {
     "segfault": "static void __attribute__((constructor)) f(void) { *(volatile int *)0 = 0; }",
@@ -42,8 +45,8 @@ def compiler() -> str:
 def shared(path: Path, source: str, *options: str) -> Path:
     """Compile a shared library."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    command = [compiler(), "-shared", "-fPIC", "-x", "c", "-", "-o", str(path), *options]
-    subprocess.run(command, input=source.encode(), check=True)
+    command = [compiler(), "-shared", "-fPIC", "-x", "c", "-", "-x", "none", *options]
+    subprocess.run([*command, "-o", str(path)], input=source.encode(), check=True)
     return path
 
 

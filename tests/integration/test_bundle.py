@@ -193,11 +193,24 @@ def test_as_plain_files_with_a_model(
     out = tmp_path / "plain"
     state = bundle(maker, made / "lock", out, "--model", str(model)).succeeded().document
     assert (state["parts"], state["written"]) == (0, state["members"])
-    done = target.run("up", "--bundle", str(out), "--detach", "--json", prefix=OFFLINE)
-    endpoint = done.succeeded().document
+    serve = ("up", "--bundle", str(out), "--detach", "--json")
+    endpoint = target.run(*serve, prefix=OFFLINE).succeeded().document
     assert (endpoint["model"], endpoint["demo"]) == ("tiny", False)
     assert endpoint["answer"]["completion_tokens"] > 0
     target.run("stop", "--all").succeeded()
+    (weights,) = (out / "model").rglob("*.gguf")
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    error = target.run(*serve).failed("bundle-damaged", 80)
+    assert [line.partition(":")[0] for line in error["found"]] == ["model/tiny/tiny.gguf"]
+
+
+def test_options_that_choose_another_stack_are_refused(target: Sartor, moved: Path) -> None:
+    more = ("--engine", "vllm", "--json")
+    error = target.run("up", "--bundle", str(moved), *more).failed("usage", 2)
+    assert "`--engine`" in error["message"]
+    target.run("bundle", "--json").failed("usage", 2)
 
 
 def test_another_machine_is_told_what_does_not_fit(

@@ -10,7 +10,7 @@ import msgspec
 
 from sartor.bundle.fetch import fetch_all, file_sha256
 from sartor.bundle.model import BundledModel, LeftOut, Member
-from sartor.bundle.own import NAME, own_wheel, pins
+from sartor.bundle.own import NAME, own_wheel, pins, refuse_python
 from sartor.bundle.runtime import Pinned, pinned, supplies, wheels_for
 from sartor.bundle.there import Decided, decide, read_there
 from sartor.engines.facts import engine
@@ -61,6 +61,7 @@ class Collected(msgspec.Struct, frozen=True):
 def collect(asked: BundleRequest, places: Places, reporter: Reporter) -> Collected:
     """Have everything at hand, fetching what is not in the cache; raises why it cannot be."""
     locking = read_locked(asked.lock)
+    refuse_python(locking.host.python)
     stack = stack_of_lock(locking)
     left = decide(locking, _there(asked.there)) if asked.there else Decided([], [])
     gone = {one.name for one in left.left_out}

@@ -104,7 +104,7 @@ def checked(data: bytes, folder: Path) -> Row:
             raise Fault(DAMAGED, f"{where} is of the schema `{manifest['schema']}`", hint=hint)
         if manifest["digest"] != digest_of(manifest):
             raise Fault(DAMAGED, f"{where} is altered: its digest is another", hint=again)
-        good = all(PATH.fullmatch(m["path"]) for m in manifest["members"])
+        good = all(PATH.fullmatch(m["path"]) and m["kind"] for m in manifest["members"])
         good = good and all(PART.fullmatch(p["name"]) for p in manifest["parts"])
         rows = [*manifest["members"], *manifest["parts"], manifest["installer"]]
         _ = manifest["split"], manifest["left_out"], manifest["host"]["python"]

@@ -55,6 +55,20 @@ def pins() -> str:
     raise NotBundlableError("the versions of what Sartor needs to run are not at hand", hint=AGAIN)
 
 
+def refuse_python(version: str) -> None:
+    """Raise `NotBundlableError` where Sartor does not run on a target's Python (``3.10``)."""
+    from importlib.metadata import metadata
+
+    from sartor.index.wheels import allows
+
+    wanted = str(metadata(NAME).json.get("requires_python") or "")
+    if not allows(wanted, version):
+        raise NotBundlableError(
+            f"Sartor wants Python {wanted}, and the lock is for {version}",
+            hint="lock for another Python of the target: `sartor lock --python 3.12`",
+        )
+
+
 def _tree(package: Path) -> Path:
     """The project's folder, of a package in its ``src``."""
     return package.parent.parent

@@ -13,8 +13,9 @@ from sartor.bundle import install
 from sartor.bundle.fits import refuse_unfit
 from sartor.bundle.model import Bundle
 from sartor.errors import BundleDamagedError, TargetUnfitError
+from sartor.kept import KeptFiles
 from sartor.lock.document import lock_texts
-from sartor.lock.reading import LOCK_NAME, PYLOCK_NAME
+from sartor.lock.reading import PYLOCK_NAME
 from sartor.lock.stack import stack_of_lock
 from sartor.locking import read_locked
 from sartor.locks import waiting_lock
@@ -120,14 +121,50 @@ def gather(opened: Opened, places: Places, kinds: Sequence[str]) -> dict[str, Pa
 
 
 def model_path(opened: Opened, places: Places) -> str | None:
-    """Where the bundle's model is; None where it has none, or its configuration alone."""
-    model = opened.bundle.model
-    if model is None or not model.weights:
+    """Where the bundle's model is; None where it has none, or its configuration alone.
+
+    Files that were held against their digests once, and were not touched since, are not read again.
+    """
+    bundle = opened.bundle
+    if bundle.model is None or not bundle.model.weights:
         return None
-    members = gather(opened, places, ["model"])
-    if model.path in members:
-        return str(members[model.path])
-    return str(next(path.parent for name, path in members.items() if name.startswith(model.path)))
+    folder = places.bundles / f".{bundle.digest[:16]}.checked"
+    kept = KeptFiles(folder, Silent(), what="which model is whole")
+    members = kept.get_as("model", dict[str, _Mark]) or {}
+    if not members or any(_mark(mark.path) != mark for mark in members.values()):
+        found = gather(opened, places, ["model"])
+        members = {path: _mark(str(where)) for path, where in found.items()}
+        kept.put("model", msgspec.json.encode(members))
+    first = members.get(bundle.model.path)
+    return first.path if first is not None else _one_folder([m.path for m in members.values()])
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    """A file as it was: its size, -1 where there is none, and when it was written (ns)."""
+
+    path: str
+    size: int = -1
+    written: int = 0
+
+
+def _mark(path: str) -> _Mark:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a name that is kept as text
+    except OSError:
+        return _Mark(path)
+    return _Mark(path, found.st_size, found.st_mtime_ns)
+
+
+def _one_folder(paths: Sequence[str]) -> str:
+    """The folder that all files lie in; raises `BundleDamagedError` where they are in several."""
+    folders = sorted({str(Path(path).parent) for path in paths})
+    if len(folders) > 1:
+        raise BundleDamagedError(
+            f"files that belong together lie in {len(folders)} folders",
+            found=folders,
+            hint="put them into one",
+        )
+    return folders[0]
 
 
 @contextmanager
@@ -143,14 +180,7 @@ def _explained() -> Iterator[None]:
 def _locking(opened: Opened, places: Places) -> Locking:
     with _explained():
         members = install.gather(opened.manifest, opened.folders, opened.joined(places), ["lock"])
-    folders = {members[f"lock/{name}"].parent for name in (PYLOCK_NAME, LOCK_NAME)}
-    if len(folders) > 1:
-        raise BundleDamagedError(
-            f"`{PYLOCK_NAME}` and `{LOCK_NAME}` lie in different folders",
-            found=sorted(map(str, folders)),
-            hint="put them into one",
-        )
-    return read_locked(folders.pop())
+    return read_locked(Path(_one_folder([str(path) for path in members.values()])))
 
 
 def _stack(bundle: Bundle, locking: Locking, host: Host, python: str | None) -> Stack:

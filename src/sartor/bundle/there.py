@@ -14,7 +14,7 @@ from sartor.errors import UsageError
 from sartor.facts.offers import torch_build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from sartor.lock.model import LockedPackage, Locking
 
@@ -112,8 +112,3 @@ def _other_build(package: LockedPackage, there: Version, architecture: str) -> s
     if cuda == fact.cuda:
         return None
     return f"the target has {there}, and the lock's is for CUDA {fact.cuda}"
-
-
-def unused(there: Iterable[str], locking: Locking) -> int:
-    """How many of the target's packages the lock says nothing of."""
-    return len(set(there) - {package.name for package in locking.packages})

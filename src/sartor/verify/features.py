@@ -15,7 +15,7 @@ from sartor.verify.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sartor.host.model import Host
     from sartor.verify.subject import Subject
@@ -24,18 +24,11 @@ MOST_NAMED = 8
 
 
 def feature_proofs(subject: Subject, host: Host, outcomes: list[Outcome]) -> list[FeatureProof]:
-    """Every feature that the facts know of the installed packages, or that a check names."""
-    from sartor.verify.files import features_of
-    from sartor.verify.installed import installed
-
-    named: dict[tuple[str, str], None] = {}
-    for dist in installed(subject.site):
-        for feature in features_of(dist):
-            named[dist.name, feature] = None
+    """Every feature that the libraries hold code for, or that a check above *loads* names."""
+    named = dict.fromkeys(_held(subject))
     for outcome in outcomes:
-        for feature in outcome.features:
-            if outcome.package:
-                named[outcome.package, feature] = None
+        if outcome.package and outcome.grade not in {"resolves", "loads"}:
+            named |= dict.fromkeys((outcome.package, feature) for feature in outcome.features)
     foretold = _foretold(subject, host)
     return [
         proof_of(package, feature, outcomes, foretold.get((package, feature)))
@@ -78,6 +71,24 @@ def _bears(outcome: Outcome, package: str, feature: str) -> bool:
     if outcome.features:
         return feature in outcome.features
     return outcome.grade in {"resolves", "loads"}
+
+
+def _held(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Each package with the features that the facts know of it and its libraries hold code for."""
+    from sartor.facts.packages import facts_about
+    from sartor.facts.versions import within_versions
+    from sartor.verdict.dispatch import feature_units, owns
+    from sartor.verify.evidence import evidence_of
+
+    evidence = evidence_of(subject)
+    for package in evidence.packages:
+        about = facts_about(package.name)
+        for fact in about.feature if about else ():
+            if not within_versions(fact.versions, package.version):
+                continue
+            own = (lib for lib in evidence.libraries if owns(package, lib, fact.libraries))
+            if any(feature_units(fact, library) != [] for library in own):
+                yield package.name, fact.name
 
 
 def _foretold(subject: Subject, host: Host) -> dict[tuple[str, str], str]:

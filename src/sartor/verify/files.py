@@ -18,6 +18,7 @@ from sartor.verify.installed import Distribution
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Outcome, Passed
 from sartor.verify.record import Record, Recorded, read_record
 from sartor.verify.remedies import reinstall
+from sartor.verify.system import SystemPackage, system_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,7 +85,10 @@ class Inventory:
             title = dist.name if names[dist.name] == 1 else dist.label
             check = f"{FILES_CHECK}{title} are as recorded"
             own = owned.get(str(dist.info))
-            if own is None:
+            systems = system_package(dist)
+            if systems is not None:
+                yield _by_system(check, dist, systems)
+            elif own is None:
                 yield _without_record(check, dist)
             else:
                 yield self._outcome(check, subject, own)
@@ -173,7 +177,7 @@ class Inventory:
             yield f"read when Python starts: {', '.join(started)}"
 
     def _few(self, paths: list[str]) -> str:
-        shown = [os.path.relpath(path, self._site[0]) for path in sorted(paths)[:3]]
+        shown = [path.removeprefix(f"{self._site[0]}/") for path in sorted(paths)[:3]]
         return ", ".join(shown) + (" …" if len(paths) > len(shown) else "")
 
     def _unrecorded(self) -> dict[str | None, list[str]]:
@@ -256,6 +260,28 @@ def _fault(recorded: Recorded, hashed: Hashed) -> str | None:
 def _has_no_hash(dist: Distribution, path: str, recorded: Recorded) -> bool:
     own = {posixpath.join(str(dist.info), name) for name in SELF}
     return recorded.digest is None and path not in own and not path.endswith(".pyc")
+
+
+def _by_system(check: str, dist: Distribution, package: SystemPackage) -> Outcome:
+    """What the system's package manager says: it may change files after RECORD was written."""
+    faults = package.faults()
+    if faults:
+        more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+        return Failed(
+            check=check,
+            grade="resolves",
+            package=dist.name,
+            features=features_of(dist),
+            detail="\n".join([dist.label, *faults[:SHOWN], *more]),
+            hint=f"`apt-get install --reinstall {package.name}`",
+        )
+    return Passed(
+        check=check,
+        grade="resolves",
+        package=dist.name,
+        features=features_of(dist),
+        detail=f"{dist.version}, {_count(list(package.files))} as dpkg has them of {package.name}",
+    )
 
 
 def _without_record(check: str, dist: Distribution) -> NotChecked:

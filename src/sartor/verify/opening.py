@@ -75,6 +75,8 @@ class Search(msgspec.Struct, frozen=True, dict=True):
 
     def _find(self, library: Library, soname: str, root: Library) -> str | None:
         """The real path of what a library needs; ``root`` is the one that is opened."""
+        if "/" in soname:
+            return os.path.realpath(soname) if os.path.exists(soname) else None  # noqa: PTH110
         for folder in self._folders(library, root):
             path = os.path.join(folder, soname)  # noqa: PTH118 - of text, thousands of times
             if os.path.exists(path):  # noqa: PTH110

@@ -18,6 +18,8 @@ def reinstall(subject: Subject, dist: Distribution, *, linked: bool = False) -> 
     """
     if dist.installer == "conda":
         return f"`conda install --force-reinstall --prefix {subject.path} {dist.name}`"
+    if dist.installer is None and dist.site.is_relative_to("/usr/lib"):
+        return "its files are those of the system's package manager: `dpkg --verify`, `rpm -V`"
     what = f"{dist.name} @ {dist.origin}" if dist.origin else dist.pin
     command = install(subject, "--reinstall", "--no-deps", what)
     if linked and dist.installer == "uv":

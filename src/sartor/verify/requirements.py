@@ -38,6 +38,10 @@ def _again(subject: Subject, first: Distribution, dist: Distribution) -> Iterato
         why = f"{dist.version} in {dist.site} is behind {first.version} in {first.site}"
         yield NotApplicable(check=check, grade="resolves", package=dist.name, why=why)
         return
+    if first.version == dist.version:
+        why = f"{first.info.name} and {dist.info.name} are of one version"
+        yield NotApplicable(check=check, grade="resolves", package=dist.name, why=why)
+        return
     yield Failed(
         check=check,
         grade="resolves",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sartor.errors import NoEnvironmentError, ReportFileError, UsageError
-from sartor.paths import explain_os_errors, not_writable, write_atomically
+from sartor.paths import explain_os_errors, not_writable, write_together
 from sartor.verify.model import GRADES, Report
 
 if TYPE_CHECKING:
@@ -103,20 +104,28 @@ def check_output(path: Path) -> None:
     """Raise `FolderNotWritableError` before a long proof, where its report could not be written."""
     if path.is_dir():
         raise not_writable(path, IsADirectoryError(21, "it is a folder", str(path)), OUTPUT)
-    with explain_os_errors(path, OUTPUT):
-        folder = path.absolute().parent
-        if not folder.is_dir():
-            raise not_writable(path, FileNotFoundError(2, "no such folder", str(folder)), OUTPUT)
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise not_writable(path, FileNotFoundError(2, "no such folder", str(folder)), OUTPUT)
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise not_writable(path, PermissionError(13, "Permission denied", str(path)), OUTPUT)
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write the report beside ``path`` and rename it there.
+    """Write the report beside ``path`` and rename it there; a device or a pipe is written to.
 
-    Raises `DiskFullError` and `FolderNotWritableError`.
+    A link is followed. Raises `DiskFullError` and `FolderNotWritableError`.
     """
     data = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
-    with explain_os_errors(path, OUTPUT):
-        write_atomically(path.absolute(), data)
+    place = path.resolve()
+    try:
+        with explain_os_errors(path, OUTPUT):
+            if place.exists() and not place.is_file():
+                place.write_bytes(data)
+            else:
+                write_together({place: data}, place.parent, OUTPUT)
+    except OSError as error:
+        raise not_writable(path, error, OUTPUT) from error
 
 
 def read_report(path: Path) -> Report:

@@ -13,7 +13,7 @@ from packaging.utils import parse_wheel_filename
 
 import sartor
 from sartor.bundle import own
-from sartor.bundle.own import own_wheel, pins
+from sartor.bundle.own import own_wheel, pins, refuse_python
 from sartor.errors import NotBundlableError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -66,3 +66,9 @@ def test_made_again_from_what_was_installed_it_is_the_same(
 def test_the_pins_are_those_of_the_project() -> None:
     assert pins() == (ROOT / "requirements" / "run.txt").read_text()
     assert own.NAME == "sartor"
+
+
+def test_a_python_that_sartor_does_not_run_on_is_refused() -> None:
+    refuse_python("3.11")
+    with pytest.raises(NotBundlableError, match=r"3\.10"):
+        refuse_python("3.10")

@@ -192,6 +192,6 @@ def not_reached(late: List[Unit], wanted: List[Any], settings: Settings) -> str:
     text = sum(unit.text for unit in late) / MB
     low, high = (text * rate for rate in settings["rates"])
     return (
-        f"{len(late)} of {len(wanted)} units were not compiled within {settings['total'] or 0:g} s:"
+        f"{len(late)} of {len(wanted)} units were not compiled in the {settings['total'] or 0:g} s that there were:"
         f" {text:.0f} MB of PTX, which take {low:.0f} to {high:.0f} s of one core"
     )

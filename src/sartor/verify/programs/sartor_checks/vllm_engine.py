@@ -44,7 +44,8 @@ class Variant(NamedTuple):
 
 def checks(settings: Settings) -> list[Check]:
     """``folder``: for models and answers; ``device``: cpu or cuda; ``gpus``: how many are there;
-    ``package``: the project's name."""
+    ``package``: the project's name; ``unserved``: of each feature that it does not offer on
+    this GPU why."""
     found = variants()
     common = {"package": settings["package"]}
     launches = [
@@ -78,7 +79,10 @@ def variants() -> list[Variant]:
         "enforce_eager": False,
         "compilation_config": {"cudagraph_capture_sizes": [1, 2, 4, 8]},
     }
-    found = [Variant("attention " + name, backend=name) for name in backends.names()]
+    found = [
+        Variant("attention " + name, backend=name, features=backends.FEATURES.get(name, []))
+        for name in backends.names()
+    ]
     for version, features in backends.FLASH_ATTENTION.items():
         name = f"attention FLASH_ATTN {version}"
         arguments = {"attention_config": {"flash_attn_version": version}}
@@ -122,6 +126,11 @@ def mark(folder: str, variant: Variant) -> Path:
 
 def applicable(variant: Variant, settings: Settings) -> Variant:
     """The variant with its model, or `NothingToCheck`."""
+    if settings["device"] == "cuda" and not settings["gpus"]:
+        raise NotMade("there is no GPU that a driver drives")
+    unserved = [settings["unserved"].get(name) for name in variant.features]
+    if unserved and all(unserved):
+        raise NothingToCheck(str(unserved[0]))
     if settings["device"] == "cpu" and variant.name == "CUDA graphs":
         raise NothingToCheck("there are no CUDA graphs on a CPU")
     if settings["device"] == "cpu" and variant.gpus > 1:
@@ -141,7 +150,7 @@ def usual_type() -> str:
     from vllm.platforms import current_platform
 
     capability = current_platform.get_device_capability()
-    return "bfloat16" if capability is None or tuple(capability)[0] >= 8 else "float16"
+    return "bfloat16" if capability is None or capability[0] >= 8 else "float16"
 
 
 def answered(variant: Variant, settings: Settings) -> str:
