@@ -14,7 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional  # noqa: UP035 - Python 3.9
 
-from sartor_checks import Check, NothingToCheck, NotMade, Result, Settings, logits, tiny
+from sartor_checks import (
+    Check,
+    NothingToCheck,
+    NotMade,
+    Result,
+    Settings,
+    asked_for,
+    logits,
+    tiny,
+)
 from sartor_checks import vllm_backends as backends
 
 START_SECONDS, GOLDEN_SECONDS = 420.0, 180.0
@@ -70,7 +79,7 @@ def checks(settings: Settings) -> list[Check]:
         )
         for variant in found
     ]
-    return launches + golden
+    return asked_for(launches + golden, settings)
 
 
 def variants() -> list[Variant]:
