@@ -117,9 +117,7 @@ def main() -> None:
             data.flush()
             said(line(outcome))
 
-        for program in engine_programs(
-            subject, find_host(None, Places.from_environment()), Path(name)
-        ):
+        for program in engine_programs(subject, find_host(None, default_places()), Path(name)):
             if asked.programs and program.module not in asked.programs:
                 continue
             began = time.perf_counter()
