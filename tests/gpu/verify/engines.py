@@ -27,6 +27,7 @@ import msgspec
 
 import sartor
 from sartor.line import find_host
+from sartor.paths import default_places
 from sartor.verify import child
 from sartor.verify.engines import engine_programs, without_checks
 from sartor.verify.model import GRADES
