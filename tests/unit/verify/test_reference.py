@@ -70,7 +70,7 @@ def test_the_generated_files_are_the_same_everywhere(tmp_path: Path) -> None:
         data = (tmp_path / kind / "model.safetensors").read_bytes()
         found[kind] = hashlib.sha256(data).hexdigest()[:16]
         assert tiny.write_model(kind, folder) == folder
-        assert read_folder(tmp_path / kind)
+        read_folder(tmp_path / kind)
     assert found == SHA256
 
 

@@ -10,7 +10,7 @@ import importlib
 from functools import partial
 from typing import Any, List  # noqa: UP035 - Python 3.9
 
-from sartor_checks import Check, NotMade, Settings
+from sartor_checks import Check, NotMade, Settings, asked_for
 
 try:
     import numpy as np
@@ -34,7 +34,7 @@ def checks(settings: Settings) -> list[Check]:
             name = f"llama.cpp {words}, {kind}"
             made = partial(run, kind, settings)
             found.append(Check(name, grade, made, 300.0, settings["binding"]))
-    return found
+    return asked_for(found, settings)
 
 
 def launched(kind: str, settings: Settings) -> str:

@@ -13,7 +13,15 @@ from typing import Any, Callable, Dict, List, NamedTuple  # noqa: UP035 - Python
 
 import torch
 
-from sartor_checks import Check, Measure, NothingToCheck, NotMade, Result, Settings
+from sartor_checks import (
+    Check,
+    Measure,
+    NothingToCheck,
+    NotMade,
+    Result,
+    Settings,
+    asked_for,
+)
 
 UNIT = {torch.float32: 2.0**-24, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
 """The unit roundoff of each type: the most that rounding to it moves a number, relative to it."""
@@ -116,7 +124,7 @@ def pairs(operators: List[Operator], settings: Settings, prefix: str) -> List[Ch
         )
         for one in operators
     ]
-    return launches + golden
+    return asked_for(launches + golden, settings)
 
 
 def bounded(operator: Operator, settings: Settings) -> Operator:

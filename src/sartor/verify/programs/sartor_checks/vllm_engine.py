@@ -14,7 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional  # noqa: UP035 - Python 3.9
 
-from sartor_checks import Check, NothingToCheck, NotMade, Result, Settings, logits, tiny
+from sartor_checks import (
+    Check,
+    NothingToCheck,
+    NotMade,
+    Result,
+    Settings,
+    asked_for,
+    logits,
+    tiny,
+)
 from sartor_checks import vllm_backends as backends
 
 START_SECONDS, GOLDEN_SECONDS = 420.0, 180.0
@@ -70,7 +79,7 @@ def checks(settings: Settings) -> list[Check]:
         )
         for variant in found
     ]
-    return launches + golden
+    return asked_for(launches + golden, settings)
 
 
 def variants() -> list[Variant]:
@@ -101,10 +110,17 @@ def launched(variant: Variant, settings: Settings) -> Result:
     variant = applicable(variant, settings)
     try:
         detail = answered(variant, settings)
+    except (NothingToCheck, NotMade) as error:
+        mark(settings["folder"], variant).write_text(str(error), "utf-8")
+        error.poisoned = True  # type: ignore[union-attr]
+        raise
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         if NO_COMPILER.search(text):
-            raise NotMade("it is compiled at run time, and that failed: " + text[-600:]) from None
+            words = "it is compiled at run time, and that failed: " + text[-600:]
+            failure = NotMade(words)
+            failure.poisoned = True  # type: ignore[attr-defined]
+            raise failure from None
         lines = "".join(traceback.format_exc()).strip().splitlines()
         return Result(False, "\n".join(lines[-12:]), poisoned=True)
     return Result(True, detail, poisoned=True)
@@ -114,6 +130,9 @@ def compared(variant: Variant, settings: Settings) -> Result:
     """The answer that `launched` kept, against the reference."""
     folder = settings["folder"]
     applicable(variant, settings)
+    instead = mark(folder, variant)
+    if instead.exists() and "instead" in instead.read_text("utf-8"):
+        raise NothingToCheck(instead.read_text("utf-8"))
     answers = logits.kept(folder, variant.name)
     model, mode = mark(folder, variant).read_text("utf-8").split()
     return logits.held_against(str(Path(folder, model)), answers, mode)
@@ -163,8 +182,10 @@ def answered(variant: Variant, settings: Settings) -> str:
     seconds = time.perf_counter() - began
     answers = asked(engine)
     used = backends.used(engine)
-    if variant.backend and used and variant.backend not in used and "unknown" not in used:
-        raise NotMade(f"vLLM took {used} instead")
+    version = variant.arguments.get("attention_config", {}).get("flash_attn_version")
+    wanted = f"{variant.backend} {version}" if version else variant.backend
+    if wanted and used and wanted not in used:
+        raise NothingToCheck(f"vLLM took {used} instead")
     logits.keep(folder, variant.name, answers)
     mode = "tf32" if dtype == "float32" and settings["device"] == "cuda" else dtype
     mark(folder, variant).write_text(f"{variant.model} {mode}", "utf-8")
