@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import shutil
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 RECORD = "sartor-environment.json"
+ASK_SITES = "import sys; print(*(p for p in sys.path if p.endswith('-packages')), sep='\\n')"
 
 
 def find(places: Places, key: str) -> Environment | None:
@@ -62,6 +64,20 @@ def built(places: Places) -> dict[Built, Environment]:
     keys = (record.parent.name for record in places.environments.glob(f"*/{RECORD}"))
     found = [e for key in keys if (e := find(places, key)) is not None]
     return {of(e.stack): e for e in sorted(found, key=lambda e: e.built_at)}
+
+
+def made_with(places: Places, stack: Stack) -> str | None:
+    """The interpreter of the newest environment of the same stack, which may be any of its version.
+
+    ``stack`` as a lock has it: no interpreter, and the packages that are taken from one.
+    """
+    same = [e for e in built(places).values() if _without_python(e.stack) == _without_python(stack)]
+    return same[-1].stack.python.path if same else None
+
+
+def _without_python(stack: Stack) -> tuple[str, dict[str, str], list[tuple[str, str | None]]]:
+    files = sorted((p.filename, p.sha256) for p in stack.packages)
+    return f"{stack.engine} {stack.version} {stack.architecture}", stack.there, files
 
 
 def of(stack: Stack) -> Built:
@@ -205,11 +221,24 @@ def _install(
     from_folder: Path | None,
 ) -> None:
     venv = ["venv", "--quiet", "--relocatable", "--no-project", *_interpreter(stack), str(staging)]
-    venv += ["--system-site-packages"] if stack.there else []
     run_uv(venv, log, reporter, what="making the environment")
     python = str(staging / "bin" / "python")
+    if stack.there:
+        _behind(staging, stack.python.path or sys.executable)
     sync = ["pip", "sync", str(lock), "--python", python, "--preview-features", "pylock"]
     online_or_from_cache(sync, log, reporter, "downloading", from_folder=from_folder)
+
+
+def _behind(staging: Path, python: str) -> None:
+    """Put the packages of ``python`` behind the environment's own; that may be an environment too.
+
+    `--system-site-packages` would pass that over, and give those of the Python that it is made of.
+    """
+    done = subprocess.run([python, "-I", "-c", ASK_SITES], capture_output=True, check=False)
+    folders = done.stdout.decode("utf-8", "replace").splitlines()
+    (own,) = staging.glob("lib/python3*/site-packages")
+    lines = [f"import site; site.addsitedir({folder!r})\n" for folder in folders]
+    write_atomically(own / "sartor_behind.pth", "".join(lines))
 
 
 def _supply(

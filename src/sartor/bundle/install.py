@@ -314,7 +314,7 @@ def find_python(version: str, given: str | None = None) -> str:
 def answer(python: str, code: str) -> str:
     """What Python code prints; nothing where it fails."""
     done = subprocess.run(  # noqa: PLW1510 - a failure is an answer
-        [os.path.realpath(python), "-I", "-c", code],
+        [python, "-I", "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         stdin=subprocess.DEVNULL,

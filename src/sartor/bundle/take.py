@@ -83,16 +83,19 @@ def environment(
 ) -> tuple[Environment, bool]:
     """The environment of the bundle's stack, and whether it was there; no index is asked.
 
-    ``python`` is the interpreter to make it with; else the host's first of the locked version.
+    ``python`` is the interpreter to make it with; else the host's first of the locked version, or,
+    where packages of the machine's own were left out, the one that it was made with before.
     Raises `TargetUnfitError` before anything is put together, and `BundleDamagedError`.
     """
-    from sartor.build.environment import ensure, find
+    from sartor.build.environment import ensure, find, made_with
     from sartor.plan.model import environment_key
 
     bundle = opened.bundle
     for note in refuse_unfit(bundle, host):
         reporter.note(note)
     locking = _locking(opened, places)
+    if python is None and bundle.left_out:
+        python = made_with(places, bundle.stack)
     stack = _stack(bundle, locking, host, python)
     found = find(places, environment_key(stack))
     if found is not None:
@@ -188,8 +191,10 @@ def _stack(bundle: Bundle, locking: Locking, host: Host, python: str | None) -> 
     stack = stack_of_lock(locking, host)
     path = python or stack.python.path
     with _explained():
-        # One interpreter has one name, whether it was found or given, or is Sartor's own.
-        path = os.path.realpath(install.find_python(locking.host.python, path))
+        path = install.find_python(locking.host.python, path)
+    # One interpreter has one name, whether it was found or given, or is Sartor's own. But where its
+    # packages are wanted, an environment's is another than the one that it is a link to.
+    path = os.path.abspath(path) if bundle.left_out else os.path.realpath(path)  # noqa: PTH100
     missing = install.there_faults(msgspec.to_builtins(bundle), path)
     if missing:
         raise TargetUnfitError(

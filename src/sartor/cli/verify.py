@@ -20,6 +20,16 @@ _ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
         },
     ),
     (
+        "--only",
+        {
+            "metavar": "PROJECT",
+            "action": "append",
+            "default": [],
+            "help": "of the environment this project alone, with all that it requires; may be "
+            "repeated",
+        },
+    ),
+    (
         "--grade",
         {
             "choices": ("resolves", "loads", "launches", "golden"),
@@ -33,7 +43,7 @@ _ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
             "metavar": "SECONDS",
             "type": float,
             "default": 600.0,
-            "help": "wall time for the driver's compiler, over all PTX; default: 600",
+            "help": "wall time for the driver's compiler, over all PTX; 0: none; default: 600",
         },
     ),
     ("--output", {"metavar": "FILE", "help": "write the report to FILE too, as JSON"}),
@@ -98,6 +108,7 @@ def _verified(options: argparse.Namespace, reporter: Reporter) -> Report:
     return verify(
         Path(options.env) if options.env is not None else None,
         Path(options.lock) if options.lock is not None else None,
+        options.only,
         Proving(asked=options.grade, jit_seconds=options.jit_seconds),
         default_places(),
         reporter,

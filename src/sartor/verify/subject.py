@@ -33,8 +33,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     lock that it is held against, where there is one. ``markers`` are the variables of PEP 508,
     ``free_threaded`` whether its interpreter is one without the global lock. ``pylock`` is the file
     from which Sartor installed it, ``lock_sha256`` the digest of the `pylock.toml` of ``locking``.
-    ``taken`` are packages of its interpreter's own that are of its stack; None: all that is there
-    counts.
+    ``taken`` are packages of its interpreter's own that are of its stack, ``only`` those that were
+    asked for, with all that they require; None: all that is there counts.
     """
 
     path: Path
@@ -54,6 +54,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     pylock: Path | None = None
     lock_sha256: str | None = None
     taken: list[str] | None = None
+    only: list[str] | None = None
 
 
 def subject_of(environment: Environment, locking: Locking | None = None) -> Subject:
@@ -93,18 +94,20 @@ def subject_at(path: Path, locking: Locking | None = None) -> Subject:
         return subject_of(ours, locking)
     asked = ask(python)
     found = _subject(Path(asked.prefix), python, asked, locking)
+    return with_engine(found)
+
+
+def with_engine(found: Subject) -> Subject:
+    """The subject with what the engine in it, known by its distribution, imports and needs."""
     line = line_of(found)
-    if line is None:
-        modules = ["torch"] if "torch" in found.packages else []
-        return msgspec.structs.replace(found, modules=modules)
-    cuda = found.accelerator == "cuda" and line.launcher is not None
-    started = launcher(line.launcher or "") if cuda else None
+    cuda = line is not None and found.accelerator == "cuda" and line.launcher is not None
+    started = launcher(line.launcher or "") if line is not None and cuda else None
     return msgspec.structs.replace(
         found,
-        modules=line.modules,
+        modules=line.modules if line else ["torch"] if "torch" in found.packages else [],
         headers=started is not None and started.compiles,
         sees_gpu=started.sees_gpu if started else None,
-        left_out=line.leave_out,
+        left_out=line.leave_out if line else [],
     )
 
 

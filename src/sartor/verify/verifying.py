@@ -12,6 +12,7 @@ from sartor.paths import explain_os_errors, not_writable, write_together
 from sartor.verify.model import GRADES, Report
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sartor.build.model import Environment
@@ -31,20 +32,30 @@ MOST_BYTES = 256 << 20
 
 
 def verify(
-    env: Path | None, lock: Path | None, proving: Proving, places: Places, reporter: Reporter
+    env: Path | None,
+    lock: Path | None,
+    only: Sequence[str],
+    proving: Proving,
+    places: Places,
+    reporter: Reporter,
 ) -> Report:
-    """Prove the environment that is meant, on this machine.
+    """Prove the environment that is meant, on this machine; of it ``only`` these projects, if any.
 
     Raises `NoEnvironmentError`, `InterpreterError` and `LockFileError`.
     """
+    from packaging.utils import canonicalize_name
+
     from sartor.line import find_host
     from sartor.verify.proof import prove
+    from sartor.verify.taken import narrowed
 
-    if not 0 < proving.jit_seconds < float("inf"):
+    if not 0 <= proving.jit_seconds < float("inf"):
         raise UsageError(
             f"`--jit-seconds {proving.jit_seconds:g}` is no time", hint="seconds: `600`"
         )
     subject = meant(env, lock, places, reporter)
+    if only:
+        subject = narrowed(subject, [canonicalize_name(project) for project in only])
     return prove(subject, find_host(None, places), proving, reporter)
 
 

@@ -88,7 +88,7 @@ def by_xllamacpp(path: str, layers: int, vocabulary: int) -> List[Any]:  # noqa:
         except (KeyError, TypeError):
             raise NotMade("this version tells no log-probabilities: " + str(said)[:300]) from None
         rows = np.full((len(chosen), vocabulary), np.nan)
-        for row, one in zip(rows, chosen):  # noqa: B905 - Python 3.9
+        for row, one in zip(rows, chosen):
             for other in one["top_logprobs"]:
                 row[other["id"]] = other["logprob"]
         answers.append(logits.Answer(prompt + [one["id"] for one in chosen], rows, len(prompt)))
