@@ -9,8 +9,8 @@ import pytest
 
 from sartor.host.model import Driver, Gpu, Host
 from sartor.verify.child import LOOP
-from sartor.verify.runs import programs
 from sartor.verify.subject import Subject
+from sartor.verify.torch import torch_programs
 
 BARE = Host()
 DRIVEN = Host(gpus=[Gpu("H200", "9.0")], driver=Driver("580.159.04"))
@@ -29,12 +29,12 @@ def subject(accelerator: Literal["cpu", "cuda"], *names: str) -> Subject:
 
 
 def test_an_environment_without_torch_has_none_of_its_programs() -> None:
-    assert [p for p in programs(subject("cpu", "numpy"), BARE) if "torch" in p.module] == []
+    assert [p for p in torch_programs(subject("cpu", "numpy"), BARE) if "torch" in p.module] == []
 
 
 @pytest.mark.parametrize("host", [BARE, DRIVEN])
 def test_a_build_for_cuda_is_checked_on_both_and_all_launches_come_first(host: Host) -> None:
-    found = [p for p in programs(subject("cuda", "torch"), host) if "torch_" in p.module]
+    found = [p for p in torch_programs(subject("cuda", "torch"), host) if "torch_" in p.module]
     assert [(p.grade, p.settings["device"]) for p in found] == [
         ("launches", "cuda"),
         ("launches", "cpu"),
@@ -45,14 +45,14 @@ def test_a_build_for_cuda_is_checked_on_both_and_all_launches_come_first(host: H
 
 
 def test_a_build_for_the_cpu_is_checked_there_alone() -> None:
-    found = programs(subject("cpu", "torch"), DRIVEN)
+    found = torch_programs(subject("cpu", "torch"), DRIVEN)
     assert [p.settings["device"] for p in found if "torch_" in p.module] == ["cpu", "cpu"]
 
 
 def test_multicast_is_off_whatever_the_environment_says() -> None:
     noisy = subject("cuda", "torch")
     noisy.variables["NCCL_NVLS_ENABLE"] = "1"
-    for program in programs(noisy, DRIVEN):
+    for program in torch_programs(noisy, DRIVEN):
         assert program.variables["NCCL_NVLS_ENABLE"] == "0"
         assert program.variables["A"] == "1"
         assert (LOOP.parent / f"{program.module}.py").is_file()
