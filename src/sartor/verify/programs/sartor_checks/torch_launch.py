@@ -20,13 +20,14 @@ import torch
 from sartor_checks import Check, NothingToCheck, Result, Settings, torch_attention
 from sartor_checks.torch_linalg import by_magma
 from sartor_checks.torch_nccl import collective_checks
-from sartor_checks.torch_numbers import reachable, where
-from sartor_checks.torch_products import sparse_product
+from sartor_checks.torch_numbers import reachable, to_device, where
+from sartor_checks.torch_products import fp8_inputs, fp8_product, needs_fp8, sparse_product
 
 COMPILE_SECONDS = 300.0
 CORE = ["core operators"]
 SORTS = ["sorting and scans"]
 SPARSE = ["2:4 sparse"]
+FP8_ROWS = ["FP8 row-wise scaled matrix product"]
 LINALG = ["linear algebra (MAGMA)"]
 Device = str
 
@@ -130,6 +131,12 @@ def blas_lt(device: Device) -> None:
     """A product with a bias and an activation in one kernel."""
     x = square(device, torch.bfloat16)
     torch._addmm_activation(x[0], x, x, use_gelu=False)
+
+
+def scaled(rows: bool, device: Device) -> None:
+    """FP8, with one scale for each tensor or one for each row."""
+    needs_fp8(device)
+    fp8_product(to_device(fp8_inputs("launch", rows, True), device))
 
 
 def convolution(device: Device) -> str:
@@ -338,6 +345,8 @@ ON_BOTH: list[Any] = [
     ("torch.compile", compiled, []),
 ]
 ON_CUDA: list[Any] = [
+    ("FP8 matrix product", partial(scaled, False), []),
+    ("FP8 matrix product, row-wise", partial(scaled, True), FP8_ROWS),
     ("linear algebra by MAGMA", magma, LINALG),
     ("2:4 sparse product, cuSPARSELt", partial(semi_structured, False), []),
     ("2:4 sparse product", partial(semi_structured, True), SPARSE),
