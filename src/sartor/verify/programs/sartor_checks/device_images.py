@@ -135,7 +135,7 @@ def loaded(pool: Pool, settings: Settings, row: Row) -> Result:
     refused = next((done.refused for done in found if done.refused is not None), None)
     if refused is not None:
         raise NotMade(refused)
-    pairs = list(zip(units, found))  # noqa: B905 - Python 3.9
+    pairs = list(zip(units, found))
     foretold = "jit" if row["jit"] else "native"
     wanted = [(u, d) for u, d in pairs if u.foretold == foretold]
     others = [(u, d) for u, d in pairs if u.foretold != foretold]

@@ -81,7 +81,7 @@ def held_against(model: str, answers: List[Answer], mode: str) -> Result:  # noq
     exact, moved = reference.exact_and_deviation(config, tensors, sequences, MODES[mode])
     bound = SLACK * moved * (math.sqrt(config["hidden_size"]) if mode == "float32" else 1)
     error, undecided, wrong = 0.0, 0, 0
-    for answer, expected in zip(answers, exact):  # noqa: B905 - Python 3.9
+    for answer, expected in zip(answers, exact):
         # a NaN stays one: Python's max would lose it
         error = float(np.max([error, np.abs(answer.rows - expected[-len(answer.rows) :]).max()]))
         for place in range(answer.prompt, len(answer.tokens)):
