@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sartor.artifact.members import is_library
 from sartor.artifact.model import Evidence, Library, NotRead, Package
-from sartor.artifact.reading import read_evidence
+from sartor.facts.packages import facts_about
+from sartor.facts.versions import within_versions
 from sartor.verdict.case import Case
+from sartor.verdict.dispatch import owns
+from sartor.verify.evidence import read_site
 from sartor.verify.taken import counted
 
 if TYPE_CHECKING:
@@ -45,13 +49,26 @@ class Contents(msgspec.Struct, frozen=True, dict=True):
         """The package that a file belongs to."""
         return self.case.owners.get(path) or self._recorded.get(path)
 
-    @property
+    def features(self, path: str) -> list[str]:
+        """The features, by the facts of its package, that a library serves."""
+        library, package = self._by_path.get(path), self.owner(path)
+        about = facts_about(package.name) if package else None
+        if library is None or package is None or about is None:
+            return []
+        rows = (row for row in about.feature if within_versions(row.versions, package.version))
+        return list(dict.fromkeys(r.name for r in rows if owns(package, library, r.libraries)))
+
+    @cached_property
+    def _by_path(self) -> dict[str, Library]:
+        return {library.path: library for library in self.libraries}
+
+    @cached_property
     def _recorded(self) -> dict[str, Package]:
         return {path: package for package in self.case.packages for path in package.libraries}
 
 
 def contents_of(subject: Subject, host: Host) -> Contents:
-    """Read an environment: headers of libraries and of device code, no image itself.
+    """Read an environment, its libraries' headers and what `read_site` reads of device code.
 
     What a folder has that one before it has too is left out, for it is never imported.
     Raises what `sartor.artifact.reading.read_evidence` raises.
@@ -64,7 +81,7 @@ def contents_of(subject: Subject, host: Host) -> Contents:
     for folder in subject.site:
         if not folder.is_dir():
             continue
-        found = counted(subject, folder, read_evidence(folder, lambda _: "none"))
+        found = counted(subject, folder, read_site(folder))
         own = [lib for lib in found.libraries if not _is_behind(lib.path, before)]
         faults = [row for row in found.not_read if not _is_behind(row.path, before)]
         known = {package.name for package in packages}

@@ -15,16 +15,15 @@ from sartor.artifact.library import parts_of
 from sartor.artifact.source import FileSource, Invalid
 from sartor.verdict.dispatch import Dispatcher
 from sartor.verdict.model import Grade
-from sartor.verdict.unit import grade_unit
+from sartor.verdict.unit import UnitGrade, grade_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sartor.artifact.device_code import Part
     from sartor.artifact.fatbin import Entry
-    from sartor.artifact.model import Image, Library
+    from sartor.artifact.model import Image, Library, Unit
     from sartor.verdict.model import Target
-    from sartor.verdict.unit import UnitGrade
     from sartor.verify.contents import Contents
 
 
@@ -88,6 +87,7 @@ def _of_library(
 ) -> Iterator[Code]:
     owner = contents.owner(library.path)
     found: dict[bool, list[Foretold]] = {False: [], True: []}
+    alone = {unit.offset: unit for unit in library.units if unit.offset is not None}
     groups = {(u.relocatable, u.scattered, tuple(u.images)): u for u in library.units}
     index = {_key(image): number for number, image in enumerate(library.images)}
     grades: dict[int, UnitGrade] = {}
@@ -97,8 +97,8 @@ def _of_library(
             unread.append(f"{item.offset:#x}: {item.reason}")
             continue
         held = tuple(index[key_of(entry)] for entry in item.entries)
-        unit = groups[part.relocatable, part.scattered, held]
-        grade = grades.get(id(unit)) or grade_unit(library, unit, target, dispatch)
+        unit = alone.get(item.offset) or groups[part.relocatable, part.scattered, held]
+        grade = grades.get(id(unit)) or _grade(library, unit, target, dispatch)
         grades[id(unit)] = grade
         if part.relocatable:
             linked["jit" if grade.grade == "jit" else "native"] += 1
@@ -121,6 +121,13 @@ def _of_library(
                 scattered=scattered_ones,
                 unread=[] if scattered_ones else unread,
             )
+
+
+def _grade(library: Library, unit: Unit, target: Target, dispatch: Dispatcher) -> UnitGrade:
+    """The unit's grade; PTX that the engine does not call on the GPU is compiled for nobody."""
+    grade = grade_unit(library, unit, target, dispatch)
+    fact = dispatch(library, unit, target) if grade.grade == "jit" else None
+    return grade if fact is None else UnitGrade("not-applicable", fact.because)
 
 
 def _key(image: Image) -> tuple[object, ...]:

@@ -54,7 +54,7 @@ def check_images(
         rows: list[dict[str, Any]] = []
         left: list[Outcome] = []
         for code in codes:
-            left += _left_out(code, target, "loads")
+            left += _left_out(code, contents, target, "loads")
             units = [unit for unit in code.units if not code.scattered or unit.grade == "native"]
             if units or not code.scattered:
                 rows.append(_row(code, units, target, "loads"))
@@ -80,11 +80,11 @@ def check_first_use(
         codes = list(device_code(contents, target))
         wanted = [c for c in codes if c.of_grades("jit") and not c.scattered]
         for code in codes:
-            for outcome in _left_out(code, target, "launches"):
+            for outcome in _left_out(code, contents, target, "launches"):
                 found(outcome)
         if not proving.jit_seconds:
             for code in wanted:
-                found(_not_asked(code, target))
+                found(_of(code, contents, _not_asked(code, target)))
             continue
         rows = [_row(code, code.of_grades("jit"), target, "launches") for code in wanted]
         program = _program(subject, target, rows, {}, proving.jit_seconds)
@@ -166,7 +166,8 @@ def _run(
     }
     for outcome in run(program, proving.grades):
         code = of_check.get(outcome.check)
-        found(_told(outcome, code, contents) if code is not None else outcome)
+        told = _told(outcome, code, contents) if code is not None else outcome
+        found(_of(code, contents, told) if code is not None else told)
 
 
 def _told(outcome: Outcome, code: Code, contents: Contents) -> Outcome:
@@ -216,8 +217,18 @@ def _kernels(code: Code, unit: Foretold) -> str:
     return f": {shown}{', …' if len(names) > MOST_NAMED else ''}" if shown else ""
 
 
-def _left_out(code: Code, target: Target, grade: Grade) -> Iterable[Outcome]:
-    """What is not handed over, and why."""
+def _of(code: Code, contents: Contents, outcome: Outcome) -> Outcome:
+    """The outcome with the features that the library serves."""
+    return msgspec.structs.replace(outcome, features=contents.features(code.path))
+
+
+def _left_out(code: Code, contents: Contents, target: Target, grade: Grade) -> Iterable[Outcome]:
+    """What is not handed over, and why, with the features that it serves."""
+    return (_of(code, contents, outcome) for outcome in _reasons(code, target, grade))
+
+
+def _reasons(code: Code, target: Target, grade: Grade) -> Iterable[Outcome]:
+    """Each part of a library that is not handed over."""
     check, package = name_of(code, target.gpu, grade), code.package
     if grade == "loads":
         handed = code.of_grades("native") if code.scattered else code.units
@@ -259,19 +270,28 @@ def _without_gpu(
     """Every library with device code is not checked; a stack for the CPU uses none."""
     if subject.accelerator != "cuda":
         return
-    for name, package in _holders(contents).items():
-        check = f"device code of {name}"
-        found(NotChecked(check=check, grade="loads", package=package, why=_no_gpu(host)))
+    for name, path in _holders(contents).items():
+        owner = contents.owner(path)
+        found(
+            NotChecked(
+                check=f"device code of {name}",
+                grade="loads",
+                package=owner.name if owner else None,
+                features=contents.features(path),
+                why=_no_gpu(host),
+            )
+        )
 
 
-def _holders(contents: Contents) -> dict[str, str | None]:
-    """What has device code, with its package: libraries, and folders of files."""
-    found: dict[str, str | None] = {}
+def _holders(contents: Contents) -> dict[str, str]:
+    """What has device code: libraries, and folders of files, with the path of one."""
+    found: dict[str, str] = {}
     for library in contents.libraries:
         if library.units:
-            name, owner = contents.names[library.path], contents.owner(library.path)
-            top = name if library.kind == "elf" else name.partition("/")[0]
-            found.setdefault(top, owner.name if owner else None)
+            name = contents.names[library.path]
+            found.setdefault(
+                name if library.kind == "elf" else name.partition("/")[0], library.path
+            )
     return found
 
 

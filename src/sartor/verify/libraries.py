@@ -11,7 +11,7 @@ from sartor.host.loader import find_library
 from sartor.verify.child import Program, run
 from sartor.verify.loader_words import alternatives_settled, explained, lacks_symbol
 from sartor.verify.model import Failed, NotChecked, Passed
-from sartor.verify.opening import Opening, Search, openings
+from sartor.verify.opening import Opening, Search, check_of, openings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +46,10 @@ def check_libraries(
     pairs = [(path, outcomes[check]) for path, check in by_path.items()]
     for (_, before), after in zip(pairs, alternatives_settled(pairs, contents), strict=True):
         outcomes[before.check] = after
+    of_check = {check_of(contents, library.path): library.path for library in contents.libraries}
     for outcome in outcomes.values():
-        found(outcome)
+        features = contents.features(of_check.get(outcome.check, ""))
+        found(msgspec.structs.replace(outcome, features=features))
 
 
 def opened_through(

@@ -1,8 +1,8 @@
 """What counts of the packages that an environment's interpreter imports.
 
 A stack may take packages from its interpreter's own (`Stack.there`): these count, and no others
-that lie beside them. They were not chosen with the stack: what they lack is no fault of it. And a proof
-may be asked of some packages alone, with what they require.
+that lie beside them. They were not chosen with the stack: what they lack is no fault of it. And a
+proof may be asked of some packages alone, with what they require.
 """
 
 from __future__ import annotations
