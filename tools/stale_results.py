@@ -60,6 +60,10 @@ def main() -> int:
     for path in results:
         result = json.loads(path.read_text("utf-8"))
         name = path.relative_to(ROOT)
+        if "commit" not in result or "proves" not in result:
+            faults += 1
+            print(f"WRONG: {name}: names no `commit` or no `proves`")
+            continue
         changed = changed_since(result["commit"], result["proves"])
         gone = [path for path in result["proves"] if not (ROOT / path).exists()]
         if gone:

@@ -30,13 +30,17 @@ class Measure(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a check that was made says. ``poisoned``: the process can do nothing more."""
+    """What a check that was made says. ``poisoned``: the process can do nothing more.
+
+    ``gpu_bytes``: GPU memory that it took, where others than torch know.
+    """
 
     passed: bool
     detail: str
     measure: Optional[Measure] = None  # noqa: UP045
     hint: Optional[str] = None  # noqa: UP045
     poisoned: bool = False
+    gpu_bytes: Optional[int] = None  # noqa: UP045
 
 
 class Check(NamedTuple):

@@ -80,6 +80,7 @@ def outcome(check: object) -> dict[str, object]:
             "detail": result.detail,
             "hint": result.hint,
             "poisoned": result.poisoned,
+            "gpu_bytes": result.gpu_bytes,
         }
         if result.measure is not None:
             finite = math.isfinite(result.measure.error)
@@ -100,7 +101,8 @@ def outcome(check: object) -> dict[str, object]:
             "poisoned": any(words in str(error) for words in STICKY),
         }
     found["seconds"] = round(time.perf_counter() - began, 4)
-    found["gpu_bytes"] = gpu_peak()
+    if found.get("gpu_bytes") is None:
+        found["gpu_bytes"] = gpu_peak()
     return found
 
 
