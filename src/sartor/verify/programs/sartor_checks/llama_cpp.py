@@ -31,7 +31,7 @@ def checks(settings: Settings) -> list[Check]:
     found = []
     for grade, words, run in (("launches", "runs", launched), ("golden", "logits", compared)):
         for kind in settings["models"]:
-            name = f"llama.cpp {words}, {kind}"
+            name = f"{settings['binding']} {words}, {kind}"
             made = partial(run, kind, settings)
             found.append(Check(name, grade, made, 300.0, settings["binding"]))
     return asked_for(found, settings)
@@ -46,7 +46,7 @@ def launched(kind: str, settings: Settings) -> str:
     answers = asked[settings["binding"]](
         settings["models"][kind], ALL_LAYERS if settings["device"] == "cuda" else 0, vocabulary
     )
-    logits.keep(settings["folder"], kind, answers)
+    logits.keep(settings["folder"], settings["binding"] + kind, answers)
     count = sum(len(answer.rows) for answer in answers)
     if not all(np.isfinite(answer.rows).all() for answer in answers):
         raise RuntimeError("it answered with something that is no number")
@@ -57,7 +57,7 @@ def compared(kind: str, settings: Settings) -> Any:
     """The answer that `launched` kept, against the reference."""
     if np is None:
         raise NotMade("numpy is not in this environment, which the reference is computed with")
-    answers = logits.kept(settings["folder"], kind)
+    answers = logits.kept(settings["folder"], settings["binding"] + kind)
     return logits.held_against(settings["reference"], answers, MODES[kind])
 
 
