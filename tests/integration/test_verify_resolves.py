@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 import uv
 
+from sartor.index.network import uv_environment, uv_options
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -256,6 +258,63 @@ def test_editable_installs_are_known(plain: Sartor, env: Path, tmp_path: Path) -
     assert ".pth" in own["detail"]
 
 
+def test_two_cuda_majors_in_one_environment(plain: Sartor, tmp_path: Path) -> None:
+    """Two extensions of torch, of another CUDA major each."""
+    env = tmp_path / "env"
+    make(env)
+    runtime = "nvidia-cuda-runtime-cu12"
+    install(env, "--no-deps", "torchvision==0.26.0", "torchaudio==2.8.0", runtime)
+    done = plain.run("verify", "--env", str(env), "--grade", "loads", "--json")
+    found = failures(done.document)
+    majors = found["libraries are linked to one CUDA major"]["detail"]
+    assert "CUDA 12 (`torchaudio` 2.8.0" in majors
+    assert "CUDA 13 (`torchvision` 0.26.0" in majors
+    assert done.document["grade"] is None
+
+
+def test_a_torchvision_of_another_torch(plain: Sartor, tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    make(env)
+    install(env, "--no-deps", "torchvision==0.26.0")
+    python = str(env / "bin" / "python")
+    words = ["pip", "install", "--python", python, "--no-deps", "torch==2.13.0+cpu", "--quiet"]
+    had = subprocess.run(
+        [uv.find_uv_bin(), *words, *uv_options(words)],
+        env={**os.environ, **uv_environment()},
+        capture_output=True,
+        check=False,
+    )
+    if had.returncode != 0:
+        pytest.skip("PyTorch's build for the CPU is in no index that is configured here")
+    found = failures(verified(plain, env, 1))
+    pins = found["packages are for the torch that is installed"]["detail"]
+    assert "requires `torch==2.11.0` and 2.13.0+cpu is installed" in pins
+    assert "2.13.0+cpu is installed" in found["requirements of torchvision are met"]["detail"]
+    judged = subprocess.run(
+        [uv.find_uv_bin(), "pip", "check", "--python", python],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "The package `torchvision` requires `torch==2.11.0`" in judged.stderr
+    loads = plain.run("verify", "--env", str(env), "--grade", "loads", "--json")
+    symbols = failures(loads.document)["extensions find the symbols that they want of torch"]
+    assert "`torchvision` 0.26.0" in symbols["detail"]
+
+
+def test_a_lock_and_what_is_installed(sartor: Sartor, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lock"
+    sartor.run("lock", "llama.cpp", "--output", str(folder)).succeeded()
+    report = sartor.json("verify", str(folder), "--grade", "resolves")
+    text = (folder / "pylock.toml").read_bytes()
+    assert report["lock"] == hashlib.sha256(text).hexdigest()
+    made = {o["check"]: o for o in report["outcomes"]}
+    assert made["xllamacpp is of the locked file"]["outcome"] == "passed"
+    other = sartor.run("verify", str(folder), "--env", str(model), "--grade", "resolves", "--json")
+    assert other.status == 1
+    assert the_failure(other.document)["check"] == "xllamacpp is installed as locked"
+
+
 def broken_interpreter(kind: str) -> Callable[[Path], None]:
     def apply(env: Path) -> None:
         python = env / "bin" / "python"
@@ -368,3 +427,30 @@ def test_ctrl_c_ends_it_at_once(plain: Sartor, env: Path, tmp_path: Path) -> Non
     with plain.start("verify", "--env", str(env), "--json") as running:
         wait_until((tmp_path / "began").exists)
         running.end(signal.SIGINT).failed("interrupted", 130)
+
+
+def test_up_proves_anew_what_was_altered_since(sartor: Sartor, tmp_path: Path) -> None:
+    first = sartor.json("up", "--detach")
+    folder = Path(first["environment"])
+    report = folder / "sartor-report.json"
+    made = report.read_bytes()
+    sartor.json("up", "--detach")
+    assert report.read_bytes() == made
+    (module,) = site(folder).glob("xllamacpp/__init__.py")
+    aside = tmp_path / "aside.py"
+    module.rename(aside)  # it may be a hard link into uv's cache, which is not to be altered
+    try:
+        module.write_bytes(aside.read_bytes() + b"# altered\n")
+        done = sartor.run("up", "--detach", "--json").succeeded()
+        assert "`files of xllamacpp are as recorded` does not hold" in done.stderr
+        failed = [
+            o for o in json.loads(report.read_bytes())["outcomes"] if o["outcome"] == "failed"
+        ]
+        assert [o["check"] for o in failed] == ["files of xllamacpp are as recorded"]
+        assert sartor.run("verify", "--grade", "resolves").status == 1
+    finally:
+        module.unlink()
+        aside.rename(module)
+    assert sartor.json("verify", "--grade", "resolves")["grade"] == "resolves"
+    assert "does not hold" not in sartor.run("up", "--detach").succeeded().stderr
+    sartor.run("stop").succeeded()

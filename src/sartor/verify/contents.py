@@ -15,6 +15,7 @@ from sartor.facts.versions import within_versions
 from sartor.verdict.case import Case
 from sartor.verdict.dispatch import owns
 from sartor.verify.evidence import read_site
+from sartor.verify.taken import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +81,7 @@ def contents_of(subject: Subject, host: Host) -> Contents:
     for folder in subject.site:
         if not folder.is_dir():
             continue
-        found = read_site(folder)
+        found = counted(subject, folder, read_site(folder))
         own = [lib for lib in found.libraries if not _is_behind(lib.path, before)]
         faults = [row for row in found.not_read if not _is_behind(row.path, before)]
         known = {package.name for package in packages}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sartor.artifact.model import Evidence
+from sartor.verify.taken import counted
 
 if TYPE_CHECKING:
     from sartor.verify.subject import Subject
@@ -19,7 +20,8 @@ def evidence_of(subject: Subject) -> Evidence:
 
     Paths are relative to the environment, and absolute outside of it.
     """
-    return _below(subject.path, [read_site(folder) for folder in subject.site])
+    parts = [counted(subject, folder, read_site(folder)) for folder in subject.site]
+    return _below(subject.path, parts)
 
 
 def _below(root: Path, parts: list[Evidence]) -> Evidence:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.errors import VerifyError
-from sartor.paths import write_atomically
+from sartor.paths import Places, make_private_folder, write_atomically
+from sartor.verify.compare import said, words
 from sartor.verify.files import FILES_CHECK
 from sartor.verify.model import Report
 from sartor.verify.proof import Proving, prove
@@ -36,23 +37,44 @@ def verified(environment: Environment, host: Host, reporter: Reporter) -> Report
     """Prove ``environment`` as far as *loads*, or return the proof that is there already.
 
     Files that are not as recorded are warned about: wheels are published with a wrong RECORD, and
-    what is damaged does not load. Raises `VerifyError` where any other check fails; the report is
-    kept only where none does.
+    what is damaged does not load. Raises `VerifyError` where another check of the stack fails; the
+    report is kept only where none does.
     """
     folder = Path(environment.path)
     now = stamp(folder)
     report = _kept(folder, now)
     if report is None:
         report = prove(subject_of(environment), host, Proving(asked="loads"), reporter)
-        fatal = [f for f in report.failures if not f.check.startswith(FILES_CHECK)]
+        _log(environment, report)
+        fatal = [f for f in report.failures if _is_fatal(environment, f)]
         if fatal:
             raise _error(environment, fatal)
         write_atomically(folder / RECORD, msgspec.json.encode(report))
         write_atomically(folder / STAMP, stamp(folder))
     for failure in report.failures:
-        reporter.warn(f"{failure.detail.partition(chr(10))[0]}: its files are not as recorded; "
-                      f"`sartor verify --env {folder}` says more")  # fmt: skip
+        reporter.warn(f"`{failure.check}` does not hold; `sartor verify --env {folder}` says more")
     return report
+
+
+def _is_fatal(environment: Environment, failure: Failed) -> bool:
+    """Whether nothing is to be served with it: it is of the stack, and not of its files' hashes.
+
+    Of an interpreter whose packages the environment sees, those are others' business that the
+    stack does not take.
+    """
+    own = {*environment.packages, *environment.stack.there}
+    of_stack = failure.package is None or failure.package in own
+    return of_stack and not failure.check.startswith(FILES_CHECK)
+
+
+def _log(environment: Environment, report: Report) -> None:
+    """Every check in a line, where `sartor logs --stage verify` looks."""
+    logs = Places(Path(environment.path).parents[1]).logs
+    make_private_folder(logs)
+    lines = [
+        f"{o.grade} {said(o)}: {o.check}: {' '.join(words(o).split())}\n" for o in report.outcomes
+    ]
+    write_atomically(logs / f"verify-{environment.key}.log", "".join(lines), 0o600)
 
 
 def _error(environment: Environment, failures: list[Failed]) -> VerifyError:

@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 from sartor.verify.files import Inventory
-from sartor.verify.installed import installed
 from sartor.verify.locked import lock_outcomes
 from sartor.verify.model import NotChecked
 from sartor.verify.requirements import requirement_outcomes
 from sartor.verify.statics import static_outcomes
+from sartor.verify.taken import distributions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ def check_resolves(
         reporter.progress("reading the installed files", done, total, "B")
 
     began = time.perf_counter()
-    distributions = installed(subject.site)
+    distributions = distributions_of(subject)
     inventory = Inventory(distributions, on_bytes)
     if not distributions:
         why = "no package is installed in it"

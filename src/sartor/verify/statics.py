@@ -19,26 +19,29 @@ if TYPE_CHECKING:
 
 
 class Rule(NamedTuple):
-    """A rule's code, the grade at which it comes true, and what holds where it finds nothing."""
+    """A rule's code, the grade at which it comes true, and what holds where it finds nothing.
+
+    What does not ``decide`` is said beside the check: there the loader or the driver, who are asked
+    at *loads*, have the last word.
+    """
 
     code: str
     grade: Grade
     check: str
+    decides: bool = True
 
 
 RULES = (
     Rule("torch-pin", "resolves", "packages are for the torch that is installed"),
     Rule("cuda-major-pins", "resolves", "packages require one CUDA major"),
     Rule("torch-abi", "loads", "extensions find the symbols that they want of torch"),
-    Rule("library-not-provided", "loads", "libraries that are needed are there"),
     Rule("mixed-cuda-majors", "loads", "libraries are linked to one CUDA major"),
-    Rule("abi3-module", "loads", "modules are for this Python"),
-    Rule("driver-cuda", "loads", "the driver is new enough for the device code"),
+    Rule("abi3-module", "loads", "modules are for this Python", decides=False),
+    Rule("driver-cuda", "loads", "the driver's CUDA is that of the packages", decides=False),
     Rule("runtime-compiler", "launches", "compilers that are used at run time are there"),
 )
 PROVED: tuple[Grade, ...] = ("resolves", "loads")
 HINTS = {
-    "library-not-provided": "install the package that brings it, or the system's library",
     "mixed-cuda-majors": "install builds for one CUDA major",
     "torch-abi": "install the build that was made for the torch that is installed",
 }
@@ -66,14 +69,14 @@ def static_outcomes(
 
 def _outcome(rule: Rule, findings: list[Finding]) -> Outcome:
     texts = [finding.text for finding in findings if finding.severity == "error"]
-    if texts:
+    if texts and rule.decides:
         return Failed(
             check=rule.check,
             grade=rule.grade,
             detail="\n".join(texts),
             hint=HINTS.get(rule.code),
         )
-    said = [f.text for f in findings if f.severity == "warning"]
+    said = [f.text for f in findings if f.severity != "note"]
     return Passed(check=rule.check, grade=rule.grade, detail="\n".join(said))
 
 

@@ -33,6 +33,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     lock that it is held against, where there is one. ``markers`` are the variables of PEP 508,
     ``free_threaded`` whether its interpreter is one without the global lock. ``pylock`` is the file
     from which Sartor installed it, ``lock_sha256`` the digest of the `pylock.toml` of ``locking``.
+    ``taken`` are packages of its interpreter's own that are of its stack; None: all that is there
+    counts.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     free_threaded: bool = False
     pylock: Path | None = None
     lock_sha256: str | None = None
+    taken: list[str] | None = None
 
 
 def subject_of(environment: Environment, locking: Locking | None = None) -> Subject:
@@ -58,8 +61,14 @@ def subject_of(environment: Environment, locking: Locking | None = None) -> Subj
     stack, path = environment.stack, Path(environment.path)
     asked = ask(find_interpreter(path))
     started = launcher(stack.launcher or "") if stack.accelerator == "cuda" else None
+    found = _subject(path, environment.python, asked, locking)
+    if stack.there:
+        from sartor.verify.taken import distributions_of
+
+        found = msgspec.structs.replace(found, taken=sorted(stack.there))
+        found = msgspec.structs.replace(found, packages=versions(distributions_of(found)))
     return msgspec.structs.replace(
-        _subject(path, environment.python, asked, locking),
+        found,
         accelerator="cuda" if stack.accelerator == "cuda" else "cpu",
         modules=stack.modules,
         headers=started is not None and started.compiles,

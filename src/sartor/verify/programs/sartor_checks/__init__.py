@@ -65,3 +65,9 @@ class NothingToCheck(Exception):  # noqa: N818 - not an error
 def judged(measure: Measure, detail: str = "") -> Result:
     """The result of a comparison: passed where the error is within the bound."""
     return Result(measure.holds, detail, measure)
+
+
+def asked_for(checks: List[Check], settings: Settings) -> List[Check]:  # noqa: UP006
+    """Those of which a word of the setting ``only`` is in the name; all where it is not given."""
+    words = settings.get("only") or [""]
+    return [check for check in checks if any(word in check.name for word in words)]

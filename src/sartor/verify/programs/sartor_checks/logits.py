@@ -20,7 +20,13 @@ SLACK = 3.0
 PROMPTS = (7, 33, 100, 200)
 """Lengths: within a block of the KV cache and over many; together more than one step takes."""
 NEW_TOKENS = 12
-MODES = {"bfloat16": "bfloat16", "float16": "float16", "tf32": "float16", "float32": "float32"}
+MODES = {
+    "bfloat16": "bfloat16",
+    "float16": "float16",
+    "tf32": "float16",
+    "float32": "float32",
+    "q8_0": "float16, products of int8",
+}
 """What rounding stands for a mode of computing: TF32 has the fraction of float16."""
 
 

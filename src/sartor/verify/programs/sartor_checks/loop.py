@@ -87,9 +87,11 @@ def outcome(check: object) -> dict[str, object]:
             error = result.measure.error if finite else None  # JSON has neither NaN nor infinity
             found["measured"] = {**result.measure._asdict(), "error": error}
     except NotMade as error:
-        found = {"outcome": "not checked", "why": str(error)}
+        spent = getattr(error, "poisoned", False)
+        found = {"outcome": "not checked", "why": str(error), "poisoned": spent}
     except NothingToCheck as error:
-        found = {"outcome": "not applicable", "why": str(error)}
+        spent = getattr(error, "poisoned", False)
+        found = {"outcome": "not applicable", "why": str(error), "poisoned": spent}
     except BaseException as error:
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         text = "".join(lines).strip().splitlines()

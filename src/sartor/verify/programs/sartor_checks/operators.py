@@ -13,7 +13,15 @@ from typing import Any, Callable, Dict, List, NamedTuple  # noqa: UP035 - Python
 
 import torch
 
-from sartor_checks import Check, Measure, NothingToCheck, NotMade, Result
+from sartor_checks import (
+    Check,
+    Measure,
+    NothingToCheck,
+    NotMade,
+    Result,
+    Settings,
+    asked_for,
+)
 
 UNIT = {torch.float32: 2.0**-24, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
 """The unit roundoff of each type: the most that rounding to it moves a number, relative to it."""
@@ -85,9 +93,15 @@ def exact(tensor: Any) -> Any:
     return tensor.detach().cpu().to(torch.float64)
 
 
-def pairs(operators: List[Operator], package: str, device: str, prefix: str) -> List[Check]:  # noqa: UP006
-    """The two checks of each operator, named ``<prefix> <operator>`` and ``… runs``."""
+def pairs(operators: List[Operator], settings: Settings, prefix: str) -> List[Check]:  # noqa: UP006
+    """The two checks of each operator, named ``<prefix> <operator>`` and ``… runs``.
+
+    ``settings``: ``package``, its name; ``device``, cpu or cuda; ``gpus``, how many are there;
+    ``unserved``, of each feature that the package does not offer on this GPU why.
+    """
     made: Dict[str, Any] = {}  # noqa: UP006
+    package, operators = settings["package"], [bounded(one, settings) for one in operators]
+    device = settings["device"]
     launches = [
         Check(
             f"{prefix} {one.name} runs",
@@ -110,12 +124,26 @@ def pairs(operators: List[Operator], package: str, device: str, prefix: str) -> 
         )
         for one in operators
     ]
-    return launches + golden
+    return asked_for(launches + golden, settings)
+
+
+def bounded(operator: Operator, settings: Settings) -> Operator:
+    """The operator, not made where there is no GPU, and nothing where the package offers none."""
+
+    def run(bench: Bench) -> Compared:
+        unserved = [settings["unserved"].get(name) for name in operator.features]
+        if unserved and all(unserved):
+            raise NothingToCheck(str(unserved[0]))
+        return operator.run(bench)
+
+    return operator._replace(run=run)
 
 
 def launched(operator: Operator, device: str, made: Dict[str, Any]) -> str:  # noqa: UP006
     """Run an operator, and see that it was waited for and wrote numbers."""
     made.pop(operator.name, None)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise NotMade("torch sees no GPU")
     found = operator.run(Bench(device))
     if device == "cuda":
         torch.cuda.synchronize()

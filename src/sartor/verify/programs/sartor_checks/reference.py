@@ -4,7 +4,7 @@ Written for this purpose from the models' definitions, and shares no code with a
 Mixtral (mixture of experts) and DeepSeek V2 (latent attention, dense layers). A weight is taken
 as it is stored; nothing is batched, cached or fused.
 
-With ``rounded`` the result of each step is rounded to a storage type, as an engine has to that
+With ``rounding`` the result of each step is rounded to a storage type, as an engine has to that
 computes in it: how far that moves the answer is how much an engine may differ.
 """
 
@@ -43,13 +43,31 @@ def to_bfloat16(values: Array) -> Array:
     return (nearest << np.uint32(16)).view(np.float32).astype(np.float64)
 
 
-ROUNDINGS = {"float32": to_float32, "float16": to_float16, "bfloat16": to_bfloat16}
+def to_blocks_of_int8(values: Array) -> Array:
+    """Each 32 of a row as int8 and a scale, as llama.cpp does with what a Q8_0 matrix meets."""
+    blocks = values.reshape(*values.shape[:-1], -1, 32)
+    steps = np.abs(blocks).max(-1, keepdims=True) / 127
+    return (np.round(blocks / np.where(steps == 0, 1, steps)) * steps).reshape(values.shape)
+
+
+ROUNDINGS: Dict[str, Tuple[Rounding, Rounding]] = {  # noqa: UP006
+    "float32": (to_float32, exactly),
+    "float16": (to_float16, exactly),
+    "bfloat16": (to_bfloat16, exactly),
+    "float16, products of int8": (to_float16, to_blocks_of_int8),
+}
+"""What the result of each step is rounded to, and what each matrix meets."""
 
 
 def read_model(folder: str) -> Tuple[Dict[str, Any], Tensors]:  # noqa: UP006
     """``config.json`` and every tensor of a safetensors folder, as doubles."""
     config = json.loads(Path(folder, "config.json").read_text("utf-8"))
     return config, read_safetensors(Path(folder, "model.safetensors"))
+
+
+def vocabulary(folder: str) -> int:
+    """How many tokens a model knows."""
+    return int(json.loads(Path(folder, "config.json").read_text("utf-8"))["vocab_size"])
 
 
 def read_safetensors(path: Path) -> Tensors:
@@ -81,9 +99,10 @@ class Model:
         self,
         config: Dict[str, Any],  # noqa: UP006
         tensors: Tensors,
-        rounded: Rounding = exactly,
+        rounding: Tuple[Rounding, Rounding] = (exactly, exactly),  # noqa: UP006
     ) -> None:
-        self.config, self.tensors, self.rounded = config, tensors, rounded
+        self.config, self.tensors = config, tensors
+        self.rounded, self.met = rounding
         self.heads: int = config["num_attention_heads"]
 
     def log_probabilities(self, tokens: Any) -> Array:
@@ -108,7 +127,7 @@ class Model:
         )
 
     def _linear(self, x: Array, name: str) -> Array:
-        return self.rounded(x @ self.tensors[name + ".weight"].T)
+        return self.rounded(self.met(x) @ self.tensors[name + ".weight"].T)
 
     def _norm(self, x: Array, name: str) -> Array:
         scale = np.sqrt((x * x).mean(-1, keepdims=True) + self.config["rms_norm_eps"])
@@ -165,7 +184,7 @@ class Model:
         )
 
     def _latent(self, name: str, x: Array) -> Tuple[Array, Array, Array]:  # noqa: UP006
-        """DeepSeek V2's: keys and values from one narrow vector, positions in a part of their own."""
+        """DeepSeek V2's: keys and values from one narrow vector, positions in a part apart."""
         config, length = self.config, len(x)
         rank, plain, size = (
             config["kv_lora_rank"],

@@ -6,10 +6,12 @@ must reach it. What comes out is not judged here, but for what copies, graphs an
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -217,8 +219,6 @@ def compiled(device: Device) -> Any:
 
 def no_compiler(*names: str, variable: str) -> Any:
     """A failure with its way out where no compiler is found; else None."""
-    import os
-
     own = os.environ.get(variable)
     if any(map(shutil.which, [own] if own else names)):
         return None
@@ -228,26 +228,22 @@ def no_compiler(*names: str, variable: str) -> Any:
     return Result(False, text, hint=hint)
 
 
-def fresh_caches() -> Any:
+@contextlib.contextmanager
+def fresh_caches() -> Iterator[None]:
     """A folder for what is compiled, so that it is compiled here and now, and nothing is left."""
-    import contextlib
-    import os
-
-    @contextlib.contextmanager
-    def folder() -> Any:
-        names = ("TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
-        before = {name: os.environ.get(name) for name in names}
-        with tempfile.TemporaryDirectory(prefix="sartor-", ignore_cleanup_errors=True) as path:
-            os.environ.update(dict.fromkeys(names, path))
-            try:
-                yield
-            finally:
-                for name, value in before.items():
-                    os.environ.pop(name)
-                    if value is not None:
-                        os.environ[name] = value
-
-    return folder()
+    names = ("TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no processes of its own
+    before = {name: os.environ.get(name) for name in names}
+    path = tempfile.mkdtemp(prefix="sartor-")
+    os.environ.update(dict.fromkeys(names, path))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def attention(backend: str, device: Device) -> None:

@@ -37,7 +37,11 @@ CHOPPED = 2.0**-23
 """Tensor cores add in float32 by truncation (Fasi, Higham, Mikaitis, Pranesh, PeerJ CS 7:e330)."""
 TF32 = 2.0**-10
 """Operands keep 11 bits; they are cut off or rounded, by the library's choice."""
-NOT_OFFERED = ("supported only on gpus", "only supported on", "is not supported on cuda device")
+NOT_OFFERED = (
+    "supported only on gpus",
+    "only supported on cuda devices",
+    "not currently supported on your device",
+)
 """How torch says, before anything runs, that an operator is not for this GPU."""
 RATIO = "of the componentwise bound"
 EXACT = "elements that differ"

@@ -14,7 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional  # noqa: UP035 - Python 3.9
 
-from sartor_checks import Check, NothingToCheck, NotMade, Result, Settings, logits, tiny
+from sartor_checks import (
+    Check,
+    NothingToCheck,
+    NotMade,
+    Result,
+    Settings,
+    asked_for,
+    logits,
+    tiny,
+)
 from sartor_checks import vllm_backends as backends
 
 START_SECONDS, GOLDEN_SECONDS = 420.0, 180.0
@@ -44,7 +53,8 @@ class Variant(NamedTuple):
 
 def checks(settings: Settings) -> list[Check]:
     """``folder``: for models and answers; ``device``: cpu or cuda; ``gpus``: how many are there;
-    ``package``: the project's name."""
+    ``package``: the project's name; ``unserved``: of each feature that it does not offer on
+    this GPU why."""
     found = variants()
     common = {"package": settings["package"]}
     launches = [
@@ -69,7 +79,7 @@ def checks(settings: Settings) -> list[Check]:
         )
         for variant in found
     ]
-    return launches + golden
+    return asked_for(launches + golden, settings)
 
 
 def variants() -> list[Variant]:
@@ -78,7 +88,10 @@ def variants() -> list[Variant]:
         "enforce_eager": False,
         "compilation_config": {"cudagraph_capture_sizes": [1, 2, 4, 8]},
     }
-    found = [Variant("attention " + name, backend=name) for name in backends.names()]
+    found = [
+        Variant("attention " + name, backend=name, features=backends.FEATURES.get(name, []))
+        for name in backends.names()
+    ]
     for version, features in backends.FLASH_ATTENTION.items():
         name = f"attention FLASH_ATTN {version}"
         arguments = {"attention_config": {"flash_attn_version": version}}
@@ -97,10 +110,17 @@ def launched(variant: Variant, settings: Settings) -> Result:
     variant = applicable(variant, settings)
     try:
         detail = answered(variant, settings)
+    except (NothingToCheck, NotMade) as error:
+        mark(settings["folder"], variant).write_text(str(error), "utf-8")
+        error.poisoned = True  # type: ignore[union-attr]
+        raise
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         if NO_COMPILER.search(text):
-            raise NotMade("it is compiled at run time, and that failed: " + text[-600:]) from None
+            words = "it is compiled at run time, and that failed: " + text[-600:]
+            failure = NotMade(words)
+            failure.poisoned = True  # type: ignore[attr-defined]
+            raise failure from None
         lines = "".join(traceback.format_exc()).strip().splitlines()
         return Result(False, "\n".join(lines[-12:]), poisoned=True)
     return Result(True, detail, poisoned=True)
@@ -110,6 +130,9 @@ def compared(variant: Variant, settings: Settings) -> Result:
     """The answer that `launched` kept, against the reference."""
     folder = settings["folder"]
     applicable(variant, settings)
+    instead = mark(folder, variant)
+    if instead.exists() and "instead" in instead.read_text("utf-8"):
+        raise NothingToCheck(instead.read_text("utf-8"))
     answers = logits.kept(folder, variant.name)
     model, mode = mark(folder, variant).read_text("utf-8").split()
     return logits.held_against(str(Path(folder, model)), answers, mode)
@@ -122,6 +145,11 @@ def mark(folder: str, variant: Variant) -> Path:
 
 def applicable(variant: Variant, settings: Settings) -> Variant:
     """The variant with its model, or `NothingToCheck`."""
+    if settings["device"] == "cuda" and not settings["gpus"]:
+        raise NotMade("there is no GPU that a driver drives")
+    unserved = [settings["unserved"].get(name) for name in variant.features]
+    if unserved and all(unserved):
+        raise NothingToCheck(str(unserved[0]))
     if settings["device"] == "cpu" and variant.name == "CUDA graphs":
         raise NothingToCheck("there are no CUDA graphs on a CPU")
     if settings["device"] == "cpu" and variant.gpus > 1:
@@ -141,7 +169,7 @@ def usual_type() -> str:
     from vllm.platforms import current_platform
 
     capability = current_platform.get_device_capability()
-    return "bfloat16" if capability is None or tuple(capability)[0] >= 8 else "float16"
+    return "bfloat16" if capability is None or capability[0] >= 8 else "float16"
 
 
 def answered(variant: Variant, settings: Settings) -> str:
@@ -154,8 +182,10 @@ def answered(variant: Variant, settings: Settings) -> str:
     seconds = time.perf_counter() - began
     answers = asked(engine)
     used = backends.used(engine)
-    if variant.backend and used and variant.backend not in used and "unknown" not in used:
-        raise NotMade(f"vLLM took {used} instead")
+    version = variant.arguments.get("attention_config", {}).get("flash_attn_version")
+    wanted = f"{variant.backend} {version}" if version else variant.backend
+    if wanted and used and wanted not in used:
+        raise NothingToCheck(f"vLLM took {used} instead")
     logits.keep(folder, variant.name, answers)
     mode = "tf32" if dtype == "float32" and settings["device"] == "cuda" else dtype
     mark(folder, variant).write_text(f"{variant.model} {mode}", "utf-8")

@@ -6,98 +6,47 @@ from typing import Any
 
 import torch
 
-from sartor_checks import Check, NothingToCheck, Settings, vllm_quantised
+from sartor_checks import Check, NothingToCheck, Settings, sums, vllm_quantised
 from sartor_checks.operators import SUM, UNIT, Bench, Compared, Operator, exact, fitting, pairs
+from sartor_checks.sums import ACTIVATIONS, EPSILON, HEADS, SIZE, TOKENS, WIDTH
 from sartor_checks.vllm_library import operator, ops
 
 CORE, CACHE = ["core operators"], ["KV cache operators"]
 ROUTING, SAMPLING = ["MoE routing"], ["sampling and top-k"]
-EPSILON = 1e-5
-TOKENS, WIDTH, HEADS, SIZE, BLOCK, BLOCKS = 37, 512, 4, 128, 16, 8
+BLOCK, BLOCKS = 16, 8
 
 
 def checks(settings: Settings) -> list[Check]:
-    """``device``: cpu or cuda; ``package``: the project's name."""
-    found = OPERATORS + vllm_quantised.OPERATORS
-    return pairs(found, settings["package"], settings["device"], "vllm operator")
+    """See `sartor_checks.operators.pairs`."""
+    return pairs(OPERATORS + vllm_quantised.OPERATORS, settings, "vllm operator")
 
 
 def rms_norm(bench: Bench) -> Compared:
     """Root-mean-square norm."""
-    x, weight, out = bench.normal(TOKENS, WIDTH), bench.normal(WIDTH), bench.empty(TOKENS, WIDTH)
-    operator("_C", "rms_norm")(out, x, weight, EPSILON)
-    expected = normed(exact(x)) * exact(weight)
-    return Compared(out, expected, 3 * bench.unit * expected.abs(), "three roundings")
-
-
-def normed(x: Any) -> Any:
-    """Each row divided by the root of its mean square."""
-    return x / torch.sqrt((x * x).mean(-1, keepdim=True) + EPSILON)
+    call = operator("_C", "rms_norm")
+    return sums.norm(bench, lambda *tensors: call(*tensors, EPSILON))
 
 
 def fused_add_rms_norm(bench: Bench) -> Compared:
     """The residual added, then the norm; both are written."""
-    x, residual = bench.normal(TOKENS, WIDTH), bench.normal(TOKENS, WIDTH)
-    weight = bench.normal(WIDTH)
-    total = exact(x) + exact(residual)
-    operator("_C", "fused_add_rms_norm")(x, residual, weight, EPSILON)
-    expected = torch.stack([normed(total) * exact(weight), total])
-    why = "four roundings of each"
-    return Compared(torch.stack([x, residual]), expected, 4 * bench.unit * expected.abs(), why)
+    call = operator("_C", "fused_add_rms_norm")
+    return sums.added_norm(bench, lambda *tensors: call(*tensors, EPSILON))
 
 
-def gated(name: str, activation: Any) -> Any:
+def gated(name: str) -> Any:
     """An activation of the one half of each row, times the other half."""
-
-    def run(bench: Bench) -> Compared:
-        x, out = bench.normal(TOKENS, 2 * WIDTH), bench.empty(TOKENS, WIDTH)
-        operator("_C", name)(out, x)
-        first, second = exact(x).chunk(2, -1)
-        expected = activation(first) * second
-        allowed = 4 * bench.unit * expected.abs() + 64 * SUM * (first * second).abs()
-        return Compared(out, expected, allowed, "four roundings, and float32 inside")
-
-    return run
+    return lambda bench: sums.gated(bench, operator("_C", name), ACTIVATIONS[name])
 
 
-def rotary(neox: bool) -> Any:
-    """Rotary positions; ``neox``: a pair's two lie half a head apart, else side by side."""
-
-    def run(bench: Bench) -> Compared:
-        angles = torch.arange(256.0)[:, None] * 1e4 ** (-torch.arange(SIZE // 2) / (SIZE // 2))
-        table = bench.put(torch.cat([angles.cos(), angles.sin()], -1).to(bench.dtype))
-        places = bench.integers(0, 256, TOKENS)
-        queries, keys = bench.normal(TOKENS, HEADS * SIZE), bench.normal(TOKENS, 2 * SIZE)
-        before = exact(torch.cat([queries, keys], -1)).view(TOKENS, HEADS + 2, SIZE)
-        operator("_C", "rotary_embedding")(places, queries, keys, SIZE, table, neox)
-        cos, sin = exact(table)[places.cpu()][:, None].chunk(2, -1)
-        first, second = before.chunk(2, -1) if neox else (before[..., ::2], before[..., 1::2])
-        turned = (first * cos - second * sin, second * cos + first * sin)
-        sizes = (
-            (first * cos).abs() + (second * sin).abs(),
-            (second * cos).abs() + (first * sin).abs(),
-        )
-        expected, size = (
-            (torch.cat(two, -1) if neox else torch.stack(two, -1)).reshape(TOKENS, -1)
-            for two in (turned, sizes)
-        )
-        output = torch.cat([queries, keys], -1)
-        return Compared(output, expected, 3 * bench.unit * size, "three roundings of the terms")
-
-    return run
+def rotary(neox: bool, apart: bool = False) -> Any:
+    """Rotary positions."""
+    return lambda bench: sums.rotary(bench, operator("_C", "rotary_embedding"), neox, apart)
 
 
 def merge_attention(bench: Bench) -> Compared:
-    """Two parts of an attention, each with the logarithm of its sum."""
-    one, other = bench.normal(TOKENS, HEADS, SIZE), bench.normal(TOKENS, HEADS, SIZE)
-    scores = [bench.normal(HEADS, TOKENS, dtype=torch.float32) for _ in range(2)]
-    out = bench.empty(TOKENS, HEADS, SIZE)
+    """Two parts of an attention made one."""
     operator("_C", "merge_attn_states")  # vLLM's own wrapper knows the order of the arguments
-    ops().merge_attn_states(out, one, scores[0], other, scores[1])
-    weights = torch.softmax(torch.stack([exact(s).T[..., None] for s in scores]), 0)
-    terms = weights * torch.stack([exact(one), exact(other)])
-    allowed = 3 * bench.unit * terms.abs().sum(0)
-    return Compared(out, terms.sum(0), allowed, "three roundings of the terms")
+    return sums.merged(bench, ops().merge_attn_states)
 
 
 def penalties(bench: Bench) -> Compared:
@@ -200,24 +149,21 @@ def gather_cache(bench: Bench) -> Compared:
 
 def topk_softmax(bench: Bench) -> Compared:
     """Each token's best experts, and their weights."""
-    experts, best = 16, 4
-    scores = bench.normal(TOKENS, experts, dtype=torch.float32)
-    weights = bench.empty(TOKENS, best, dtype=torch.float32)
-    ids, places = (bench.empty(TOKENS, best, dtype=torch.int32) for _ in range(2))
     operator("_moe_C", "topk_softmax")
-    fitting(
-        ops().topk_softmax,
-        topk_weights=weights,
-        topk_ids=ids,
-        token_expert_indices=places,
-        token_expert_indicies=places,
-        gating_output=scores,
-        renormalize=False,
-    )
-    found = torch.softmax(exact(scores), -1).topk(best, -1)
-    expected = torch.cat([found.values, found.indices.double()], -1)
-    allowed = torch.cat([found.values * 64 * SUM, torch.zeros(TOKENS, best)], -1)
-    return Compared(torch.cat([weights, ids.float()], -1), expected, allowed, "float32 inside")
+
+    def call(weights: Any, ids: Any, scores: Any) -> None:
+        places = torch.empty_like(ids)
+        fitting(
+            ops().topk_softmax,
+            topk_weights=weights,
+            topk_ids=ids,
+            token_expert_indices=places,
+            token_expert_indicies=places,
+            gating_output=scores,
+            renormalize=False,
+        )
+
+    return sums.best_experts(bench, call)
 
 
 def align_blocks(bench: Bench) -> Compared:
@@ -291,22 +237,13 @@ def fused_a_gemm(bench: Bench) -> Compared:
     return Compared(out, expected, allowed, "one rounding, and float32 sums")
 
 
-def _gelu(x: Any) -> Any:
-    return torch.nn.functional.gelu(x)
-
-
-def _gelu_tanh(x: Any) -> Any:
-    return torch.nn.functional.gelu(x, approximate="tanh")
-
-
 OPERATORS = [
     Operator("rms_norm", rms_norm, CORE),
     Operator("fused_add_rms_norm", fused_add_rms_norm, CORE),
-    Operator("silu_and_mul", gated("silu_and_mul", torch.nn.functional.silu), CORE),
-    Operator("gelu_and_mul", gated("gelu_and_mul", _gelu), CORE),
-    Operator("gelu_tanh_and_mul", gated("gelu_tanh_and_mul", _gelu_tanh), CORE),
+    *(Operator(name, gated(name), CORE) for name in ACTIVATIONS),
     Operator("rotary_embedding, halves", rotary(True), CORE),
     Operator("rotary_embedding, side by side", rotary(False), CORE),
+    Operator("rotary_embedding, heads apart", rotary(False, apart=True), CORE),
     Operator("merge_attn_states", merge_attention, CORE),
     Operator("apply_repetition_penalties", penalties, CORE + SAMPLING),
     Operator("reshape_and_cache_flash", cache_flash, CACHE),

@@ -162,8 +162,6 @@ def supported(kind: str) -> None:
     asked = getattr(ops(), "cutlass_scaled_mm_supports_" + kind, None)
     if asked is not None and not asked(major * 10 + minor):
         raise NothingToCheck(f"vLLM: no CUTLASS product in this type on {major}.{minor}")
-    if kind == "int8" and major >= 10:
-        raise NothingToCheck(f"vLLM refuses INT8 on {major}.{minor}")
 
 
 def product(bench: Bench, out: Any, a: Any, b: Any, kind: str) -> Compared:
@@ -275,8 +273,6 @@ def machete(bench: Bench) -> Compared:
     from vllm.scalar_type import scalar_types
 
     operator("_C", "machete_prepack_B")
-    if torch.cuda.get_device_capability()[0] != 9:
-        raise NothingToCheck("vLLM offers Machete on 9.0 only")
     weight, x = FourBits(bench, bench.dtype, zeros=False), bench.normal(TOKENS, INPUTS)
     by_column = packed_rows(weight.values).t().contiguous().t()
     kind = scalar_types.uint4b8
