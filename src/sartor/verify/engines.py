@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sartor.verify.child import Program
 from sartor.verify.model import Grade, NotChecked
+from sartor.verify.torch import WITHOUT_MULTICAST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,15 +30,11 @@ QUIET = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_ALLREDUCE_USE_SYMM_MEM": "0",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
 """Nothing is fetched or told; vLLM's engine is in the process that is watched, its cache small."""
-WITHOUT_MULTICAST = {
-    "NCCL_NVLS_ENABLE": "0",
-    "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1",
-    "VLLM_ALLREDUCE_USE_SYMM_MEM": "0",
-}
 CACHES = {
     "VLLM_CACHE_ROOT": "vllm",
     "VLLM_CONFIG_ROOT": "vllm-config",

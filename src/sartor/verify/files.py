@@ -93,7 +93,7 @@ class Inventory:
             else:
                 yield self._outcome(check, subject, own)
         nobodys = self._extra.get(None, [])
-        if nobodys:
+        if nobodys and subject.only is None:
             why = f"{_count(nobodys)} that no RECORD has: {self._few(nobodys)}"
             yield NotApplicable(check="files that are of no package", grade="resolves", why=why)
 

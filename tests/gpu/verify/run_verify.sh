@@ -3,10 +3,11 @@
 # usage: run_verify.sh OUT PART…       PART: see README.md; OUT gets PART.json, PART.log, PART.status
 # Wants an NVIDIA GPU, an environment with torch for it (VERIFY_ENV; default: that of `python3`), and
 # SITE, a folder with the wheels of requirements/run.txt unpacked, for Sartor itself. No network.
+# VERIFY_ONLY=torch: of that environment torch and what it requires alone.
 set -u
 out=$(readlink -f "$1"); shift
 here=$(dirname -- "$(readlink -f -- "$0")")/../../..
-site=${SITE:-/tmp/sartor-site} limit=${VERIFY_SECONDS:-240}
+site=${SITE:-/tmp/sartor-site} limit=${VERIFY_SECONDS:-240} jit=${VERIFY_JIT:-800}
 own=$(readlink -f "${VERIFY_ENV:-$(python3 -c 'import sys; print(sys.prefix)')}")
 python=${SARTOR_PYTHON:-python3}
 export PYTHONPATH=$here/src:$here/tests:$site PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
@@ -16,7 +17,7 @@ sm=${VERIFY_SM:-90} linalg=torch/lib/libtorch_cuda_linalg.so whole=torch/lib/lib
 
 verify() {  # PART ENVIRONMENT GRADE
     timeout -k 10 "$limit" "$python" -m sartor verify --env "$2" --grade "$3" --detail \
-        --output "$out/$1.json" > "$out/$1.log" 2>&1
+        ${VERIFY_ONLY:+--only "$VERIFY_ONLY"} --jit-seconds "$jit" --output "$out/$1.json" > "$out/$1.log" 2>&1
     echo $? > "$out/$1.status"
     "$python" "$here/tests/gpu/verify/told.py" "$1" "$out/$1.json" "$out/$1.status"
 }
@@ -24,7 +25,7 @@ damaged() {  # PART KIND LIBRARY GRADE
     copy=$own-damaged
     rm -rf "$copy" && { cp -al "$own" "$copy" 2>/dev/null || { rm -rf "$copy"; cp -a "$own" "$copy"; }; } &&
         "$python" "$here/tests/gpu/verify/damage.py" "$2" "$copy" "$3" "$sm" | tee "$out/$1.damage" &&
-        verify "$1" "$copy" "$4"
+        jit=0 verify "$1" "$copy" "$4"
     rm -rf "$copy"
 }
 for part in "$@"; do

@@ -41,6 +41,7 @@ NOT_OFFERED = (
     "supported only on gpus",
     "only supported on cuda devices",
     "not currently supported on your device",
+    "only supports per-tensor scaling for cpu",
 )
 """How torch says, before anything runs, that an operator is not for this GPU."""
 RATIO = "of the componentwise bound"
