@@ -246,6 +246,30 @@ def test_what_the_target_has_is_not_carried(
     assert not list(Path(found["environment"]).glob("lib/python*/site-packages/pip"))
 
 
+def test_the_packages_of_another_environment_are_taken(
+    target: Sartor, maker: Sartor, made: Path, tmp_path: Path
+) -> None:
+    """As in base images, which keep torch in an environment of their own."""
+    base, lock, there = tmp_path / "base", tmp_path / "lock", tmp_path / "there.txt"
+    subprocess.run([BASE, "-m", "venv", base], check=True)
+    version = pip_of(str(base / "bin" / "python"))
+    (packages,) = base.glob("lib/python3*/site-packages")
+    (packages / "marker.py").write_text("")
+    locked_with_pip(made / "lock", lock, version)
+    there.write_text(f"pip=={version}\n")
+    out = tmp_path / "without"
+    bundle(maker, lock, out, "--there", str(there)).succeeded()
+    more = ("--install", str(out), "--python", str(base / "bin" / "python3"), "--json")
+    found = target.run("bundle", *more, prefix=OFFLINE).succeeded().document
+    python = Path(found["environment"]) / "bin" / "python"
+    code = "import marker, pip, xllamacpp; print(pip.__file__)"
+    told = subprocess.check_output([python, "-c", code], text=True).strip()
+    assert Path(told).is_relative_to(base)
+    again = target.run("bundle", "--install", str(out), "--json", prefix=OFFLINE)
+    second = again.succeeded().document
+    assert (second["environment"], second["reused"]) == (found["environment"], True)
+
+
 def test_a_target_without_what_was_said_is_refused(
     target: Sartor, maker: Sartor, made: Path, tmp_path: Path
 ) -> None:
@@ -265,8 +289,13 @@ def test_a_target_without_what_was_said_is_refused(
 
 def base_pip() -> str:
     """The pip of the interpreter that the tests' environment was made with."""
+    return pip_of(BASE)
+
+
+def pip_of(python: str) -> str:
+    """The version of an interpreter's own pip."""
     code = "import importlib.metadata as m; print(m.version('pip'))"
-    return subprocess.check_output([BASE, "-I", "-c", code], text=True).strip()
+    return subprocess.check_output([python, "-I", "-c", code], text=True).strip()
 
 
 def locked_with_pip(lock: Path, out: Path, version: str) -> None:
