@@ -313,6 +313,16 @@ def test_an_optional_part_is_not_applicable_where_its_needs_are_not_met(folder: 
         assert "libavutil.so.99" in outcome.why
 
 
+def test_a_plug_in_wants_symbols_of_who_loads_it(folder: Path) -> None:
+    """NVSHMEM's for PMIx is linked to nothing that has them."""
+    name = "nvidia/nvshmem/lib/nvshmem_bootstrap_pmix.so.3"
+    made(folder, name, "int pmix_value_load(void); int f(void) { return pmix_value_load(); }")
+    register(site(folder), "nvidia-nvshmem-cu13", "3.4.5")
+    (outcome,) = opened(folder).values()
+    assert isinstance(outcome, NotApplicable)
+    assert "pmix_value_load" in outcome.why
+
+
 def test_of_alternatives_one_that_opens_is_enough(folder: Path) -> None:
     needed = folder / "elsewhere" / "libx.so"
     shared(needed, "int x(void) { return 1; }", "-Wl,-soname,libx.so.9")

@@ -246,6 +246,35 @@ def test_the_systems_packages_are_seen_where_the_environment_sees_them(
     assert ("pip" in shown) == bool(list(base.glob("lib/python3*/site-packages/pip-*.dist-info")))
 
 
+def test_packages_behind_a_pth_file_are_seen(plain: Sartor, tmp_path: Path) -> None:
+    """As a stack stands on a base image's environment."""
+    outer, inner = tmp_path / "outer", tmp_path / "inner"
+    make(outer)
+    install(outer, "six==1.17.0")
+    make(inner)
+    install(inner, "--no-deps", "python-dateutil==2.9.0.post0")
+    unmet = failures(verified(plain, inner, 1))
+    assert set(unmet) == {"requirements of python-dateutil are met"}
+    (behind,), (own,) = (e.glob("lib/python3*/site-packages") for e in (outer, inner))
+    (own / "base.pth").write_text(f"import site; site.addsitedir({str(behind)!r})\n")
+    assert {"six", "python-dateutil"} <= set(verified(plain, inner, 0)["packages"])
+
+
+def test_one_project_alone_with_what_it_requires(plain: Sartor, env: Path) -> None:
+    """What is broken beside it is no fault of it; what it requires is part of it."""
+    install(env, "python-dateutil==2.9.0.post0", "markupsafe")
+    (package,) = env.glob("lib/python3*/site-packages")
+    (package / "markupsafe" / "__init__.py").write_text("raise SystemExit\n")
+    assert "files of markupsafe are as recorded" in failures(verified(plain, env, 1))
+    asked = ("verify", "--env", str(env), "--grade", "resolves", "--json", "--only")
+    report = plain.run(*asked, "python_dateutil").document
+    assert (report["grade"], set(report["packages"])) == ("resolves", {"python-dateutil", "six"})
+    (package / "six.py").write_text("raise SystemExit\n")
+    report = plain.run(*asked, "python-dateutil").document
+    assert set(failures(report)) == {"files of six are as recorded"}
+    plain.run(*asked, "dateutil").failed("no-environment", 41)
+
+
 def test_editable_installs_are_known(plain: Sartor, env: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()

@@ -21,7 +21,7 @@ from sartor.verify.remedies import reinstall
 from sartor.verify.system import SystemPackage, system_package
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
     from pathlib import Path
 
     from sartor.verify.hashing import Hashed
@@ -44,11 +44,16 @@ class _Owned(msgspec.Struct, frozen=True):
 
 
 class Inventory:
-    """All installed files: those that a RECORD has, those that none has, and what is in them."""
+    """All installed files: those that a RECORD has, those that none has, and what is in them.
+
+    Files that none has are looked for in the folders of packages that are ``whole``: where not all
+    packages count, they may be those of others.
+    """
 
     def __init__(
         self,
         distributions: list[Distribution],
+        whole: Container[Path],
         on_bytes: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
         self._owned = [_owned(d) for d in distributions if d.record is not None]
@@ -57,6 +62,7 @@ class Inventory:
             for path in own.paths:
                 self._by_path[path].append(own)
         self._site = list(dict.fromkeys(str(d.site) for d in distributions))
+        self._whole = {str(d.site) for d in distributions if d.site in whole}
         self._extra = self._unrecorded()
         wanted = {path: own.paths[path].algorithm or "sha256" for own in self._owned
                   for path in own.paths if not path.endswith(".pyc")}  # fmt: skip
@@ -93,7 +99,7 @@ class Inventory:
             else:
                 yield self._outcome(check, subject, own)
         nobodys = self._extra.get(None, [])
-        if nobodys and subject.only is None:
+        if nobodys:
             why = f"{_count(nobodys)} that no RECORD has: {self._few(nobodys)}"
             yield NotApplicable(check="files that are of no package", grade="resolves", why=why)
 
@@ -195,7 +201,7 @@ class Inventory:
                     owners[folder].add(str(own.dist.info))
                     folder = posixpath.dirname(folder)
         found: dict[str | None, list[str]] = defaultdict(list)
-        for site in self._site:
+        for site in [site for site in self._site if site in self._whole]:
             for folder, folders, files in os.walk(site):
                 folders[:] = sorted(f for f in folders if f != "__pycache__")
                 there = owners.get(_nearest(folder, owners, site), set())

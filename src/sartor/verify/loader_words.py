@@ -82,7 +82,7 @@ def explained(failed: Failed, path: str, contents: Contents) -> Failed | NotAppl
     library, package = case.by_path.get(path), contents.owner(path)
     words = said(failed.detail, library, case.host.architecture if case.host else None)
     optional = any(matches(path, glob) for glob in optional_globs())
-    if words.kind == "missing" and optional:
+    if words.kind in {"missing", "symbol"} and optional:
         why = f"loaded only where its own needs are met: `{words.name}` is not here"
         return NotApplicable(check=failed.check, grade="loads", package=failed.package, why=why)
     detail, hint = _meaning(words, library, package, contents)

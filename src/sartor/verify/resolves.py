@@ -10,7 +10,7 @@ from sartor.verify.locked import lock_outcomes
 from sartor.verify.model import NotChecked
 from sartor.verify.requirements import requirement_outcomes
 from sartor.verify.statics import static_outcomes
-from sartor.verify.taken import distributions_of
+from sartor.verify.taken import distributions_of, whole_sites
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def check_resolves(
 
     began = time.perf_counter()
     distributions = distributions_of(subject)
-    inventory = Inventory(distributions, on_bytes)
+    inventory = Inventory(distributions, whole_sites(subject), on_bytes)
     if not distributions:
         why = "no package is installed in it"
         found(NotChecked(check="installed packages", grade="resolves", why=why))

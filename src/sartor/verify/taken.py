@@ -32,8 +32,7 @@ def distributions_of(subject: Subject) -> list[Distribution]:
 
 def counted(subject: Subject, folder: Path, evidence: Evidence) -> Evidence:
     """Of the evidence of one folder (its paths are relative to that) what counts."""
-    whole = subject.taken is None or folder.is_relative_to(subject.path)
-    if whole and subject.only is None:
+    if folder in whole_sites(subject):
         return evidence
     packages = [p for p in evidence.packages if _counts(subject, p.name, folder)]
     theirs = {path for package in packages for path in package.libraries}
@@ -43,6 +42,14 @@ def counted(subject: Subject, folder: Path, evidence: Evidence) -> Evidence:
         libraries=[library for library in evidence.libraries if library.path in theirs],
         not_read=[fault for fault in evidence.not_read if fault.path in theirs],
     )
+
+
+def whole_sites(subject: Subject) -> list[Path]:
+    """The folders of packages of which all that is there counts."""
+    if subject.only is not None:
+        return []
+    every = subject.taken is None
+    return [site for site in subject.site if every or site.is_relative_to(subject.path)]
 
 
 def narrowed(subject: Subject, projects: Collection[str]) -> Subject:

@@ -36,12 +36,15 @@ def markers() -> dict[str, str]:
 
 
 def sites() -> list[str]:
-    """The folders that packages are imported from, in the order of ``sys.path``."""
+    """The folders that packages are imported from, in the order of ``sys.path``.
+
+    A ``.pth`` file may name those of another environment.
+    """
     found: dict[str, str] = {}
     named = {os.path.realpath(path) for path in site.getsitepackages()}
     for path in sys.path:
         real = os.path.realpath(path)
-        if real in named and os.path.isdir(real):  # noqa: PTH112
+        if (real in named or path.endswith("-packages")) and os.path.isdir(real):  # noqa: PTH112
             found.setdefault(real, path)
     return list(found.values())
 
