@@ -1,0 +1,244 @@
+"""A library's new layout: which bytes go where, computed before any is written.
+
+Containers are packed. Of the gap that this leaves, whole pages are cut out of the file: what lies
+behind it moves down in the file, and stays where it is in memory. The segment that held the gap
+becomes two, with unmapped memory between them.
+
+What `Planned` says is the same however a library got there: for fewer GPUs, the layout of an
+already reduced library is that of the whole one.
+"""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from sartor.artifact.elf import SECTION, SEGMENT, Elf
+from sartor.slim.headers import (
+    LOAD,
+    PROGRAM_HEADERS,
+    WRITABLE_SEGMENT,
+    NotUnderstood,
+    packed_sections,
+    packed_segments,
+    read_headers,
+)
+from sartor.slim.pieces import Copied, Edit, Made, edited
+from sartor.slim.references import Relative, pointer_edits, symbol_edits
+from sartor.slim.regions import find_region, pack
+from sartor.slim.room import BLOCK_ALIGNMENT, NO_BLOCK, block_to_move, dynamic_edits
+
+if TYPE_CHECKING:
+    from sartor.artifact.source import Source
+    from sartor.slim.choice import Wanted
+    from sartor.slim.headers import Headers, ProgramHeader, SectionHeader
+    from sartor.slim.pieces import Piece
+    from sartor.slim.regions import Packed, Region
+    from sartor.slim.room import Block
+
+LEAST_PAGE = 4096
+MOST_PAGE = 16 << 20
+"""The largest alignment of a segment that is believed."""
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """What a library becomes. ``region`` is None where it has no device code.
+
+    ``pieces`` is None where nothing is changed: nothing is dropped, or less than a page.
+    """
+
+    region: Region | None
+    pieces: list[Piece] | None = None
+
+
+def plan_layout(source: Source, wanted: Wanted) -> Planned:
+    """The plan for one library; raises `Invalid` or `NotUnderstood`, and touches nothing."""
+    elf = Elf(source)
+    headers = read_headers(source, elf)
+    region = find_region(source, headers, wanted)
+    if region is None or not region.drops:
+        return Planned(region)
+    layout = _laid_out(source, elf, headers, region)
+    if layout.cut <= 0:
+        return Planned(region)
+    try:
+        return Planned(region, layout.pieces())
+    except (ValueError, struct.error) as fault:  # edits of one place, or a field that overflows
+        raise NotUnderstood(f"its tables are at odds with one another: {fault}") from fault
+
+
+def _laid_out(source: Source, elf: Elf, headers: Headers, region: Region) -> Layout:
+    holder = _holder(headers, region)
+    page = _page(headers)
+    relative = Relative(source, elf)
+    block, block_at, start = NO_BLOCK, region.start, region.start
+    if region.end < holder.end:
+        block = block_to_move(headers, elf, relative.values(), 1)
+    if block.size:
+        first = headers.sections[block.sections[0]]
+        block_at += -(region.address - first.address) % BLOCK_ALIGNMENT
+        block_at += (block.start - first.offset) % BLOCK_ALIGNMENT
+        start = block_at + block.size
+    by = region.address - region.start
+    packed_at = start + -(start + by) % region.alignment
+    packed = pack(region, packed_at + by)
+    cut = (region.end - packed_at - packed.size) // page * page
+    return Layout(source, elf, headers, region, relative, block, packed, holder, block_at, packed_at, cut)
+
+
+def _holder(headers: Headers, region: Region) -> ProgramHeader:
+    """The segment that has the region; raises `NotUnderstood` where anything else overlaps."""
+    loads = [segment for segment in headers.segments if segment.type == LOAD]
+    touching = [s for s in loads if s.offset < region.end and region.start < s.end]
+    if len(touching) != 1:
+        raise NotUnderstood(f"{len(touching)} segments load its device code")
+    holder = touching[0]
+    if (
+        holder.offset > region.start
+        or holder.end < region.end
+        or holder.file_size != holder.memory_size
+        or holder.flags & WRITABLE_SEGMENT
+        or holder.address + region.start - holder.offset != region.address
+    ):
+        raise NotUnderstood("its device code is not in one segment that is only read")
+    for before, after in pairwise(loads):
+        if before.address + before.memory_size > after.address:
+            raise NotUnderstood("its segments overlap, or are not in the order of their addresses")
+    for segment in headers.segments:
+        overlaps = segment.offset < region.end and region.start < segment.end
+        if segment.type != LOAD and segment.file_size and overlaps:
+            raise NotUnderstood(f"a segment of type {segment.type:#x} is in its device code")
+    for name, section in zip(headers.names, headers.sections, strict=True):
+        if section is headers.sections[region.index]:
+            continue
+        if section.offset < region.end and region.start < max(section.end, section.offset + 1):
+            if section.offset > region.start or section.end > section.offset:
+                raise NotUnderstood(f"`{name}` is in its device code")
+    table = headers.sections_at, headers.sections_at + len(headers.sections) * SECTION.size
+    if table[0] < region.end and region.start < table[1]:
+        raise NotUnderstood("its section headers are in its device code")
+    return holder
+
+
+def _page(headers: Headers) -> int:
+    """By how much a part of the file may move: the largest alignment of what is loaded."""
+    page = LEAST_PAGE
+    for segment in headers.segments:
+        if segment.type != LOAD:
+            continue
+        size = segment.alignment or 1
+        if size & (size - 1) or size > MOST_PAGE or (segment.address - segment.offset) % size:
+            raise NotUnderstood(f"a segment is aligned to {size:#x}, and does not stand so")
+        page = max(page, size)
+    return page
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """One library's old and new layout.
+
+    ``holder`` is the segment that has the region. ``block_at`` and ``packed_at`` are where the
+    block and the packed containers go in the file; ``cut`` is by how much what is behind the region
+    moves down.
+    """
+
+    source: Source
+    elf: Elf
+    headers: Headers
+    region: Region
+    relative: Relative
+    block: Block
+    packed: Packed
+    holder: ProgramHeader
+    block_at: int
+    packed_at: int
+    cut: int
+
+    @property
+    def packed_end(self) -> int:
+        """The first byte behind the packed containers."""
+        return self.packed_at + self.packed.size
+
+    @property
+    def by(self) -> int:
+        """What the offset of a byte of the region's segment lacks to its address."""
+        return self.holder.address - self.holder.offset
+
+    @property
+    def block_by(self) -> int:
+        """By how much the block is higher in memory than it was."""
+        first = self.headers.sections[self.block.sections[0]]
+        return self.block_at + first.offset - self.block.start + self.by - first.address
+
+    def after(self, offset: int) -> int:
+        """Where the byte stands that was at ``offset``, outside the region and the block."""
+        return offset - self.cut if offset >= self.region.end else offset
+
+    def pieces(self) -> list[Piece]:
+        """The new file."""
+        source, region, block = self.source, self.region, self.block
+        moved = self.source.read(block.start, block.size)
+        head = bytes(self.block_at - region.start) + moved
+        head += bytes(self.packed_at - region.start - len(head))
+        gap = bytes(region.end - self.cut - self.packed_end)
+        tail = Copied(region.end, source.size - region.end)
+        base = [Copied(0, region.start), Made(head), *self.packed.pieces, Made(gap), tail]
+        return edited(base, self._edits())
+
+    def _edits(self) -> list[Edit]:
+        headers, block = self.headers, self.block
+        segments = [new for old in headers.segments for new in self._segments(old)]
+        segments = [self._table(segment, len(segments)) for segment in segments]
+        table = packed_segments(segments)
+        room = max(block.end - headers.segments_at, 0)
+        shift = {i: self.block_by for i in block.sections}
+        args = self.source, headers, self.region, self.packed
+        edits = [
+            Edit(0, headers.header(len(segments), self.after(headers.sections_at))),
+            Edit(headers.segments_at, table + bytes(max(room - len(table), 0))),
+            Edit(headers.sections_at, packed_sections(self._sections())),
+            *pointer_edits(self.source, self.elf, *args[1:], self.relative),
+            *symbol_edits(*args, shift),
+        ]
+        if block.size:
+            edits += dynamic_edits(headers, self.elf, block, self.block_by)
+        return edits
+
+    def _segments(self, old: ProgramHeader) -> list[ProgramHeader]:
+        region, block = self.region, self.block
+        if old is self.holder:
+            head = old.part(old.offset, self.packed_end)
+            if region.end == old.end:
+                return [head]
+            tail = old.part(region.end, old.end)
+            return [head, replace(tail, offset=self.after(tail.offset))]
+        if old.type != LOAD and old.file_size and block.start <= old.offset < block.end:
+            at = old.offset - block.start + self.block_at
+            by = self.block_by
+            return [
+                replace(old, offset=at, address=old.address + by, physical=old.physical + by)
+            ]
+        return [replace(old, offset=self.after(old.offset))]
+
+    @staticmethod
+    def _table(segment: ProgramHeader, count: int) -> ProgramHeader:
+        if segment.type != PROGRAM_HEADERS:
+            return segment
+        return replace(segment, file_size=count * SEGMENT.size, memory_size=count * SEGMENT.size)
+
+    def _sections(self) -> list[SectionHeader]:
+        found = []
+        for i, old in enumerate(self.headers.sections):
+            if i == self.region.index:
+                at = self.packed_at
+                new = replace(old, offset=at, address=at + self.by, size=self.packed.size)
+            elif i in self.block.sections:
+                at = old.offset - self.block.start + self.block_at
+                new = replace(old, offset=at, address=old.address + self.block_by)
+            else:
+                new = replace(old, offset=self.after(old.offset))
+            found.append(new)
+        return found
