@@ -20,13 +20,13 @@ from sartor.verdict.load_rule import (
     choose,
     image_outcome,
 )
+from sartor.verdict.model import Target
 from sartor.verdict.unit import Look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sartor.artifact.fatbin import Entry
-    from sartor.verdict.model import Target
 
 
 class Wanted(msgspec.Struct, frozen=True):

@@ -11,38 +11,32 @@ already reduced library is that of the whole one.
 from __future__ import annotations
 
 import struct
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
-from sartor.artifact.elf import SECTION, SEGMENT, Elf
+from sartor.artifact.elf import SEGMENT, Elf
+from sartor.artifact.source import Source
 from sartor.slim.headers import (
     LOAD,
     PROGRAM_HEADERS,
-    WRITABLE_SEGMENT,
+    Headers,
     NotUnderstood,
+    ProgramHeader,
     packed_sections,
     packed_segments,
     read_headers,
 )
-from sartor.slim.pieces import Copied, Edit, Made, edited
+from sartor.slim.holder import holder_of, page_of
+from sartor.slim.pieces import Copied, Edit, Made, Piece, edited
 from sartor.slim.references import Relative, pointer_edits, symbol_edits
-from sartor.slim.regions import find_region, pack
-from sartor.slim.room import BLOCK_ALIGNMENT, NO_BLOCK, block_to_move, dynamic_edits
+from sartor.slim.regions import Packed, Region, find_region, pack
+from sartor.slim.room import BLOCK_ALIGNMENT, NO_BLOCK, Block, block_to_move, dynamic_edits
 
 if TYPE_CHECKING:
-    from sartor.artifact.source import Source
     from sartor.slim.choice import Wanted
-    from sartor.slim.headers import Headers, ProgramHeader, SectionHeader
-    from sartor.slim.pieces import Piece
-    from sartor.slim.regions import Packed, Region
-    from sartor.slim.room import Block
-
-LEAST_PAGE = 4096
-MOST_PAGE = 16 << 20
-"""The largest alignment of a segment that is believed."""
+    from sartor.slim.headers import SectionHeader
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -72,8 +66,8 @@ def plan_layout(source: Source, wanted: Wanted) -> Planned:
 
 
 def _laid_out(source: Source, elf: Elf, headers: Headers, region: Region) -> Layout:
-    holder = _holder(headers, region)
-    page = _page(headers)
+    holder = holder_of(headers, region)
+    page = page_of(headers)
     relative = Relative(source, elf)
     block, block_at, start = NO_BLOCK, region.start, region.start
     if region.end < holder.end:
@@ -87,57 +81,22 @@ def _laid_out(source: Source, elf: Elf, headers: Headers, region: Region) -> Lay
     packed_at = start + -(start + by) % region.alignment
     packed = pack(region, packed_at + by)
     cut = (region.end - packed_at - packed.size) // page * page
-    return Layout(source, elf, headers, region, relative, block, packed, holder, block_at, packed_at, cut)
+    return Layout(
+        source=source,
+        elf=elf,
+        headers=headers,
+        region=region,
+        relative=relative,
+        block=block,
+        packed=packed,
+        holder=holder,
+        block_at=block_at,
+        packed_at=packed_at,
+        cut=cut,
+    )
 
 
-def _holder(headers: Headers, region: Region) -> ProgramHeader:
-    """The segment that has the region; raises `NotUnderstood` where anything else overlaps."""
-    loads = [segment for segment in headers.segments if segment.type == LOAD]
-    touching = [s for s in loads if s.offset < region.end and region.start < s.end]
-    if len(touching) != 1:
-        raise NotUnderstood(f"{len(touching)} segments load its device code")
-    holder = touching[0]
-    if (
-        holder.offset > region.start
-        or holder.end < region.end
-        or holder.file_size != holder.memory_size
-        or holder.flags & WRITABLE_SEGMENT
-        or holder.address + region.start - holder.offset != region.address
-    ):
-        raise NotUnderstood("its device code is not in one segment that is only read")
-    for before, after in pairwise(loads):
-        if before.address + before.memory_size > after.address:
-            raise NotUnderstood("its segments overlap, or are not in the order of their addresses")
-    for segment in headers.segments:
-        overlaps = segment.offset < region.end and region.start < segment.end
-        if segment.type != LOAD and segment.file_size and overlaps:
-            raise NotUnderstood(f"a segment of type {segment.type:#x} is in its device code")
-    for name, section in zip(headers.names, headers.sections, strict=True):
-        if section is headers.sections[region.index]:
-            continue
-        if section.offset < region.end and region.start < max(section.end, section.offset + 1):
-            if section.offset > region.start or section.end > section.offset:
-                raise NotUnderstood(f"`{name}` is in its device code")
-    table = headers.sections_at, headers.sections_at + len(headers.sections) * SECTION.size
-    if table[0] < region.end and region.start < table[1]:
-        raise NotUnderstood("its section headers are in its device code")
-    return holder
-
-
-def _page(headers: Headers) -> int:
-    """By how much a part of the file may move: the largest alignment of what is loaded."""
-    page = LEAST_PAGE
-    for segment in headers.segments:
-        if segment.type != LOAD:
-            continue
-        size = segment.alignment or 1
-        if size & (size - 1) or size > MOST_PAGE or (segment.address - segment.offset) % size:
-            raise NotUnderstood(f"a segment is aligned to {size:#x}, and does not stand so")
-        page = max(page, size)
-    return page
-
-
-class Layout(msgspec.Struct, frozen=True):
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """One library's old and new layout.
 
     ``holder`` is the segment that has the region. ``block_at`` and ``packed_at`` are where the
@@ -170,6 +129,8 @@ class Layout(msgspec.Struct, frozen=True):
     @property
     def block_by(self) -> int:
         """By how much the block is higher in memory than it was."""
+        if not self.block.sections:
+            return 0
         first = self.headers.sections[self.block.sections[0]]
         return self.block_at + first.offset - self.block.start + self.by - first.address
 
@@ -194,7 +155,7 @@ class Layout(msgspec.Struct, frozen=True):
         segments = [self._table(segment, len(segments)) for segment in segments]
         table = packed_segments(segments)
         room = max(block.end - headers.segments_at, 0)
-        shift = {i: self.block_by for i in block.sections}
+        shift = dict.fromkeys(block.sections, self.block_by)
         args = self.source, headers, self.region, self.packed
         edits = [
             Edit(0, headers.header(len(segments), self.after(headers.sections_at))),
@@ -218,9 +179,7 @@ class Layout(msgspec.Struct, frozen=True):
         if old.type != LOAD and old.file_size and block.start <= old.offset < block.end:
             at = old.offset - block.start + self.block_at
             by = self.block_by
-            return [
-                replace(old, offset=at, address=old.address + by, physical=old.physical + by)
-            ]
+            return [replace(old, offset=at, address=old.address + by, physical=old.physical + by)]
         return [replace(old, offset=self.after(old.offset))]
 
     @staticmethod

@@ -149,20 +149,11 @@ def pointer_edits(
     for place, value in relative.in_place.items():
         if start <= value < end:
             edits.append(Edit(elf.offset_of(place), WORD.pack(_moved(packed, value))))
-    wrapped = set()
-    for place in _wrappers(source, headers):
-        if place in relative.addends:
-            value = relative.addends[place][0]
-        elif place in relative.in_place:
-            value = relative.in_place[place]
-        elif headers.type == EXECUTABLE_FILE:
-            value = relative.word(place)
-            if start <= value < end:
-                edits.append(Edit(elf.offset_of(place), WORD.pack(_moved(packed, value))))
-        else:
-            raise NotUnderstood(f"no relocation makes the pointer of the wrapper at {place:#x}")
-        wrapped.add(value)
-    lone = packed.places.keys() - wrapped
+    for place, value in wrappers(source, headers, relative).items():
+        known = place in relative.addends or place in relative.in_place
+        if not known and start <= value < end:
+            edits.append(Edit(elf.offset_of(place), WORD.pack(_moved(packed, value))))
+    lone = packed.places.keys() - set(wrappers(source, headers, relative).values())
     if lone:
         raise NotUnderstood(f"nothing points to the container at the address {min(lone):#x}")
     return edits
@@ -175,8 +166,8 @@ def _moved(packed: Packed, address: int) -> int:
     return place.address
 
 
-def _wrappers(source: Source, headers: Headers) -> list[int]:
-    """The addresses of the pointers in the wrappers."""
+def wrappers(source: Source, headers: Headers, relative: Relative) -> dict[int, int]:
+    """The pointers in the wrappers, each by where it stands; raises `NotUnderstood`."""
     index = headers.index(WRAPPERS)
     if index is None:
         raise NotUnderstood(f"it has no `{WRAPPERS}`")
@@ -184,11 +175,17 @@ def _wrappers(source: Source, headers: Headers) -> list[int]:
     if section.size % WRAPPER.size or section.end > source.size:
         raise NotUnderstood(f"its `{WRAPPERS}` has {section.size} bytes")
     rows = WRAPPER.iter_unpack(source.read(section.offset, section.end - section.offset))
-    found = []
-    for i, (magic, version, _, _) in enumerate(rows):
+    found = {}
+    for i, (magic, version, pointer, _) in enumerate(rows):
+        place = section.address + i * WRAPPER.size + WRAPPER_POINTER
         if magic != WRAPPER_MAGIC or version not in {1, 2}:
             raise NotUnderstood(f"wrapper {i} has the magic {magic:#x}, version {version}")
-        found.append(section.address + i * WRAPPER.size + WRAPPER_POINTER)
+        if place in relative.addends:
+            found[place] = relative.addends[place][0]
+        elif place in relative.in_place or headers.type == EXECUTABLE_FILE:
+            found[place] = pointer
+        else:
+            raise NotUnderstood(f"no relocation makes the pointer of the wrapper at {place:#x}")
     return found
 
 
