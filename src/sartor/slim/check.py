@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from sartor.artifact.elf import Elf
+from sartor.artifact.library import RELOCATABLE
 from sartor.artifact.model import Image, Library, Unit
 from sartor.artifact.source import Invalid
 from sartor.slim.headers import LOAD, NOBITS, NotUnderstood, read_headers
 from sartor.slim.pieces import first_difference
 from sartor.slim.references import Relative, wrappers
-from sartor.slim.regions import find_region
+from sartor.slim.regions import same_region
 from sartor.verdict.unit import grade_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sartor.artifact.fatbin import Container, Entry
+    from sartor.artifact.fatbin import Entry
     from sartor.artifact.source import Source
     from sartor.slim.choice import Wanted
     from sartor.slim.headers import Headers
@@ -37,38 +36,48 @@ GRADES = ("missing", "not-applicable", "unknown", "jit", "native")
 
 
 def fault_of(
-    source: Source, written: Source, pieces: list[Piece], region: Region, wanted: Wanted
+    source: Source, written: Source, pieces: list[Piece], regions: list[Region], wanted: Wanted
 ) -> str | None:
     """What is wrong with what was ``written`` of ``source``; None where nothing is."""
     at = first_difference(pieces, source, written)
     if at is not None:
         return f"the output is not what was planned, at {at:#x}"
     try:
-        return _fault_inside(source, written, region, wanted)
+        return _fault_inside(source, written, regions, wanted)
     except (Invalid, NotUnderstood) as fault:
         return f"the output cannot be read: {fault.reason}"
 
 
-def _fault_inside(source: Source, written: Source, region: Region, wanted: Wanted) -> str | None:
+def _fault_inside(
+    source: Source, written: Source, regions: list[Region], wanted: Wanted
+) -> str | None:
     elf = Elf(written)
     headers = read_headers(written, elf)
     misplaced = _misplaced(headers)
     if misplaced is not None:
         return f"`{misplaced}` is not loaded from where it stands"
-    new = find_region(written, headers, wanted)
-    if new is None or len(new.containers) != len(region.containers):
-        return "the output has another number of translation units"
-    before = _pointed(source, Elf(source), region)
-    if _pointed(written, elf, new) != before:
+    new = [same_region(written, headers, region) for region in regions]
+    if _pointed(written, elf, new) != _pointed(source, Elf(source), regions):
         return "a wrapper points to another translation unit than before"
-    pairs = zip(region.containers, region.kept, new.containers, strict=True)
-    for i, (old, kept, now) in enumerate(pairs):
-        stayed = [entry for place, entry in enumerate(old.entries) if place in kept]
-        if [_told(entry) for entry in stayed] != [_told(entry) for entry in now.entries]:
-            return f"translation unit {i} has other images than were to stay"
+    for old, now in zip(regions, new, strict=True):
+        fault = _fault_of_images(old, now)
+        if fault is not None:
+            return fault
     for target in wanted.targets:
-        for i, worse in _worse(region, new, target):
-            return f"translation unit {i} is worse on {target.gpu} than it was: {worse}"
+        before, after = grades(regions, target), grades(new, target)
+        for i, (was, is_now) in enumerate(zip(before, after, strict=True)):
+            if _is_worse(is_now, was):
+                told = f"{was.grade} before, now {is_now.grade} ({is_now.because})"
+                return f"translation unit {i} is worse on {target.gpu} than it was: {told}"
+    return None
+
+
+def _fault_of_images(old: Region, now: Region) -> str | None:
+    units = zip(old.containers, old.kept, now.containers, strict=True)
+    for i, (before, kept, after) in enumerate(units):
+        stayed = [entry for place, entry in enumerate(before.entries) if place in kept]
+        if [_told(entry) for entry in stayed] != [_told(entry) for entry in after.entries]:
+            return f"unit {i} in `{old.name}` has other images than were to stay"
     return None
 
 
@@ -88,11 +97,11 @@ def _misplaced(headers: Headers) -> str | None:
     return None
 
 
-def _pointed(source: Source, elf: Elf, region: Region) -> list[int | None]:
-    """For each wrapper, the number of the container that it points to."""
-    numbers = {region.address_of(held): i for i, held in enumerate(region.containers)}
-    headers = read_headers(source, elf)
-    pointers = wrappers(source, headers, Relative(source, elf))
+def _pointed(source: Source, elf: Elf, regions: list[Region]) -> list[int | None]:
+    """For each wrapper, the number of the container that it points to, over all regions."""
+    held = [(region, container) for region in regions for container in region.containers]
+    numbers = {region.address_of(container): i for i, (region, container) in enumerate(held)}
+    pointers = wrappers(source, read_headers(source, elf), Relative(source, elf))
     return [numbers.get(address) for address in pointers.values()]
 
 
@@ -111,27 +120,26 @@ def _told(entry: Entry) -> tuple[object, ...]:
     )
 
 
-def _worse(old: Region, new: Region, target: Target) -> Iterator[tuple[int, str]]:
-    before, after = grades(old.containers, target), grades(new.containers, target)
-    for i, (was, now) in enumerate(zip(before, after, strict=True)):
-        if _rank(now) < _rank(was) or _newer(now.needs_driver_cuda, was.needs_driver_cuda):
-            yield i, f"{was.grade} before, now {now.grade} ({now.because})"
+def _is_worse(now: UnitGrade, before: UnitGrade) -> bool:
+    if _rank(now) < _rank(before):
+        return True
+    newest, had = now.needs_driver_cuda, before.needs_driver_cuda
+    return newest is not None and had is not None and Version(newest) > Version(had)
 
 
 def _rank(grade: UnitGrade) -> int:
     return GRADES.index(grade.grade)
 
 
-def _newer(now: str | None, before: str | None) -> bool:
-    return now is not None and before is not None and Version(now) > Version(before)
-
-
-def grades(held: list[Container], target: Target) -> list[UnitGrade]:
+def grades(regions: list[Region], target: Target) -> list[UnitGrade]:
     """What each container is on a GPU, by the rule of the verdicts."""
     images, units = list[Image](), list[Unit]()
-    for container in held:
-        units.append(Unit(images=[len(images) + i for i in range(len(container.entries))]))
-        images += [_image(entry) for entry in container.entries]
+    for region in regions:
+        relocatable = region.name == RELOCATABLE
+        for container in region.containers:
+            own = [len(images) + i for i in range(len(container.entries))]
+            units.append(Unit(images=own, relocatable=relocatable))
+            images += [_image(entry) for entry in container.entries]
     library = Library(path="", size=0, images=images, units=units)
     return [grade_unit(library, unit, target, lambda *_: None) for unit in units]
 

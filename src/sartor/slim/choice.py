@@ -18,6 +18,7 @@ from sartor.verdict.load_rule import (
     Unsettled,
     architecture,
     choose,
+    container_outcome,
     image_outcome,
 )
 from sartor.verdict.model import Target
@@ -51,6 +52,28 @@ def kept_entries(entries: Iterable[Entry], wanted: Wanted) -> frozenset[int]:
     LTO-IR stays, for other programs than the driver read it.
     """
     return _kept(tuple(look_of(entry) for entry in entries), wanted)
+
+
+def kept_relocatable(
+    entries: list[Entry], linked: list[list[Entry]], wanted: Wanted
+) -> frozenset[int]:
+    """The places in a container of relocatable code of the images that stay.
+
+    The run time links such code where what was linked does not fit. Where all that was linked is
+    machine code for each of the GPUs, nothing of it is looked at (tried on an H200, with all its
+    containers empty); else all of it stays.
+    """
+    images = tuple(look_of(entry) for entry in entries)
+    units = {tuple(look_of(entry) for entry in unit) for unit in linked}
+    native = units and all(_is_native(unit, target) for unit in units for target in wanted.targets)
+    if not native or any(image.kind in {"unknown", "ltoir"} for image in images):
+        return frozenset(range(len(images)))
+    return frozenset(_forward(images) if wanted.keep_ptx else ())
+
+
+def _is_native(images: tuple[Look, ...], target: Target) -> bool:
+    target = replace(target, driver=None, driver_cuda=None)
+    return isinstance(container_outcome(images, target), Native)
 
 
 @lru_cache(1 << 14)

@@ -29,9 +29,9 @@ from sartor.slim.headers import (
     read_headers,
 )
 from sartor.slim.holder import holder_of, page_of
-from sartor.slim.pieces import Copied, Edit, Made, Piece, edited
+from sartor.slim.pieces import Copied, Edit, Made, Piece, PiecesSource, edited, on_top
 from sartor.slim.references import Relative, pointer_edits, symbol_edits
-from sartor.slim.regions import Packed, Region, find_region, pack
+from sartor.slim.regions import Packed, Region, find_regions, pack, same_region, with_all
 from sartor.slim.room import BLOCK_ALIGNMENT, NO_BLOCK, Block, block_to_move, dynamic_edits
 
 if TYPE_CHECKING:
@@ -40,27 +40,54 @@ if TYPE_CHECKING:
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """What a library becomes. ``region`` is None where it has no device code.
+    """What a library becomes.
 
-    ``pieces`` is None where nothing is changed: nothing is dropped, or less than a page.
+    ``regions`` are its sections of device code, with what stays of each, and ``pieces`` the new
+    file: None where nothing is changed. ``small`` says that something would go, if it were more.
     """
 
-    region: Region | None
+    regions: list[Region]
     pieces: list[Piece] | None = None
+    small: bool = False
 
 
 def plan_layout(source: Source, wanted: Wanted) -> Planned:
-    """The plan for one library; raises `Invalid` or `NotUnderstood`, and touches nothing."""
+    """The plan for one library; raises `Invalid` or `NotUnderstood`, and touches nothing.
+
+    One section after another is made smaller; the second as it stands in what the first gave.
+    Relocatable code is not touched before the linked code was: the room for program headers would
+    be taken in another order.
+    """
+    regions = find_regions(source, read_headers(source, Elf(source)), wanted)
+    planned: list[Piece] | None = None
+    done: list[Region] = []
+    for region in regions:
+        below = PiecesSource(planned or [Copied(0, source.size)], source)
+        may = region is regions[0] or _ends_its_segment(below, regions[0])
+        pieces = _smaller(below, region) if region.drops and may else None
+        if pieces is not None:
+            planned = on_top(pieces, below)
+        done.append(with_all(region) if pieces is None else region)
+    small = planned is None and any(region.drops for region in regions)
+    return Planned(done, planned, small)
+
+
+def _ends_its_segment(source: Source, region: Region) -> bool:
+    """Whether nothing is loaded behind a region with it: then it needs no program header."""
+    headers = read_headers(source, Elf(source))
+    now = same_region(source, headers, region)
+    return holder_of(headers, now).end == now.end
+
+
+def _smaller(source: Source, region: Region) -> list[Piece] | None:
+    """A file with one of its regions packed; None where less than a page would go."""
     elf = Elf(source)
     headers = read_headers(source, elf)
-    region = find_region(source, headers, wanted)
-    if region is None or not region.drops:
-        return Planned(region)
-    layout = _laid_out(source, elf, headers, region)
+    layout = _laid_out(source, elf, headers, same_region(source, headers, region))
     if layout.cut <= 0:
-        return Planned(region)
+        return None
     try:
-        return Planned(region, layout.pieces())
+        return layout.pieces()
     except (ValueError, struct.error) as fault:  # edits of one place, or a field that overflows
         raise NotUnderstood(f"its tables are at odds with one another: {fault}") from fault
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from sartor.artifact.source import Invalid
+from sartor.artifact.source import Invalid, check_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -96,6 +97,44 @@ def streamed(pieces: Iterable[Piece], source: Source) -> Iterator[bytes]:
             continue
         for at in range(piece.offset, piece.offset + piece.size, AT_ONCE):
             yield source.read(at, min(AT_ONCE, piece.offset + piece.size - at))
+
+
+class PiecesSource:
+    """The file that pieces make, to be read as if it were written."""
+
+    def __init__(self, pieces: list[Piece], source: Source) -> None:
+        self.name = source.name
+        self._pieces = pieces
+        self._source = source
+        self._starts = list(accumulate((piece.size for piece in pieces), initial=0))
+        self.size = self._starts[-1]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; raises `Invalid` where there are fewer."""
+        check_range(self, offset, length)
+        return b"".join(streamed(self.cut(offset, length), self._source))
+
+    def cut(self, offset: int, length: int) -> Iterator[Piece]:
+        """The pieces of a range of it."""
+        at = bisect_right(self._starts, offset) - 1
+        while length > 0:
+            piece, inside = self._pieces[at], offset - self._starts[at]
+            size = min(piece.size - inside, length)
+            if isinstance(piece, Made):
+                yield Made(piece.data[inside : inside + size])
+            elif size:
+                yield Copied(piece.offset + inside, size)
+            offset, length, at = offset + size, length - size, at + 1
+
+
+def on_top(pieces: Iterable[Piece], below: PiecesSource) -> list[Piece]:
+    """Pieces of a file that is made of pieces itself, as pieces of what that one is made of."""
+    found: list[Piece] = []
+    for piece in pieces:
+        parts = [piece] if isinstance(piece, Made) else below.cut(piece.offset, piece.size)
+        for part in parts:
+            _append(found, part)
+    return found
 
 
 def first_difference(pieces: Iterable[Piece], source: Source, written: Source) -> int | None:

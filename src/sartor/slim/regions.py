@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from sartor.artifact.fatbin import CONTAINER, MAGIC, Container, containers
-from sartor.artifact.library import FATBIN
-from sartor.slim.choice import kept_entries
+from sartor.artifact.library import FATBIN, RELOCATABLE
+from sartor.slim.choice import kept_entries, kept_relocatable
 from sartor.slim.headers import ALLOCATED, COMPRESSED, NOBITS, NotUnderstood
 from sartor.slim.pieces import Copied, Made
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 LEAST_ALIGNMENT, MOST_ALIGNMENT = 8, 4096
 
 
-class Region(msgspec.Struct, frozen=True):
+class Region(msgspec.Struct, frozen=True, kw_only=True):
     """One section of containers; ``kept`` says for each container which of its images stay."""
 
+    name: str
     index: int
     start: int
     end: int
@@ -59,19 +61,48 @@ class Packed(NamedTuple):
     old_sizes: dict[int, int]
 
 
-def find_region(source: Source, headers: Headers, wanted: Wanted) -> Region | None:
-    """The section of a library's device code; None without one that holds any.
+def find_regions(source: Source, headers: Headers, wanted: Wanted) -> list[Region]:
+    """The sections of a library's device code that hold any, the linked code first.
 
-    Raises `NotUnderstood` where it, or one of its containers, is not whole.
+    Raises `NotUnderstood` where one, or one of its containers, is not whole.
     """
-    index = headers.index(FATBIN)
+    linked = _held(source, headers, FATBIN)
+    found = [] if linked is None else [linked]
+    relocatable = _held(source, headers, RELOCATABLE)
+    if relocatable is not None:
+        found.append(relocatable)
+    images = [[container.entries for container in region.containers] for region in found]
+    kept = [[kept_entries(entries, wanted) for entries in own] for own in images[:1]]
+    if relocatable is not None:
+        first = images[0] if linked is not None else []
+        stays = [kept_relocatable(entries, first, wanted) for entries in images[-1]]
+        kept = [*kept[: len(found) - 1], stays]
+    return [replace(region, kept=own) for region, own in zip(found, kept, strict=True)]
+
+
+def with_all(region: Region) -> Region:
+    """The region with all its images."""
+    whole = [frozenset(range(len(container.entries))) for container in region.containers]
+    return replace(region, kept=whole)
+
+
+def same_region(source: Source, headers: Headers, region: Region) -> Region:
+    """The region in another file that has its containers, too; what stays of them is the same."""
+    found = _held(source, headers, region.name)
+    if found is None or len(found.containers) != len(region.containers):
+        raise NotUnderstood(f"`{region.name}` is not what it was")
+    return replace(found, kept=region.kept)
+
+
+def _held(source: Source, headers: Headers, name: str) -> Region | None:
+    index = headers.index(name)
     if index is None or not headers.sections[index].size:
         return None
     section = headers.sections[index]
     if section.type == NOBITS or section.flags & (ALLOCATED | COMPRESSED) != ALLOCATED:
-        raise NotUnderstood(f"`{FATBIN}` is not loaded from the file")
+        raise NotUnderstood(f"`{name}` is not loaded from the file")
     if section.end > source.size:
-        raise NotUnderstood(f"`{FATBIN}` goes past the end of the file")
+        raise NotUnderstood(f"`{name}` goes past the end of the file")
     held = []
     for container in containers(source, section.offset, section.size):
         if not isinstance(container, Container):
@@ -80,13 +111,14 @@ def find_region(source: Source, headers: Headers, wanted: Wanted) -> Region | No
             raise NotUnderstood(f"the container at {container.offset:#x} has another header")
         held.append(container)
     return Region(
+        name=name,
         index=index,
         start=section.offset,
         end=section.end,
         address=section.address,
         alignment=min(max(section.alignment, LEAST_ALIGNMENT), MOST_ALIGNMENT),
         containers=held,
-        kept=[kept_entries(container.entries, wanted) for container in held],
+        kept=[],
     )
 
 
