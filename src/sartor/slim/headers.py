@@ -21,6 +21,9 @@ LOAD, DYNAMIC, NOTE, PROGRAM_HEADERS = 1, 2, 4, 6
 NOBITS = 8
 ALLOCATED, COMPRESSED = 0x2, 0x800
 WRITABLE_SEGMENT = 0x2
+INFO_LINK = 0x40
+RELOCATIONS = {4, 9}
+"""Kinds of sections whose ``sh_info`` is a section, and the flag that says so of others."""
 EXECUTABLE_FILE, SHARED_FILE = 2, 3
 MOST_INDEXED = 0xFF00
 """From here on section indices stand elsewhere (``SHN_LORESERVE``)."""
@@ -85,6 +88,19 @@ class SectionHeader(msgspec.Struct, frozen=True):
         return self.offset + (0 if self.type == NOBITS else self.size)
 
     @property
+    def links_info(self) -> bool:
+        """Whether ``info`` is the number of a section."""
+        return self.type in RELOCATIONS or bool(self.flags & INFO_LINK)
+
+    def renumbered(self, numbers: list[int]) -> SectionHeader:
+        """The header with other sections' new numbers."""
+        return replace(
+            self,
+            link=numbers[self.link],
+            info=numbers[self.info] if self.links_info else self.info,
+        )
+
+    @property
     def is_loaded(self) -> bool:
         """Whether it is in memory when the program runs."""
         return bool(self.flags & ALLOCATED)
@@ -117,10 +133,10 @@ class Headers(msgspec.Struct, frozen=True):
             raise NotUnderstood(f"it has {len(found)} sections `{name}`")
         return found[0] if found else None
 
-    def header(self, segments: int, sections_at: int) -> bytes:
-        """The file's own header, with another number of segments, and sections elsewhere."""
+    def header(self, segments: int, sections_at: int, numbers: list[int]) -> bytes:
+        """The file's own header, with other tables; ``numbers`` are the sections' new ones."""
         fields = list(self.fields)
-        fields[6], fields[10] = sections_at, segments
+        fields[6], fields[10], fields[13] = sections_at, segments, numbers[int(fields[13])]
         return HEADER.pack(*fields)
 
 
@@ -136,12 +152,19 @@ def read_headers(source: Source, elf: Elf) -> Headers:
         raise NotUnderstood("its headers are counted in another place")
     if len(elf.segments) != segments or not segments:
         raise Invalid(source.name, 56, f"{segments} program headers")
+    if fields[13] >= len(elf.sections):
+        raise NotUnderstood("the names of its sections are in another place")
     rows = source.read(segments_at, segments * SEGMENT.size)
     table = source.read(sections_at, len(elf.sections) * SECTION.size)
+    sections = [SectionHeader(*row) for row in SECTION.iter_unpack(table)]
+    for section in sections:
+        linked = [section.link, section.info] if section.links_info else [section.link]
+        if max(linked) >= len(sections):
+            raise NotUnderstood("one of its sections belongs to one that is not there")
     return Headers(
         fields=fields,
         segments=[ProgramHeader(*row) for row in SEGMENT.iter_unpack(rows)],
-        sections=[SectionHeader(*row) for row in SECTION.iter_unpack(table)],
+        sections=sections,
         names=[section.name for section in elf.sections],
         segments_at=segments_at,
         sections_at=sections_at,

@@ -62,11 +62,11 @@ def plan_layout(source: Source, wanted: Wanted) -> Planned:
     planned: list[Piece] | None = None
     done: list[Region] = []
     for region in regions:
-        below = PiecesSource(planned or [Copied(0, source.size)], source)
+        below = source if planned is None else PiecesSource(planned, source)
         may = region is regions[0] or _ends_its_segment(below, regions[0])
         pieces = _smaller(below, region) if region.drops and may else None
         if pieces is not None:
-            planned = on_top(pieces, below)
+            planned = on_top(pieces, below) if isinstance(below, PiecesSource) else pieces
         done.append(with_all(region) if pieces is None else region)
     small = planned is None and any(region.drops for region in regions)
     return Planned(done, planned, small)
@@ -165,6 +165,16 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         """Where the byte stands that was at ``offset``, outside the region and the block."""
         return offset - self.cut if offset >= self.region.end else offset
 
+    def order(self) -> list[int]:
+        """The sections as they become, by their old numbers: in the order of their offsets.
+
+        `patchelf` looks for what stands behind the program headers in that order alone.
+        """
+        block, region = self.block.sections, self.region.index
+        rest = [i for i in range(len(self.headers.sections)) if i not in block]
+        at = rest.index(region)
+        return [*rest[:at], *block, *rest[at:]]
+
     def pieces(self) -> list[Piece]:
         """The new file."""
         source, region, block = self.source, self.region, self.block
@@ -184,12 +194,15 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         room = max(block.end - headers.segments_at, 0)
         shift = dict.fromkeys(block.sections, self.block_by)
         args = self.source, headers, self.region, self.packed
+        order = self.order()
+        numbers = sorted(range(len(order)), key=order.__getitem__)
+        sections_at = self.after(headers.sections_at)
         edits = [
-            Edit(0, headers.header(len(segments), self.after(headers.sections_at))),
+            Edit(0, headers.header(len(segments), sections_at, numbers)),
             Edit(headers.segments_at, table + bytes(max(room - len(table), 0))),
-            Edit(headers.sections_at, packed_sections(self._sections())),
+            Edit(headers.sections_at, packed_sections(self._sections(order, numbers))),
             *pointer_edits(self.source, self.elf, *args[1:], self.relative),
-            *symbol_edits(*args, shift),
+            *symbol_edits(*args, shift, numbers),
         ]
         if block.size:
             edits += dynamic_edits(headers, self.elf, block, self.block_by)
@@ -215,9 +228,10 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
             return segment
         return replace(segment, file_size=count * SEGMENT.size, memory_size=count * SEGMENT.size)
 
-    def _sections(self) -> list[SectionHeader]:
+    def _sections(self, order: list[int], numbers: list[int]) -> list[SectionHeader]:
         found = []
-        for i, old in enumerate(self.headers.sections):
+        for i in order:
+            old = self.headers.sections[i]
             if i == self.region.index:
                 at = self.packed_at
                 new = replace(old, offset=at, address=at + self.by, size=self.packed.size)
@@ -226,5 +240,5 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
                 new = replace(old, offset=at, address=old.address + self.block_by)
             else:
                 new = replace(old, offset=self.after(old.offset))
-            found.append(new)
+            found.append(new.renumbered(numbers))
         return found
