@@ -104,8 +104,10 @@ def _chosen(images: tuple[Look, ...], target: Target) -> set[int]:
             if not all(isinstance(outcome, Native) for outcome in outcomes):
                 return set(among)
             numbers = {i: code.number for i in among if (code := architecture(images[i].arch))}
-            newest = max(numbers.values())
-            return {i for i in among if numbers[i] == newest}
+            newest = [i for i in among if numbers[i] == max(numbers.values())]
+            if len(newest) == len(among):
+                return set(among)
+            return {newest[i] for i in _chosen(tuple(images[i] for i in newest), target)}
 
 
 def _forward(images: tuple[Look, ...]) -> set[int]:

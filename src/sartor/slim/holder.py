@@ -9,6 +9,7 @@ from sartor.artifact.elf import SECTION
 from sartor.slim.headers import LOAD, WRITABLE_SEGMENT, NotUnderstood
 
 if TYPE_CHECKING:
+    from sartor.artifact.source import Source
     from sartor.slim.headers import Headers, ProgramHeader
     from sartor.slim.regions import Region
 
@@ -55,6 +56,21 @@ def _check_nothing_inside(headers: Headers, region: Region) -> None:
 
 def _overlaps(start: int, end: int, region: Region) -> bool:
     return max(start, region.start) < min(end, region.end)
+
+
+def after_region(source: Source, headers: Headers, region: Region, holder: ProgramHeader) -> int:
+    """Where in the file goes on what is not the region's: behind its zeros, if it has some.
+
+    A region that was made smaller before ends its segment, and has zeros up to the next page.
+    """
+    if region.end < holder.end:
+        return region.end
+    used = [segment.offset for segment in headers.segments if segment.file_size]
+    used += [section.offset for section in headers.sections if section.offset]
+    used += [headers.sections_at, source.size]
+    end = min(offset for offset in used if offset >= region.end)
+    size = end - region.end
+    return end if size <= MOST_PAGE and not any(source.read(region.end, size)) else region.end
 
 
 def page_of(headers: Headers) -> int:

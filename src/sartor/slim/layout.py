@@ -28,7 +28,7 @@ from sartor.slim.headers import (
     packed_segments,
     read_headers,
 )
-from sartor.slim.holder import holder_of, page_of
+from sartor.slim.holder import after_region, holder_of, page_of
 from sartor.slim.pieces import Copied, Edit, Made, Piece, PiecesSource, edited, on_top
 from sartor.slim.references import Relative, pointer_edits, symbol_edits
 from sartor.slim.regions import Packed, Region, find_regions, pack, same_region, with_all
@@ -84,7 +84,7 @@ def _smaller(source: Source, region: Region) -> list[Piece] | None:
     elf = Elf(source)
     headers = read_headers(source, elf)
     layout = _laid_out(source, elf, headers, same_region(source, headers, region))
-    if layout.cut <= 0:
+    if layout.cut <= 0 and layout.holder.end > layout.region.end:
         return None
     try:
         return layout.pieces()
@@ -107,7 +107,8 @@ def _laid_out(source: Source, elf: Elf, headers: Headers, region: Region) -> Lay
     by = region.address - region.start
     packed_at = start + -(start + by) % region.alignment
     packed = pack(region, packed_at + by)
-    cut = (region.end - packed_at - packed.size) // page * page
+    tail = after_region(source, headers, region, holder)
+    cut = max(tail - packed_at - packed.size, 0) // page * page
     return Layout(
         source=source,
         elf=elf,
@@ -119,6 +120,7 @@ def _laid_out(source: Source, elf: Elf, headers: Headers, region: Region) -> Lay
         holder=holder,
         block_at=block_at,
         packed_at=packed_at,
+        tail=tail,
         cut=cut,
     )
 
@@ -127,8 +129,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """One library's old and new layout.
 
     ``holder`` is the segment that has the region. ``block_at`` and ``packed_at`` are where the
-    block and the packed containers go in the file; ``cut`` is by how much what is behind the region
-    moves down.
+    block and the packed containers go in the file; ``cut`` is by how much what is behind them,
+    from ``tail`` on, moves down.
     """
 
     source: Source
@@ -141,6 +143,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     holder: ProgramHeader
     block_at: int
     packed_at: int
+    tail: int
     cut: int
 
     @property
@@ -163,7 +166,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
     def after(self, offset: int) -> int:
         """Where the byte stands that was at ``offset``, outside the region and the block."""
-        return offset - self.cut if offset >= self.region.end else offset
+        return offset - self.cut if offset >= self.tail else offset
 
     def order(self) -> list[int]:
         """The sections as they become, by their old numbers: in the order of their offsets.
@@ -181,8 +184,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         moved = self.source.read(block.start, block.size)
         head = bytes(self.block_at - region.start) + moved
         head += bytes(self.packed_at - region.start - len(head))
-        gap = bytes(region.end - self.cut - self.packed_end)
-        tail = Copied(region.end, source.size - region.end)
+        gap = bytes(self.tail - self.cut - self.packed_end)
+        tail = Copied(self.tail, source.size - self.tail)
         base = [Copied(0, region.start), Made(head), *self.packed.pieces, Made(gap), tail]
         return edited(base, self._edits())
 
