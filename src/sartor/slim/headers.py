@@ -17,7 +17,7 @@ from sartor.artifact.source import Invalid
 if TYPE_CHECKING:
     from sartor.artifact.source import Source
 
-LOAD, DYNAMIC, NOTE, PROGRAM_HEADERS = 1, 2, 4, 6
+LOAD, INTERPRETER, NOTE, PROGRAM_HEADERS = 1, 3, 4, 6
 NOBITS = 8
 ALLOCATED, COMPRESSED = 0x2, 0x800
 WRITABLE_SEGMENT = 0x2

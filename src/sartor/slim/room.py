@@ -2,7 +2,8 @@
 
 Linkers leave none. The table stays where it is, behind the file's header, as GNU's binutils write
 it there whatever the file says. What stands behind it is moved as one block to where device code
-was: notes, which a program header points to, and hash tables, which the dynamic section points to.
+was: notes and a program's interpreter, which a program header points to, and hash tables, which
+the dynamic section points to.
 `docs/decisions/0023-room-for-a-program-header.md` says why.
 """
 
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.artifact.elf import DYNAMIC, SEGMENT, SegmentType, Tag
-from sartor.slim.headers import LOAD, NOBITS, NOTE, PROGRAM_HEADERS, NotUnderstood
+from sartor.slim.headers import INTERPRETER, LOAD, NOBITS, NOTE, PROGRAM_HEADERS, NotUnderstood
 from sartor.slim.pieces import Edit
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from sartor.artifact.elf import Elf
     from sartor.slim.headers import Headers, ProgramHeader
 
+INTERPRETER_SECTION = ".interp"
 SECTION_NOTE, SECTION_HASH, SECTION_GNU_HASH = 7, 5, 0x6FFFFFF6
 MOVABLE = {SECTION_NOTE: None, SECTION_HASH: Tag.HASH, SECTION_GNU_HASH: Tag.GNU_HASH}
 """By the kind of section, the tag that says where it is."""
 GNU_PROPERTY = 0x6474E553
-MOVABLE_SEGMENTS = {NOTE, GNU_PROPERTY}
+MOVABLE_SEGMENTS = {NOTE, INTERPRETER, GNU_PROPERTY}
 BLOCK_ALIGNMENT = 64
 MOST_BLOCK = 16 << 20
 ADDRESS_TAGS = frozenset({3, 4, 5, 6, 7, 12, 13, 17, 23, 25, 26, 32, 36}) | frozenset(
@@ -67,7 +69,7 @@ def block_to_move(headers: Headers, elf: Elf, pointed: Iterable[int], more: int)
     tables = {
         headers.sections[i].address
         for i in block.sections
-        if MOVABLE[headers.sections[i].type] is not None
+        if MOVABLE.get(headers.sections[i].type) is not None
     }
     for tag, value in elf.dynamic:
         if tag in ADDRESS_TAGS and low <= value < high and value not in tables:
@@ -112,7 +114,8 @@ def _closed(headers: Headers, start: int, needed: int) -> Block:
 def _check(headers: Headers, inside: list[int], start: int, end: int) -> None:
     for i in inside:
         section, name = headers.sections[i], headers.names[i]
-        if section.type not in MOVABLE or section.type == NOBITS or section.offset < start:
+        may = section.type in MOVABLE or name == INTERPRETER_SECTION
+        if not may or section.type == NOBITS or section.offset < start:
             raise NotUnderstood(f"`{name}` is in the way of another program header")
     for segment in headers.segments:
         if segment.type in {LOAD, PROGRAM_HEADERS} or not segment.file_size:
@@ -127,7 +130,7 @@ def _check(headers: Headers, inside: list[int], start: int, end: int) -> None:
 def dynamic_edits(headers: Headers, elf: Elf, block: Block, by: int) -> list[Edit]:
     """The dynamic section's pointers to the block, ``by`` bytes higher."""
     moved = {
-        (MOVABLE[section.type], section.address)
+        (MOVABLE.get(section.type), section.address)
         for section in (headers.sections[i] for i in block.sections)
     }
     segment = next((s for s in headers.segments if s.type == SegmentType.DYNAMIC), None)
