@@ -19,6 +19,8 @@ from msgspec.structs import replace
 from sartor.artifact.elf import SEGMENT, Elf
 from sartor.artifact.source import Source
 from sartor.slim.headers import (
+    EXECUTABLE_CODE,
+    EXECUTABLE_SEGMENT,
     LOAD,
     PROGRAM_HEADERS,
     Headers,
@@ -214,16 +216,23 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     def _segments(self, old: ProgramHeader) -> list[ProgramHeader]:
         region, block = self.region, self.block
         if old is self.holder:
-            head = old.part(old.offset, self.packed_end)
+            head = self._fewer_rights(old.part(old.offset, self.packed_end), old)
             if region.end == old.end:
                 return [head]
-            tail = old.part(region.end, old.end)
+            tail = self._fewer_rights(old.part(region.end, old.end), old)
             return [head, replace(tail, offset=self.after(tail.offset))]
         if old.type != LOAD and old.file_size and block.start <= old.offset < block.end:
             at = old.offset - block.start + self.block_at
             by = self.block_by
             return [replace(old, offset=at, address=old.address + by, physical=old.physical + by)]
         return [replace(old, offset=self.after(old.offset))]
+
+    def _fewer_rights(self, part: ProgramHeader, old: ProgramHeader) -> ProgramHeader:
+        """A part of a segment; not executable where none of the sections there is."""
+        code = (s for s in self.headers.sections if s.flags & EXECUTABLE_CODE and s.size)
+        if any(max(s.offset, part.offset) < min(s.end, part.end, old.end) for s in code):
+            return part
+        return replace(part, flags=part.flags & ~EXECUTABLE_SEGMENT)
 
     @staticmethod
     def _table(segment: ProgramHeader, count: int) -> ProgramHeader:
