@@ -1,8 +1,9 @@
 """Libraries reduced to one GPU, beside `cp` in the same run, and beside the smallest possible.
 
 Seconds are of `slim_library`, which writes the output and inspects it again, in a process that has
-its modules; `cp` is a process. Bytes are of every library and GPU; the smallest possible is computed
-by `tests/heavy/judges/smallest.py`, which shares no code with Sartor. Peak memory is a process's own.
+its modules; `cp` is a process. Bytes are of every library and GPU; the smallest possible is said by
+`tests/heavy/judges/smallest.py`, which shares no code with Sartor. Peak memory is a process's own,
+and no lower than this one's.
 
 usage: python benchmarks/bench_slim.py ROUNDS LIBRARY…
 """
