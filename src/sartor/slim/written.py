@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sartor.errors import UsageError
-from sartor.paths import explain_os_errors
+from sartor.paths import explain_os_errors, make_folder
 from sartor.slim.pieces import Copied, Made
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def beside(source: Path, output: Path, pieces: list[Piece]) -> Iterator[Path]:
             f"`{output}` is the input itself, which is never changed",
             hint="name another file for the output",
         )
+    make_folder(output.parent, hint=HINT)
     with explain_os_errors(output.parent, HINT):
         handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
         path = Path(name)
