@@ -4,7 +4,7 @@ Linkers leave none. The table stays where it is, behind the file's header, as GN
 it there whatever the file says. What stands behind it is moved as one block to where device code
 was: notes and a program's interpreter, which a program header points to, and hash tables, which
 the dynamic section points to.
-`docs/decisions/0023-room-for-a-program-header.md` says why.
+`docs/decisions/0025-room-for-a-program-header.md` says why.
 """
 
 from __future__ import annotations
