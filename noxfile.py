@@ -9,7 +9,8 @@ import nox
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "docs", "unit", "integration", "stale"]
-PYTHON = ("python", "-W", "error")
+BESIDE = ("-n", "logical", "--maxprocesses", "4")
+"""Each worker guards itself; what one keeps in memory the others make anew, so few are enough."""
 
 
 @nox.session
@@ -34,7 +35,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def unit(session: nox.Session) -> None:
     """Offline, cannot act, under a minute."""
-    session.run("pytest", "tests/unit", *session.posargs)
+    session.run("pytest", "tests/unit", *BESIDE, *session.posargs)
 
 
 @nox.session

@@ -23,8 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uv
+from timing import ROOT, interleaved, write_result
+
+sys.path.insert(0, str(ROOT / "tests"))
+
 from counting_index import counting
-from timing import interleaved, write_result
 
 from sartor.catalog.catalog import Catalog
 from sartor.index.network import uv_environment

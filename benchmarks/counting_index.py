@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sartor.index.sources import access, index_sources
 from sartor.remote.pages import page_url
 from sartor.remote.session import make_session
+from serving import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,11 +105,5 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def counting() -> Iterator[CountingIndex]:
     """An index that counts until the block ends."""
-    with CountingIndex() as index:
-        thread = threading.Thread(target=index.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield index
-        finally:
-            index.shutdown()
-            thread.join()
+    with in_thread(CountingIndex()) as index:
+        yield index

@@ -17,6 +17,11 @@ from timing import ROOT, write_result
 PROVES = {
     "heavy": ["tests/heavy", "src/sartor/build", "src/sartor/serve", "src/sartor/engines"],
     "plan_proved": ["tests/heavy/test_plan_proved.py", "src/sartor/plan", "src/sartor/lock"],
+    "device_code": [
+        "tests/heavy/test_device_code.py",
+        "tests/judged_device_code.py",
+        "src/sartor/artifact",
+    ],
     "gpu": ["tests/gpu", "src/sartor/host", "src/sartor/build", "src/sartor/serve"],
 }
 

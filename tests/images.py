@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+from functools import cache
 from typing import TYPE_CHECKING
 
 import zstandard
@@ -81,12 +82,18 @@ def by_hand(layers: Layers, folder: Path) -> dict[str, Path]:
     folder_of, _, name = layers.removed.rpartition("/")
     tars = [tar_of(layers.lower), tar_of({**layers.upper, f"{folder_of}/.wh.{name}": b""})]
     places = {form: folder / form for form in FORMS}
-    write_files(layout([image(tars, gzip.compress, "gzip")]), places["oci"])
+    write_files(layout([image(tars, gzipped, "gzip")]), places["oci"])
     compress = zstandard.ZstdCompressor().compress
     write_files(layout([image(tars, compress, "zstd")]), places["zstd"])
-    places["oci.tar"].write_bytes(tar_of(layout([image(tars, gzip.compress, "gzip")])))
+    places["oci.tar"].write_bytes(tar_of(layout([image(tars, gzipped, "gzip")])))
     places["docker.tar"].write_bytes(tar_of(docker(tars)))
     return places
+
+
+@cache
+def gzipped(data: bytes) -> bytes:
+    """A layer, packed fast and once."""
+    return gzip.compress(data, 1, mtime=0)
 
 
 def tar_of(files: dict[str, bytes]) -> bytes:

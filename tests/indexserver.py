@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
 import time
 import zipfile
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from serving import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,11 +159,5 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(wheels: list[Path], port: int = 0) -> Iterator[Index]:
     """An index that answers until the block ends."""
-    with Index(wheels, port) as index:
-        thread = threading.Thread(target=index.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield index
-        finally:
-            index.shutdown()
-            thread.join()
+    with in_thread(Index(wheels, port)) as index:
+        yield index

@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+from serving import in_thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -235,14 +237,8 @@ def kept_of(layout: dict[str, bytes], *tags: str) -> Kept:
 @contextmanager
 def fake_registry(kept: Kept) -> Iterator[FakeRegistry]:
     """A server that answers until the block ends."""
-    with FakeRegistry(kept) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with in_thread(FakeRegistry(kept)) as server:
+        yield server
 
 
 def changed(kept: Kept, tag: str, change: Callable[[dict[str, object]], None]) -> Kept:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sartor.evidence.snapshot import open_snapshot
 from sartor.host.describe import parse_host
 from sartor.index.wheels import IndexFile
-from sartor.plan.closure import Closure, closure
+from sartor.plan.closure.judge import Closure, closure
 from sartor.plan.known import DEFAULT, Locked, Machine, Parts, Resolution
 from sartor.verdict.targets import targets_of
 

@@ -296,6 +296,16 @@ def leftovers(home: Path) -> list[str]:
     return found + [str(p) for p in home.rglob("api-key")]
 
 
+def checked_home(sartor: Sartor) -> Iterator[Sartor]:
+    """Yield it, and fail where the test leaves processes or files behind."""
+    try:
+        yield sartor
+        assert leftovers(sartor.home) == []
+    finally:
+        sartor.run("stop", "--all")
+        wait_until(lambda: not leftovers(sartor.home), 15)
+
+
 def is_lock(path: Path) -> bool:
     """Whether a file is one that processes lock, and leave."""
     return path.name.startswith(".") and path.name.endswith(".lock")

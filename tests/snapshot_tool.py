@@ -2,23 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from typing import Any
+from project_tools import load
 
-TOOL = Path(__file__).parents[1] / "tools/make_snapshot.py"
-
-
-def load() -> Any:
-    """The module; it stands in `sys.modules`, where msgspec looks for the types of its fields."""
-    spec = importlib.util.spec_from_file_location("make_snapshot", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-tool = load()
+tool = load("make_snapshot")

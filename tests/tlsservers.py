@@ -6,13 +6,13 @@ import base64
 import select
 import socket
 import ssl
-import threading
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from serving import in_thread
 from wheelserver import WheelServer
 
 if TYPE_CHECKING:
@@ -131,13 +131,9 @@ def pump(one: socket.socket, other: socket.socket) -> None:
 @contextmanager
 def serving(server: TlsWheelServer | Proxy) -> Iterator[None]:
     """Let it answer until the block ends."""
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield
-    finally:
-        if isinstance(server, WheelServer):
-            server.ended.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with in_thread(server):
+        try:
+            yield
+        finally:
+            if isinstance(server, WheelServer):
+                server.ended.set()

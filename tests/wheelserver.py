@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from serving import in_thread
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -269,15 +271,11 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving_wheels(files: dict[str, bytes]) -> Iterator[WheelServer]:
     """A server that answers until the block ends."""
-    with WheelServer(files) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with in_thread(WheelServer(files)) as server:
         try:
             yield server
         finally:
             server.ended.set()
-            server.shutdown()
-            thread.join()
 
 
 def make_wheel(

@@ -253,6 +253,27 @@ class VerifyError(SartorError):
     summary = "the environment was built but does not pass its checks"
 
 
+class NoEnvironmentError(SartorError):
+    """There is no environment of that name, or nothing to choose one by."""
+
+    code, exit_code = "no-environment", 41
+    summary = "there is no environment to verify, or what was named is none"
+
+
+class InterpreterError(SartorError):
+    """An environment's interpreter is gone, or does not start."""
+
+    code, exit_code = "interpreter", 42
+    summary = "an environment's interpreter is gone, or does not start or answer"
+
+
+class ReportFileError(SartorError):
+    """A file that should hold a report of `sartor verify` does not."""
+
+    code, exit_code = "report-file", 43
+    summary = "a file to compare is no report of `sartor verify`, or another version's"
+
+
 class PortInUseError(SartorError):
     """Another process listens on the port that was asked for."""
 
@@ -342,6 +363,27 @@ class ProjectConflictError(SartorError):
 
     code, exit_code = "project-conflict", 74
     summary = "a project pins what the stack has in another version, or excludes the machine"
+
+
+class NotBundlableError(SartorError):
+    """What is locked cannot go into a bundle."""
+
+    code, exit_code = "not-bundlable", 82
+    summary = "what is locked cannot be bundled: a source without a wheel, parts that are too small"
+
+
+class BundleDamagedError(SartorError):
+    """Parts or files of a bundle are missing or altered."""
+
+    code, exit_code = "bundle-damaged", 80
+    summary = "parts or files of a bundle are missing, truncated or altered; each is named"
+
+
+class TargetUnfitError(SartorError):
+    """The machine is not the kind that a bundle is for."""
+
+    code, exit_code = "target-unfit", 81
+    summary = "the machine is not the kind that a bundle is for, or lacks what it was said to have"
 
 
 class InterruptedBySignal(SartorError):  # noqa: N818 - an interruption, not a fault

@@ -35,13 +35,15 @@ class UpRequest(msgspec.Struct, frozen=True):
     """What `sartor up` was asked for. ``host`` is a description; None means this machine.
 
     ``model`` is what the user typed; None means the demo model. ``upgrade``: an
-    environment that is there is no reason to stay with its release.
+    environment that is there is no reason to stay with its release. ``bundles`` are the folders
+    of a bundle, which is served from in place of a plan.
     """
 
     want: Request = Request(served=True)
     model: str | None = None
     host: str | None = None
     upgrade: bool = False
+    bundles: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -113,16 +115,45 @@ def prepare(planned: Planned, host: Host, places: Places, reporter: Reporter) ->
     """Build the planned environment, or find it, and verify it."""
     from sartor.build.environment import ensure
     from sartor.plan.obstacles import lock_of
-    from sartor.verify.kept import verified
 
     with _stage(reporter, "build") as words:
         environment, reused = ensure(stack_of(planned.plan), lock_of(planned), places, reporter)
-        what = "environment reused" if reused else f"{len(environment.packages)} packages installed"
-        words.append(f"{what} in {environment.path}")
+        words.append(_how_built(environment, reused=reused))
+    _verified(environment, host, reporter)
+    return environment
+
+
+def _how_built(environment: Environment, *, reused: bool) -> str:
+    what = "environment reused" if reused else f"{len(environment.packages)} packages installed"
+    return f"{what} in {environment.path}"
+
+
+def _verified(environment: Environment, host: Host, reporter: Reporter) -> None:
+    from sartor.verify.kept import verified
+
     with _stage(reporter, "verify") as words:
         report = verified(environment, host, reporter)
         words.append(f"grade {report.grade}; kernels: not checked")
-    return environment
+
+
+def taken(
+    asked: UpRequest, places: Places, reporter: Reporter
+) -> tuple[Host, Model | None, Plan, Environment]:
+    """In place of planning: the stack of a bundle built and verified, and its model. Offline."""
+    from sartor.bundle.take import environment, open_bundle
+    from sartor.bundling import model_of, planned_from
+    from sartor.host.summary import summary
+
+    with _stage(reporter, "detect") as words:
+        host = find_host(None, places)
+        words.append(summary(host))
+    with _stage(reporter, "bundle") as words:
+        opened = open_bundle(asked.bundles)
+        built, reused = environment(opened, host, places, reporter)
+        words.append(_how_built(built, reused=reused))
+        model = look_up(model_of(opened, asked.model, places), places, reporter)
+    _verified(built, host, reporter)
+    return host, model, planned_from(opened, host, asked, model, built), built
 
 
 def at_hand(planned: Plan, model: Model | None, places: Places, reporter: Reporter) -> Model:
@@ -157,10 +188,13 @@ def up(
 
     for name in clean_lost(places):
         reporter.note(f"cleaned up {name}, which had ended or was killed")
-    host, model, planned = make_plan(asked, places, reporter)
-    environment = prepare(planned, host, places, reporter)
-    model = at_hand(planned.plan, model, places, reporter)
-    plan = fitted(planned.plan, model)
+    if asked.bundles:
+        host, model, planned, environment = taken(asked, places, reporter)
+    else:
+        host, model, found = make_plan(asked, places, reporter)
+        environment, planned = prepare(found, host, places, reporter), found.plan
+    model = at_hand(planned, model, places, reporter)
+    plan = fitted(planned, model)
     if host.containers.inside and not needs_key(serving.host):
         reporter.note(
             f"inside {host.containers.inside}, {serving.host} is reached from in here alone; "

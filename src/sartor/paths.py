@@ -72,6 +72,16 @@ class Places(msgspec.Struct, frozen=True):
         return self.root / "caches" / "catalog"
 
     @property
+    def packages(self) -> Path:
+        """Files of indexes that were fetched whole for bundles, by their sha256."""
+        return self.root / "caches" / "packages"
+
+    @property
+    def bundles(self) -> Path:
+        """What was put together out of the parts of bundles, by their digest."""
+        return self.root / "bundles"
+
+    @property
     def logs(self) -> Path:
         """One log for each stage that writes one: resolve, install, compile."""
         return self.root / "logs"

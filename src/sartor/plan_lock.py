@@ -12,7 +12,7 @@ from sartor.lock.changes import changes
 from sartor.lock.from_plan import Beside, locking_of
 from sartor.lock.host_class import host_class
 from sartor.lock.model import Now, Read
-from sartor.plan.closure import closure
+from sartor.plan.closure.judge import closure
 from sartor.plan.known import (
     DEFAULT,
     Known,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sartor.index.wheels import IndexFile
     from sartor.lock.model import LockChanges, LockedPackage, Locking
     from sartor.paths import Places
-    from sartor.plan.closure import Closure
+    from sartor.plan.closure.judge import Closure
     from sartor.plan.planned import Planned
     from sartor.reporter import Reporter
 

@@ -8,6 +8,7 @@ import msgspec
 
 from sartor.artifact.model import Evidence
 from sartor.build.model import Environment
+from sartor.bundle.model import Bundle, BundleState
 from sartor.errors import ErrorDocument, UsageError, did_you_mean
 from sartor.evidence.model import EvidenceList, ExportDocument, ScanDocument, VerifyDocument
 from sartor.fit.model import FitReport
@@ -19,7 +20,7 @@ from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
 from sartor.verdict.model import Inspection, Inspections
-from sartor.verify.model import Report
+from sartor.verify.model import Report, ReportComparison
 
 
 class VersionDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sartor.version/1"):
@@ -36,6 +37,8 @@ class SchemaDocument(msgspec.Struct, frozen=True, tag_field="schema", tag="sarto
 
 
 DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
+    Bundle,
+    BundleState,
     Endpoint,
     Environment,
     ErrorDocument,
@@ -55,6 +58,7 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     OptionsDiff,
     Plan,
     Report,
+    ReportComparison,
     ScanDocument,
     SchemaDocument,
     StatusDocument,

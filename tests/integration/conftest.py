@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from indexserver import Index, serving, wheel_of
-from sartor_cli import Sartor, isolated_variables, leftovers, user_variables, wait_until
+from sartor_cli import Sartor, checked_home, isolated_variables, user_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,29 +33,19 @@ def plain(tmp_path: Path) -> Sartor:
 @pytest.fixture
 def sartor(built_home: Path, tmp_path: Path) -> Iterator[Sartor]:
     """`sartor` with everything built; nothing may be left when the test ends."""
-    yield from checked(Sartor(built_home, tmp_path, user_variables()))
+    yield from checked_home(Sartor(built_home, tmp_path, user_variables()))
 
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Sartor]:
     """`sartor` with an empty home and the tester's own package index."""
-    yield from checked(Sartor(tmp_path / "home", tmp_path, user_variables()))
+    yield from checked_home(Sartor(tmp_path / "home", tmp_path, user_variables()))
 
 
 @pytest.fixture
 def isolated(tmp_path: Path) -> Iterator[Sartor]:
     """`sartor` with an empty home, no package configuration at all and nothing in uv's cache."""
-    yield from checked(Sartor(tmp_path / "home", tmp_path, isolated_variables(tmp_path)))
-
-
-def checked(sartor: Sartor) -> Iterator[Sartor]:
-    """Yield it, and fail where the test leaves processes or files behind."""
-    try:
-        yield sartor
-        assert leftovers(sartor.home) == []
-    finally:
-        sartor.run("stop", "--all")
-        wait_until(lambda: not leftovers(sartor.home), 15)
+    yield from checked_home(Sartor(tmp_path / "home", tmp_path, isolated_variables(tmp_path)))
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from sartor.plan.known import (
     ResolveQuestion,
     Wanted,
 )
-from sartor.plan.tags import best_wheel, platform_tags
+from sartor.plan.offers.tags import best_wheel, platform_tags
 from sartor.reporter import Silent
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from sartor.artifact.digest import file_sha256
 from sartor.artifact.reading import read_evidence
 from sartor.host.model import Host
 from sartor.index.wheels import IndexFile
-from sartor.plan.closure import closure
+from sartor.plan.closure.judge import closure
 from sartor.plan.decision import Rejected
 from sartor.plan.known import DEFAULT, Locked, Machine, Resolution
 from sartor.verdict.dispatch import wants_names
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sartor.artifact.model import Evidence
     from sartor.artifact.reading import Names
-    from sartor.plan.closure import Closure
+    from sartor.plan.closure.judge import Closure
     from sartor_cli import Document, Sartor
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -9,7 +9,7 @@ import pytest
 
 from sartor.facts.quantisation import dtype_of
 from sartor.plan.decision import Accepted, Rejected
-from sartor.plan.formats import Stored, quantisation
+from sartor.plan.rules.formats import Stored, quantisation
 from wheels import wheel
 
 FOLDER = "vllm/model_executor/layers/quantization/"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from images import (
     Layers,
     by_buildah,
     by_hand,
+    gzipped,
     image,
     layout,
     tar_of,
@@ -116,7 +116,7 @@ def test_a_digest_alone_is_enough_to_refuse(layers: Layers, quiet: Sartor, tmp_p
 
 def test_several_platforms(layers: Layers, quiet: Sartor, tmp_path: Path) -> None:
     both = [
-        image([tar_of(files)], gzip.compress, "gzip", platform)
+        image([tar_of(files)], gzipped, "gzip", platform)
         for files, platform in ((layers.upper, "linux/arm64"), (layers.lower, "linux/amd64"))
     ]
     place = str(write_files(layout(both), tmp_path / "image"))

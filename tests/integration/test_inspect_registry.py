@@ -5,7 +5,6 @@ The judge is the same image as a local OCI layout; the server's own log says wha
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
-from images import SITE, image, layout, tar_of, write_files
+from images import SITE, gzipped, image, layout, tar_of, write_files
 from registryserver import PASSWORD, USER, distribution, registry_program
 from sartor_cli import Sartor, isolated_variables
 from wheels import wheel
@@ -35,7 +34,7 @@ REQUIREMENT = "bitsandbytes==0.50.2"
 KEPT, REMOVED = "libbitsandbytes_cuda130.so", "libbitsandbytes_cuda132.so"
 GPUS = ("--gpu", "h200", "--gpu", "rtx-5090", "--driver", "580.95")
 MEBI = 1 << 20
-Forms = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress, "none": bytes}
+Forms = {"gzip": gzipped, "zstd": zstandard.ZstdCompressor().compress, "none": bytes}
 
 
 class Stack:
@@ -123,7 +122,7 @@ def test_weights_are_not_fetched(
     stack: Stack, registry: Distribution, quiet: Sartor, tmp_path: Path
 ) -> None:
     """Under 5 % more than the layers that hold packages and libraries; the server counts."""
-    files = layout([image(stack.tars, gzip.compress, "gzip", history=stack.history)])
+    files = layout([image(stack.tars, gzipped, "gzip", history=stack.history)])
     registry.push(files, "site/weights", "1")
     local = quiet.json("inspect", str(write_files(files, tmp_path / "image")), *GPUS)
     before = registry.sent()
@@ -168,7 +167,7 @@ def test_several_platforms(
     stack: Stack, registry: Distribution, quiet: Sartor, tmp_path: Path
 ) -> None:
     both = [
-        image([tar_of(files)], gzip.compress, "gzip", platform)
+        image([tar_of(files)], gzipped, "gzip", platform)
         for files, platform in ((stack.system, "linux/arm64"), (stack.change, "linux/amd64"))
     ]
     files = layout(both)
@@ -209,7 +208,7 @@ def test_names_that_are_not_there(registry: Distribution, quiet: Sartor) -> None
 def closed(tmp_path_factory: pytest.TempPathFactory, stack: Stack) -> Iterator[Distribution]:
     """A registry that wants a login, with one small image."""
     with distribution(tmp_path_factory.mktemp("closed"), with_login=True) as server:
-        server.push(layout([image([tar_of(stack.change)], gzip.compress, "gzip")]), "own/app", "1")
+        server.push(layout([image([tar_of(stack.change)], gzipped, "gzip")]), "own/app", "1")
         yield server
 
 

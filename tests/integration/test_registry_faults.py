@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from images import blob, image, layout, tar_of
+from images import blob, gzipped, image, layout, tar_of
 from registryfaults import FakeRegistry, Kept, Ways, basic, changed, fake_registry, kept_of
 from sartor.errors import SartorError
 from sartor.index.sources import Access
@@ -40,7 +39,7 @@ LIMITS = Limits(answer=5, block=2, waiting=3, backoff=0.01, tries=3, drops=50)
 @pytest.fixture(scope="module")
 def kept() -> Kept:
     tars = [tar_of(LOWER), tar_of(UPPER)]
-    return kept_of(layout([image(tars, gzip.compress, "gzip")]), "1")
+    return kept_of(layout([image(tars, gzipped, "gzip")]), "1")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from sartor.paths import Places
 from sartor.reporter import Reporter
 from sartor.serve import address, start
 from sartor_cli import Sartor, leftovers, port_of
+from serving import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,14 +43,8 @@ def stranger() -> Iterator[tuple[int, list[str]]]:
     class Noting(Stranger):
         shown: list[str] = []
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Noting) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server.server_port, Noting.shown
-        finally:
-            server.shutdown()
-            thread.join()
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), Noting)) as server:
+        yield server.server_port, Noting.shown
 
 
 class Notes(Reporter):

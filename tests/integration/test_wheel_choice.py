@@ -15,7 +15,7 @@ from uv import find_uv_bin
 
 from sartor.index.files import IndexFile
 from sartor.plan.known import Machine
-from sartor.plan.tags import best_wheel
+from sartor.plan.offers.tags import best_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path

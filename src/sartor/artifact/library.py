@@ -64,20 +64,30 @@ def _with_code(library: Library, code: DeviceCode) -> Library:
 
 
 def _device_code(source: Source, path: str, elf: Elf, names: Names) -> DeviceCode:
+    parts, faults = parts_of(source, path, elf)
+    code = read_device_code(source, path, parts, names)
+    return msgspec.structs.replace(code, not_read=[*faults, *code.not_read])
+
+
+def parts_of(source: Source, path: str, elf: Elf) -> tuple[list[Part], list[NotRead]]:
+    """The sections of a library that hold device code, by offset, and what cannot be read of them.
+
+    Where a section begins inside another nothing is read of any.
+    """
     try:
         sections = elf.sections
     except Invalid as fault:
-        return DeviceCode(not_read=[NotRead(path, fault.reason, fault.offset)])
+        return [], [NotRead(path, fault.reason, fault.offset)]
     if not sections:
         why = "it has no section headers: where its device code is, if any, is not known"
-        return DeviceCode(not_read=[NotRead(path, why)])
+        return [], [NotRead(path, why)]
     names_of = {FATBIN, RELOCATABLE} | SCATTERED
     held = [s for s in sections if s.name in names_of and s.type != SectionType.NOBITS and s.size]
     parts, faults, end = [], [], 0
     for section in sorted(held, key=lambda section: section.offset):
         if section.offset < end:
             why = f"{section.name} begins inside the one before it"
-            return DeviceCode(not_read=[NotRead(path, why, section.offset)])
+            return [], [NotRead(path, why, section.offset)]
         end = section.offset + section.size
         if section.offset + section.size > source.size:
             why = f"{section.name} claims {section.size} bytes, past the end of the file"
@@ -85,8 +95,7 @@ def _device_code(source: Source, path: str, elf: Elf, names: Names) -> DeviceCod
         size = min(section.size, max(source.size - section.offset, 0))
         kind = section.name == RELOCATABLE, section.name in SCATTERED
         parts.append(Part(section.offset, size, *kind))
-    code = read_device_code(source, path, parts, names)
-    return msgspec.structs.replace(code, not_read=[*faults, *code.not_read])
+    return parts, faults
 
 
 def _cubin(source: Source, path: str, names: Names) -> Library:

@@ -10,10 +10,10 @@ import os
 import stat
 from typing import TYPE_CHECKING, Protocol
 
+from sartor.closing import Closing
+
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
 
 class Invalid(Exception):  # noqa: N818 - said of the bytes, which are no error of the reader's
@@ -52,7 +52,7 @@ def check_range(source: Source, offset: int, length: int) -> None:
         raise Invalid(source.name, offset, reason)
 
 
-class FileSource:
+class FileSource(Closing):
     """A file on disk, read by range; never mapped, so one that shrinks cannot end the process.
 
     Raises `OSError` where it cannot be opened, and `Invalid` where it is no regular file: a pipe
@@ -82,17 +82,6 @@ class FileSource:
     def close(self) -> None:
         """Give the file back."""
         os.close(self._descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class BytesSource:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import shutil
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -40,17 +41,22 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
 
 RECORD = "sartor-environment.json"
+ASK_SITES = "import sys; print(*(p for p in sys.path if p.endswith('-packages')), sep='\\n')"
 
 
 def find(places: Places, key: str) -> Environment | None:
     """The finished environment of that key, if it is there and its interpreter still is."""
-    record = places.environments / key / RECORD
+    environment = environment_at(places.environments / key)
+    return environment if environment and environment.python.exists() else None
+
+
+def environment_at(path: Path) -> Environment | None:
+    """What Sartor wrote down of the environment that it made at ``path``; None: it made none."""
     try:
-        environment = msgspec.json.decode(record.read_bytes(), type=Environment)
+        environment = msgspec.json.decode((path / RECORD).read_bytes(), type=Environment)
     except (OSError, msgspec.DecodeError):
         return None
-    usable = environment.path == str(record.parent) and environment.python.exists()
-    return environment if usable else None
+    return environment if environment.path == str(path) else None
 
 
 def built(places: Places) -> dict[Built, Environment]:
@@ -60,6 +66,20 @@ def built(places: Places) -> dict[Built, Environment]:
     return {of(e.stack): e for e in sorted(found, key=lambda e: e.built_at)}
 
 
+def made_with(places: Places, stack: Stack) -> str | None:
+    """The interpreter of the newest environment of the same stack, which may be any of its version.
+
+    ``stack`` as a lock has it: no interpreter, and the packages that are taken from one.
+    """
+    same = [e for e in built(places).values() if _without_python(e.stack) == _without_python(stack)]
+    return same[-1].stack.python.path if same else None
+
+
+def _without_python(stack: Stack) -> tuple[str, dict[str, str], list[tuple[str, str | None]]]:
+    files = sorted((p.filename, p.sha256) for p in stack.packages)
+    return f"{stack.engine} {stack.version} {stack.architecture}", stack.there, files
+
+
 def of(stack: Stack) -> Built:
     """What the planner knows an environment of the stack as."""
     version = two_numbers(stack.python.version or "")
@@ -67,13 +87,19 @@ def of(stack: Stack) -> Built:
 
 
 def ensure(
-    stack: Stack, pylock: str | None, places: Places, reporter: Reporter
+    stack: Stack,
+    pylock: str | None,
+    places: Places,
+    reporter: Reporter,
+    *,
+    from_folder: Path | None = None,
 ) -> tuple[Environment, bool]:
     """The environment for ``stack``, and whether it was there already.
 
     ``pylock`` is the resolver's lock of its packages (PEP 751); None for a source package, which
-    is resolved once it is compiled. Two at a time wait for each other. Raises the errors of
-    `sartor.errors` numbered 20 to 27.
+    is resolved once it is compiled. ``from_folder``: no index is asked, the lock names files, and
+    that folder has the wheels of missing system libraries. Two at a time wait for each other.
+    Raises the errors of `sartor.errors` numbered 20 to 27.
     """
     make_folder(places.environments)
     sweep(places)
@@ -84,7 +110,9 @@ def ensure(
     path = places.environments / f".{key}.lock"
     with waiting_lock(path, reporter, "building this environment"):
         found = find(places, key)
-        return (found, True) if found else (_build(stack, key, pylock, places, reporter), False)
+        if found:
+            return found, True
+        return _build(stack, pylock, places, reporter, from_folder), False
 
 
 def sweep(places: Places) -> None:
@@ -98,8 +126,13 @@ def sweep(places: Places) -> None:
 
 
 def _build(
-    stack: Stack, key: str, pylock: str | None, places: Places, reporter: Reporter
+    stack: Stack,
+    pylock: str | None,
+    places: Places,
+    reporter: Reporter,
+    from_folder: Path | None,
 ) -> Environment:
+    key = environment_key(stack)
     staging = _staging(places, key)
     final = places.environments / key
     for leftover in (staging, final):
@@ -111,8 +144,13 @@ def _build(
     make_private_folder(log.parent)
     log.unlink(missing_ok=True)
     try:
-        lock = _lock_and_install(stack, key, pylock, places, log, reporter)
-        supplied = _supply(stack, staging, log, reporter)
+        if pylock is None:
+            lock = _make_lock(stack, key, places, log, reporter)
+        else:
+            lock = _lock_file(places, key)
+            write_atomically(lock, pylock)
+        _install(stack, lock, staging, log, reporter, from_folder)
+        supplied = _supply(stack, staging, log, reporter, from_folder)
         environment = Environment(
             key=key,
             path=str(final),
@@ -136,27 +174,16 @@ def _staging(places: Places, key: str) -> Path:
     return places.environments / f".{key}.building"
 
 
-def _lock_and_install(
-    stack: Stack, key: str, pylock: str | None, places: Places, log: Path, reporter: Reporter
-) -> Path:
-    """Install what is locked; returns the lock."""
-    lock = places.locks / f"pylock.{key}.toml"
-    make_folder(places.locks)
-    if pylock is None:
-        _make_lock(stack, key, lock, places, log, reporter)
-    else:
-        write_atomically(lock, pylock)
-    _install(stack, lock, _staging(places, key), log, reporter)
-    return lock
+def _lock_file(places: Places, key: str) -> Path:
+    return make_folder(places.locks) / f"pylock.{key}.toml"
 
 
-def _make_lock(
-    stack: Stack, key: str, lock: Path, places: Places, log: Path, reporter: Reporter
-) -> None:
-    """Compile the source package, and resolve what its wheel requires."""
+def _make_lock(stack: Stack, key: str, places: Places, log: Path, reporter: Reporter) -> Path:
+    """Compile the source package, and resolve what its wheel requires; the lock of both."""
     from sartor.build.native import build_wheel
 
     wheel = build_wheel(stack, places, log, reporter)
+    lock = _lock_file(places, key)
     name, _, _ = stack.requirements[0].partition("==")
     requirements = [f"{name} @ {wheel.as_uri()}", *stack.requirements[1:]]
     partial = places.locks / f".{key}.partial"
@@ -166,6 +193,7 @@ def _make_lock(
         (partial / "pylock.toml").replace(lock)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return lock
 
 
 def _resolve(
@@ -184,21 +212,45 @@ def _interpreter(stack: Stack) -> list[str]:
     return ["--python", stack.python.path or sys.executable]
 
 
-def _install(stack: Stack, lock: Path, staging: Path, log: Path, reporter: Reporter) -> None:
+def _install(
+    stack: Stack,
+    lock: Path,
+    staging: Path,
+    log: Path,
+    reporter: Reporter,
+    from_folder: Path | None,
+) -> None:
     venv = ["venv", "--quiet", "--relocatable", "--no-project", *_interpreter(stack), str(staging)]
     run_uv(venv, log, reporter, what="making the environment")
     python = str(staging / "bin" / "python")
+    if stack.there:
+        _behind(staging, stack.python.path or sys.executable)
     sync = ["pip", "sync", str(lock), "--python", python, "--preview-features", "pylock"]
-    online_or_from_cache(sync, log, reporter, "downloading")
+    online_or_from_cache(sync, log, reporter, "downloading", from_folder=from_folder)
 
 
-def _supply(stack: Stack, staging: Path, log: Path, reporter: Reporter) -> str | None:
+def _behind(staging: Path, python: str) -> None:
+    """Put the packages of ``python`` behind the environment's own; that may be an environment too.
+
+    `--system-site-packages` would pass that over, and give those of the Python that it is made of.
+    """
+    done = subprocess.run([python, "-I", "-c", ASK_SITES], capture_output=True, check=False)
+    folders = done.stdout.decode("utf-8", "replace").splitlines()
+    (own,) = staging.glob("lib/python3*/site-packages")
+    lines = [f"import site; site.addsitedir({folder!r})\n" for folder in folders]
+    write_atomically(own / "sartor_behind.pth", "".join(lines))
+
+
+def _supply(
+    stack: Stack, staging: Path, log: Path, reporter: Reporter, from_folder: Path | None
+) -> str | None:
     """Put the missing system libraries into the environment; returns their folder's name in it."""
     if not stack.supply:
         return None
     from sartor.build.libraries import SUPPLIED, supply
 
-    supply(stack.supply, staging, _interpreter(stack), log, reporter)
+    python = _interpreter(stack)
+    supply(stack.supply, staging, python, log, reporter, from_folder=from_folder)
     return SUPPLIED
 
 

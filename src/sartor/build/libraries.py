@@ -20,12 +20,19 @@ SUPPLIED = "lib/supplied"
 
 
 def supply(
-    sonames: list[str], environment: Path, interpreter: list[str], log: Path, reporter: Reporter
+    sonames: list[str],
+    environment: Path,
+    interpreter: list[str],
+    log: Path,
+    reporter: Reporter,
+    *,
+    from_folder: Path | None = None,
 ) -> None:
     """Put each library into ``lib/supplied`` of ``environment``, under its own soname.
 
     The copy comes from the wheel that `facts/libraries.toml` names, through uv, and so from the
-    user's own index. Raises `SystemLibraryMissingError` where the wheel does not hold it.
+    user's own index, or from ``from_folder``. Raises `SystemLibraryMissingError` where the wheel
+    does not hold it.
     """
     folder = make_folder(environment / SUPPLIED)
     rows = {row.soname: row for row in facts.libraries()}
@@ -36,7 +43,8 @@ def supply(
         try:
             arguments = ["pip", "install", "--no-deps", "--only-binary", ":all:", *interpreter]
             arguments += ["--target", str(unpacked), str(row.wheel)]
-            online_or_from_cache(arguments, log, reporter, f"fetching {soname}")
+            what = f"fetching {soname}"
+            online_or_from_cache(arguments, log, reporter, what, from_folder=from_folder)
             matches = sorted(unpacked.glob(row.member or ""))
             if not matches:
                 raise SystemLibraryMissingError(

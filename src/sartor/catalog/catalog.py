@@ -17,6 +17,7 @@ import msgspec
 from sartor.catalog.addresses import Addresses
 from sartor.catalog.kept_plans import Validity, marks
 from sartor.catalog.reports import Shared
+from sartor.closing import Closing
 from sartor.kept import KeptFiles
 from sartor.plan.known import (
     DEFAULT,
@@ -30,8 +31,6 @@ from sartor.remote.listings import MOST_FRESH, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
-    from typing import Self
 
     from sartor.artifact.model import Evidence, Package
     from sartor.catalog.clients import Clients
@@ -75,7 +74,7 @@ class Cost(NamedTuple):
     resolver_runs: int
 
 
-class Catalog:
+class Catalog(Closing):
     """Answers `Wanted`; is an `Oracle`. Use it as a context, and `answer` from one thread.
 
     ``places`` say where answers are kept; with ``store`` False none are, nor is the evidence store
@@ -104,15 +103,8 @@ class Catalog:
         self._seconds = 0.0
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give the clients and the stores back."""
         for opened in ("_clients", "_shelved"):
             if opened in vars(self):
                 getattr(self, opened).close()

@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from sartor import facts
 from sartor.facts.versions import numbers
-from sartor.plan.tags import best_wheel
+from sartor.plan.offers.tags import best_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -31,6 +31,12 @@ JUDGES = ("artifact", "evidence", "facts", "matrix", "verdict")
 """Rooms whose code and facts decide what the parts of a wheel are."""
 
 
+class Judged(msgspec.Struct, frozen=True):
+    """What is kept of a wheel: its parts, None where nothing that was read can be judged."""
+
+    parts: Parts | None
+
+
 class Shelved:
     """Asks the user's store and the shipped snapshot. From one thread; close it.
 
@@ -96,15 +102,11 @@ class Shelved:
         if not rows:
             return None
         name = self._name(question, rows)
-        data = self._kept.get(name)
-        if data is not None:
-            try:
-                return msgspec.json.decode(data, type=Parts | None)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                self._kept.forget(name)
-        parts = self._judged(question)
-        self._kept.put(name, msgspec.json.encode(parts))
-        return parts
+        kept = self._kept.get_as(name, Judged)
+        if kept is None:
+            kept = Judged(self._judged(question))
+            self._kept.put(name, msgspec.json.encode(kept))
+        return kept.parts
 
     def _judged(self, question: PartsQuestion) -> Parts | None:
         from sartor.matrix.parts import parts_of

@@ -22,6 +22,16 @@ _ARGUMENTS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         },
     ),
     (
+        ("--bundle",),
+        {
+            "metavar": "DIR",
+            "action": "append",
+            "default": [],
+            "help": "serve the stack of this bundle, without a network; repeat it where the bundle "
+            "lies in several folders. Default model: the bundle's own",
+        },
+    ),
+    (
         ("--engine", "-e"),
         {
             "metavar": "ENGINE",
@@ -97,9 +107,23 @@ def run(options: argparse.Namespace) -> int:
     from sartor.index.network import as_configured
 
     as_configured()
+    _refuse_plan_options(options)
     if options.dry_run or options.host is not None:
         return _plan(options)
     return _up(options)
+
+
+def _refuse_plan_options(options: argparse.Namespace) -> None:
+    """Raise `UsageError` for options that choose a stack, beside a bundle, which has one."""
+    from sartor.errors import UsageError
+
+    names = ("engine", "build", "host", "python", "upgrade", "dry_run", "explain")
+    given = [f"`--{name.replace('_', '-')}`" for name in names if getattr(options, name)]
+    if options.bundle and given:
+        raise UsageError(
+            f"`--bundle` has its stack already: {', '.join(given)} would choose another",
+            hint="leave one or the other out",
+        )
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -170,7 +194,8 @@ def up_request(options: argparse.Namespace) -> UpRequest:
         python=checked_python(options.python),
         served=True,
     )
-    return UpRequest(want, options.model, options.host, options.upgrade)
+    bundles = tuple(options.bundle)
+    return UpRequest(want, options.model, options.host, options.upgrade, bundles)
 
 
 def serve_request(options: argparse.Namespace) -> ServeRequest:

@@ -9,13 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sartor.artifact.source import Invalid
+from sartor.closing import Closing
 from sartor.errors import SartorError
 from sartor.evidence.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from types import TracebackType
     from typing import Self, TypeVar
 
     from sartor.artifact.model import Evidence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Answer = TypeVar("Answer")
 
 
-class Shelf:
+class Shelf(Closing):
     """Where evidence is looked for, and kept. Use it as a context, and from one thread.
 
     ``put`` and ``refusal`` say what became of what was kept last.
@@ -56,17 +56,6 @@ class Shelf:
             shelf._own = shelf._tried(lambda: open_store(places.evidence))
             shelf._shipped = shelf._tried(open_snapshot)
         return shelf
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give the stores back."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from sartor.artifact.source import Invalid
+from sartor.closing import Closing
 from sartor.evidence.faults import damaged, explained
 from sartor.evidence.row import Row, now, rank
 from sartor.evidence.schema import MIGRATIONS, OPTIONS, connect, create, migrate, version_of
@@ -24,8 +25,6 @@ from sartor.paths import not_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
-    from typing import Self
 
     from sartor.artifact.model import Evidence
 
@@ -39,7 +38,7 @@ MOST_FILES = 100_000
 """Files whose sha256 is remembered; those seen longest ago are forgotten first."""
 
 
-class Store:
+class Store(Closing):
     """An open store. Every method raises `EvidenceStoreError`, and where it writes also
     `DiskFullError` and `FolderNotWritableError`."""
 
@@ -47,17 +46,6 @@ class Store:
         self.path = path
         self.writable = writable
         self._connection = connection
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give the file back."""

@@ -67,6 +67,19 @@ class OptionalFact(Fact, frozen=True):
     libraries: list[str]
 
 
+class OpeningFact(Fact, frozen=True):
+    """What a package's code does before it opens libraries (globs) that need it.
+
+    ``modules`` are imported; without them the libraries are not opened at all. Then the files of
+    the modules ``visible``, and the libraries called ``before``, are opened for all to see.
+    """
+
+    libraries: list[str]
+    modules: list[str] = []
+    visible: list[str] = []
+    before: list[str] = []
+
+
 @cache
 def policies() -> tuple[PolicyFact, ...]:
     """Every policy of manylinux, the oldest first."""
@@ -112,6 +125,12 @@ def optional_globs() -> frozenset[str]:
     """Libraries that others do without."""
     rows = read_table(FILE, "optional", OptionalFact)
     return frozenset(glob for row in rows for glob in row.libraries)
+
+
+@cache
+def opening_facts() -> tuple[OpeningFact, ...]:
+    """What is done before some libraries are opened."""
+    return read_table(FILE, "opening", OpeningFact)
 
 
 @lru_cache(1 << 14)

@@ -29,6 +29,7 @@ def leaves_open(stated: Version, minimum: Version) -> bool:
     return len(parts) < len(needed) and needed[: len(parts)] == parts
 
 
+@lru_cache(1 << 12)
 def within_versions(bounds: str, version: str) -> bool:
     """Whether a version is within the bounds of a fact (``>=0.9,<0.12``); never what is none.
 

@@ -9,6 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from sartor.closing import Closing
 from sartor.errors import NoSuchTargetError, UsageError, did_you_mean
 from sartor.flags.facts import reader_of, readers
 from sartor.flags.model import OptionSet
@@ -17,7 +18,6 @@ from sartor.flags.snapshot import open_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Self
 
     from sartor.evidence.shelf import Shelf
     from sartor.index.wheels import IndexFile
@@ -58,7 +58,7 @@ def parse_engine(text: str) -> Asked:
     return Asked(project, str(Version(specifiers[0].version)))
 
 
-class Flags:
+class Flags(Closing):
     """Gives the options of releases. Use it as a context; the network is used where it must be."""
 
     def __init__(self, places: Places | None, reporter: Reporter) -> None:
@@ -67,14 +67,12 @@ class Flags:
         self._opened: Remotes | None = None
         self._shelf: Shelf | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Give the connections and the stores back."""
         if self._opened is not None:
             self._opened.close()
         if self._shelf is not None:
-            self._shelf.__exit__(None, None, None)
+            self._shelf.close()
 
     def get(self, asked: Asked, *, again: bool = False) -> OptionSet:
         """The options of a release. ``again``: they are read anew, whatever is known of it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sartor import facts
@@ -67,17 +68,27 @@ def nearest_by_memory(rows: list[GpuFact], memory_bytes: int | None) -> GpuFact:
 
 def by_spelling(wanted: str) -> GpuFact | None:
     """The row with this id or alias; failing that, with this name."""
-    rows = facts.gpus()
-    by_id = (row for row in rows if wanted in {row.id, *row.aliases})
-    by_name = (row for row in rows if slug(row.name) == wanted)
-    return next(by_id, None) or next(by_name, None)
+    return rows_by_spelling().get(wanted)
 
 
 def by_letters(wanted: str) -> GpuFact | None:
     """The row one of whose spellings has the same letters and digits."""
-    letters = wanted.replace("-", "")
+    return rows_by_letters().get(wanted.replace("-", ""))
+
+
+@cache
+def rows_by_spelling() -> dict[str, GpuFact]:
+    """Id, alias or slug of a name → its row; an id comes before a name, an earlier row first."""
     rows = facts.gpus()
-    return next((r for r in rows if letters in {s.replace("-", "") for s in spellings(r)}), None)
+    by_id = {text: row for row in reversed(rows) for text in (row.id, *row.aliases)}
+    return {slug(row.name): row for row in reversed(rows)} | by_id
+
+
+@cache
+def rows_by_letters() -> dict[str, GpuFact]:
+    """A spelling without its hyphens → the first row that has it."""
+    rows = reversed(facts.gpus())
+    return {text.replace("-", ""): row for row in rows for text in spellings(row)}
 
 
 def closest_gpus(name: str) -> list[str]:

@@ -62,9 +62,23 @@ def run_uv(
 
 
 def online_or_from_cache(
-    arguments: Sequence[str], log: Path, reporter: Reporter, what: str
+    arguments: Sequence[str],
+    log: Path,
+    reporter: Reporter,
+    what: str,
+    *,
+    from_folder: Path | None = None,
 ) -> None:
-    """Run uv; where the index cannot be reached, once more with what its cache holds."""
+    """Run uv; where the index cannot be reached, once more with what its cache holds.
+
+    ``from_folder``: no index is asked; packages come from that folder, or from where a lock says.
+    """
+    if from_folder is not None:
+        offline = ["--offline", "--find-links", str(from_folder)]
+        offline += [] if "--no-index" in uv_options(arguments) else ["--no-index"]
+        alone = {"UV_NO_CONFIG": "1"}
+        run_uv([*arguments, *offline], log, reporter, what=what, environment=alone)
+        return
     try:
         run_uv(arguments, log, reporter, what=what)
     except IndexUnreachableError as unreachable:

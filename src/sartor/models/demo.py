@@ -30,7 +30,7 @@ from sartor.models.demo_weights import (
     demo_weights,
     gguf_items,
 )
-from sartor.models.ggml import F32, Q8_0
+from sartor.models.ggml import F16, F32, Q8_0
 from sartor.models.gguf import Value, ValueType, read_gguf
 from sartor.models.gguf_writer import Tensor, array, scalar, write_gguf
 from sartor.models.safetensors import read_folder, safetensors_bytes
@@ -46,7 +46,8 @@ NAME = "sartor-demo"
 LAYOUT = 1
 _ABANDONED_AFTER_SECONDS = 3600
 _NORMAL, _CONTROL = 1, 3
-_MOSTLY_Q8_0 = 7
+_FILE_TYPES = {F32: 0, F16: 1, Q8_0: 7}
+_FORMATS = {F32: "<f", F16: "<e"}
 
 
 def demo_key() -> str:
@@ -83,21 +84,24 @@ def demo_safetensors(places: Places, reporter: Reporter) -> Path:
     return folder
 
 
-def write_random_gguf(path: Path, shape: Shape) -> None:
-    """Write a random llama of any ``shape`` with the demo model's tokenizer: for measuring."""
-    write_gguf(path, demo_metadata(shape), _gguf_tensors(shape))
+def write_random_gguf(path: Path, shape: Shape, kind: int = Q8_0) -> None:
+    """Write a random llama of any ``shape`` with the demo model's tokenizer: for measuring.
+
+    ``kind`` is the ggml type of its matrices: F32, F16 or Q8_0, which all hold them exactly.
+    """
+    write_gguf(path, demo_metadata(shape, kind), _gguf_tensors(shape, kind))
 
 
-def demo_metadata(shape: Shape = DEMO_SHAPE) -> dict[str, Value]:
+def demo_metadata(shape: Shape = DEMO_SHAPE, kind: int = Q8_0) -> dict[str, Value]:
     """The metadata of the GGUF file."""
-    return {**_gguf_sizes(shape), **_gguf_tokenizer()}
+    return {**_gguf_sizes(shape, kind), **_gguf_tokenizer()}
 
 
-def _gguf_sizes(shape: Shape) -> dict[str, Value]:
+def _gguf_sizes(shape: Shape, kind: int) -> dict[str, Value]:
     return {
         "general.architecture": scalar(ValueType.STRING, "llama"),
         "general.name": scalar(ValueType.STRING, NAME),
-        "general.file_type": scalar(ValueType.UINT32, _MOSTLY_Q8_0),
+        "general.file_type": scalar(ValueType.UINT32, _FILE_TYPES[kind]),
         "general.quantization_version": scalar(ValueType.UINT32, 2),
         "llama.vocab_size": scalar(ValueType.UINT32, len(demo_tokenizer().tokens)),
         "llama.context_length": scalar(ValueType.UINT32, shape.context),
@@ -130,19 +134,39 @@ def _gguf_tokenizer() -> dict[str, Value]:
     }
 
 
-def _gguf_tensors(shape: Shape) -> Iterator[Tensor]:
+def _gguf_tensors(shape: Shape, kind: int) -> Iterator[Tensor]:
     for weight in demo_weights(shape, demo_tokenizer().speakable()):
         if isinstance(weight, Norm):
             ones = struct.pack("<f", 1.0) * weight.size
             yield Tensor(weight.gguf_name, (weight.size,), F32, ones)
         else:
-            yield Tensor(weight.gguf_name, (weight.columns, weight.rows), Q8_0, _q8_0(weight))
+            data = _q8_0(weight) if kind == Q8_0 else _floats(weight, _FORMATS[kind])
+            yield Tensor(weight.gguf_name, (weight.columns, weight.rows), kind, data)
 
 
 def _q8_0(matrix: Matrix) -> bytes:
     scale = struct.pack("<e", 2.0**-matrix.exponent)
     items = gguf_items(matrix)
     return b"".join(scale + items[start : start + 32] for start in range(0, len(items), 32))
+
+
+def _floats(matrix: Matrix, form: str) -> bytes:
+    """The items as floats of one format of `struct`."""
+    return _translated(gguf_items(matrix), [struct.pack(form, x) for x in _worths(matrix)])
+
+
+def _worths(matrix: Matrix) -> list[float]:
+    """What each byte of the items is worth."""
+    return [(byte - 256 if byte > 127 else byte) * 2.0**-matrix.exponent for byte in range(256)]
+
+
+def _translated(items: bytes, words: list[bytes]) -> bytes:
+    """Each item replaced by its word; all words are of one length."""
+    size = len(words[0])
+    data = bytearray(size * len(items))
+    for place in range(size):
+        data[place::size] = items.translate(bytes(word[place] for word in words))
+    return bytes(data)
 
 
 def write_demo_safetensors(folder: Path) -> None:
@@ -239,12 +263,7 @@ def _upper_half(number: float) -> bytes:
 
 
 def _bf16(matrix: Matrix) -> bytes:
-    worth = 2.0**-matrix.exponent
-    pairs = [_upper_half((byte - 256 if byte > 127 else byte) * worth) for byte in range(256)]
-    data = bytearray(2 * len(matrix.items))
-    for half in range(2):
-        data[half::2] = matrix.items.translate(bytes(pair[half] for pair in pairs))
-    return bytes(data)
+    return _translated(matrix.items, [_upper_half(x) for x in _worths(matrix)])
 
 
 def _sweep(folder: Path) -> None:

@@ -17,7 +17,7 @@ class TensorType(msgspec.Struct, frozen=True):
     block_bytes: int
 
 
-F32, Q8_0 = 0, 8
+F32, F16, Q8_0 = 0, 1, 8
 
 TENSOR_TYPES: dict[int, TensorType] = {
     0: TensorType("F32", 1, 4),

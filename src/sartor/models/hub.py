@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sartor.models.choice import Choice
     from sartor.reporter import Reporter
 
-_FOLDER_SUFFIXES = {".safetensors", ".json", ".model", ".txt", ".jinja", ".tiktoken"}
+FOLDER_SUFFIXES = {".safetensors", ".json", ".model", ".txt", ".jinja", ".tiktoken"}
 _CONFIG = "config.json"
 
 
@@ -101,6 +101,16 @@ def fetch(model: Model, reporter: Reporter) -> Model:
     )
 
 
+def fetch_some(model: Model, files: list[ModelFile], reporter: Reporter) -> Model:
+    """``model`` with a ``path`` where ``files`` alone of it are; raises what `fetch` does."""
+    if model.repository is None or model.revision is None:
+        return model
+    cache = hub_cache(model.repository)
+    with explain_hub_errors(model.repository):
+        fetch_files(cache, model.revision, files, reporter)
+    return msgspec.structs.replace(model, path=str(cache.snapshot(model.revision)))
+
+
 def _remember(cache: Cache, revision: str) -> None:
     """Note ``revision`` as that of ``main``, for offline use; a cache may be read-only."""
     if not is_whole(cache.reference, None) or cache.reference.read_text("utf-8") != revision:
@@ -158,7 +168,7 @@ def folder_files(files: list[ModelFile]) -> list[ModelFile]:
     Folders below (other formats, original checkpoints) are left out, and so is a second copy of
     the weights in one piece.
     """
-    top = [file for file in files if PurePosixPath(file.name).suffix in _FOLDER_SUFFIXES]
+    top = [file for file in files if PurePosixPath(file.name).suffix in FOLDER_SUFFIXES]
     top = [file for file in top if "/" not in file.name]
     names = {file.name for file in top}
     if any(name.startswith("model") and name.endswith(".safetensors") for name in names):

@@ -11,7 +11,6 @@ from sartor import facts
 from sartor.engines.facts import engine
 from sartor.errors import IndexRefusedError
 from sartor.host.summary import summary
-from sartor.plan.code_rules import served
 from sartor.plan.known import (
     DEFAULT,
     ListingQuestion,
@@ -29,11 +28,12 @@ from sartor.plan.model import (
     Tried,
 )
 from sartor.plan.native import defects
-from sartor.plan.offers import by_version
+from sartor.plan.offers.releases import by_version
 from sartor.plan.outcome import Found
 from sartor.plan.outlook import may_be_built, outlook
 from sartor.plan.planned import Planned
 from sartor.plan.ranking import is_unread, is_unsure
+from sartor.plan.rules.code import served
 from sartor.plan.stack import stack_of
 from sartor.plan.stages import Judged, resolve_question
 from sartor.plan.words import name_of, reason

@@ -15,8 +15,8 @@ from sartor.host.model import Host, Memory
 from sartor.models.demo_weights import DEMO_SHAPE
 from sartor.models.shape import sized
 from sartor.paths import human_bytes
-from sartor.plan.code_rules import usable_devices
 from sartor.plan.model import Accepted, Decision, Fit, Rejected, Unchecked
+from sartor.plan.rules.code import usable_devices
 
 if TYPE_CHECKING:
     from sartor.engines.facts import EngineFacts
@@ -65,6 +65,11 @@ def question(
     )
 
 
+def startable(asking: Question) -> Question:
+    """The question whether a server would start, and no more."""
+    return msgspec.structs.replace(asking, startable=True, judge_only=True)
+
+
 def fit(case: Case, *, explain: bool = False) -> tuple[Fit, Decision | None]:
     """The place for the model and the decision whether it fits there; ``explain``: else what would.
 
@@ -81,17 +86,17 @@ def fit(case: Case, *, explain: bool = False) -> tuple[Fit, Decision | None]:
         engine.sequences[case.line.accelerator],
         engine.default_gpu_memory_fraction if on_gpus else 1.0,
     )
-    asking = question(case.model, engine, asked, case.host, devices)
-    asking = msgspec.structs.replace(asking, startable=True, judge_only=True)
+    asking = startable(question(case.model, engine, asked, case.host, devices))
     found = report(asking)
     if explain and found.verdict == "does not fit":
         found = report(msgspec.structs.replace(asking, judge_only=False))
-    return _decided(case.model, found, devices, context)
+    return decided(case.model, found, devices, context)
 
 
-def _decided(
+def decided(
     model: Model, found: FitReport, devices: list[Device] | None, context: int
 ) -> tuple[Fit, Decision | None]:
+    """The place that a report gives the model, and whether it fits; None: nothing is known."""
     place = Fit(context, (devices or [])[:1], found.weights.likely or None)
     if found.weights.likely == 0:
         return place, None
@@ -126,7 +131,7 @@ def refitted(place: Fit, model: Model, engine: EngineFacts, accelerator: str) ->
     asked = Asked(context, engine.sequences[accelerator], engine.default_gpu_memory_fraction)
     devices = place.devices or None
     asking = question(model, engine, asked, Host(memory=Memory(available_bytes=1)), devices)
-    chosen = report(msgspec.structs.replace(asking, startable=True, judge_only=True)).chosen
+    chosen = report(startable(asking)).chosen
     if chosen is None:
         return msgspec.structs.replace(place, context=context)
     found = placed(chosen, context)

@@ -95,7 +95,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that `build` needs, and nothing about the machine that it does not.
 
     ``requirements`` are the roots of ``packages``. ``supply`` are system libraries that are missing
-    and come from a wheel. ``env`` are variables to run it with.
+    and come from a wheel. ``env`` are variables to run it with. ``there`` are packages, with their
+    versions, that the interpreter itself has and that are not installed once more.
     """
 
     engine: str
@@ -116,6 +117,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     leave_out: list[str] = []
     supply: list[str] = []
     source: Recipe | None = None
+    there: dict[str, str] = {}
 
 
 def environment_key(stack: Stack) -> str:
@@ -126,6 +128,7 @@ def environment_key(stack: Stack) -> str:
     files = sorted((p.filename, p.sha256) for p in stack.packages)
     parts = [files, stack.requirements, stack.leave_out, stack.supply, stack.source, stack.python]
     parts += [stack.architecture, stack.launcher]
+    parts += [stack.there] if stack.there else []
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:16]
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.engines.facts import engines
-from sartor.plan.code_rules import READ, declared_verdicts, served
 from sartor.plan.outcome import Alternative, Cost, Remedy, Share
-from sartor.plan.remedies import remedies
+from sartor.plan.remedies.collect import remedies
+from sartor.plan.rules.code import READ, declared_verdicts, served
 from sartor.plan.split import Served as ServedKind
 from sartor.plan.split import split
 from sartor.plan.tried import Tried, Wants
-from sartor.plan.ways import ways
+from sartor.plan.ways.collect import ways
 from sartor.plan.words import name_of, reason
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _tried(one: Judged) -> Tried:
 
 def _glibc(one: Judged) -> str | None:
     """The least that the release's wheels ask for, where that is what stands against it."""
-    from sartor.plan.tags import least_glibc
+    from sartor.plan.offers.tags import least_glibc
 
     return least_glibc(one.case.offer.files, one.case.machine)
 

@@ -16,10 +16,10 @@ from sartor.plan.case import Case, Offer
 from sartor.plan.conclusion import chosen_of, conclude
 from sartor.plan.known import DEFAULT, Known, ListingQuestion, Machine, Wanted
 from sartor.plan.machine import architecture, glibc, machines, two_numbers
-from sartor.plan.offers import offers, question
+from sartor.plan.offers.releases import offers, question
+from sartor.plan.offers.variants import variants
 from sartor.plan.ranking import is_named, is_unread, is_unsure, newest_first, ordered
 from sartor.plan.stages import Judged, code, listed, metadata, resolution, whole
-from sartor.plan.variants import variants
 from sartor.verdict.targets import targets_of
 
 if TYPE_CHECKING:

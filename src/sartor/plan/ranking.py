@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from sartor.plan.code_rules import served
 from sartor.plan.model import Unchecked
+from sartor.plan.rules.code import served
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sartor.plan.machine import interpreter
 from sartor.plan.model import PlannedPackage, Python, Recipe, Stack
 from sartor.plan.native import cmake_arguments
-from sartor.plan.rules import missing_libraries
+from sartor.plan.rules.host import missing_libraries
 from sartor.plan.stages import requirements_of
 
 if TYPE_CHECKING:

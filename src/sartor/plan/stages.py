@@ -13,16 +13,6 @@ from packaging.requirements import Requirement
 
 from sartor.facts.packages import normalized
 from sartor.plan.case import Case
-from sartor.plan.code_rules import CODE_RULES, METADATA_RULES
-from sartor.plan.companions import (
-    EXACT,
-    companion_questions,
-    companions,
-    metadata_question,
-    required,
-    with_metadata,
-)
-from sartor.plan.gpu_rules import HOST_RULES, driver
 from sartor.plan.known import (
     IndexPin,
     ListingQuestion,
@@ -36,16 +26,26 @@ from sartor.plan.known import (
 )
 from sartor.plan.memory import fit
 from sartor.plan.model import Accepted, Decision, Fit, Rejected, Tried, Unchecked
-from sartor.plan.model_rules import MODEL_RULES
-from sartor.plan.rules import BUILT, LISTED
-from sartor.plan.tags import alike
+from sartor.plan.offers.companions import (
+    EXACT,
+    companion_questions,
+    companions,
+    metadata_question,
+    required,
+    with_metadata,
+)
+from sartor.plan.offers.tags import alike
+from sartor.plan.rules.code import CODE_RULES, METADATA_RULES
+from sartor.plan.rules.gpu import HOST_RULES, driver
+from sartor.plan.rules.host import BUILT, LISTED
+from sartor.plan.rules.model import MODEL_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sartor.artifact.model import Package
     from sartor.plan.case import Rule
-    from sartor.plan.closure import Closure  # noqa: TC004 - it is heavy, and `Judged` is not read
+    from sartor.plan.closure.judge import Closure  # noqa: TC004 - it is heavy, and `Judged` is not read
     from sartor.plan.known import Known, Parts
 
 Stage = Literal["listed", "metadata", "code", "resolution", "whole"]
@@ -256,7 +256,7 @@ def _built(question: ResolveQuestion) -> list[Decision]:
 
 def whole(judged: Judged, roots: Sequence[str], known: Known) -> Judged:
     """What the resolved set will be on the host."""
-    from sartor.plan.closure import closure
+    from sartor.plan.closure.judge import closure
 
     found = judged.resolution
     if found is None:

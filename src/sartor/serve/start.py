@@ -12,10 +12,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from sartor.closing import Closing
 from sartor.engines.facts import engine as engine_facts
 from sartor.engines.launch import ServeSettings, launcher
 from sartor.errors import ServerDiedError, ServerTimeoutError
@@ -33,7 +34,6 @@ from sartor.serve.origin import here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from sartor.build.model import Environment
     from sartor.models.model import Model
@@ -83,7 +83,7 @@ def _files(model: Model) -> list[Path]:
     return [given, *(given.with_name(Path(file.name).name) for file in model.files)]
 
 
-class Server:
+class Server(Closing):
     """A server that was started here: use it as a context manager, and it ends with the block.
 
     The pipe to its supervisor is what ties it to this process: it closes when this process goes,
@@ -105,15 +105,8 @@ class Server:
         self._supervisor = supervisor
         self._pipe = pipe
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the server, unless it was detached."""
         if self._pipe < 0:
             return
         os.close(self._pipe)

@@ -52,7 +52,7 @@ PARTS = ("extras", "bounds")
 
 
 class Required(msgspec.Struct, frozen=True):
-    """One requirement: its line, its normalised name, its bounds (sorted) and its marker.
+    """One requirement: its line, its normalised name, its bounds (sorted), marker and extras.
 
     ``text`` is name, extras and bounds as people read them; ``marker`` is empty where none is.
     """
@@ -62,6 +62,7 @@ class Required(msgspec.Struct, frozen=True):
     bounds: str
     marker: str
     text: str
+    extras: tuple[str, ...] = ()
 
 
 def requirements(package: Package) -> list[Required]:
@@ -90,7 +91,7 @@ def parse_line(line: str) -> Required | None:
         return None
     within = ",".join(bounds)
     text = f"{name}[{','.join(extras)}]{within}" if extras else f"{name}{within}"
-    return Required(line, normalized(name), within, marker, text)
+    return Required(line, normalized(name), within, marker, text, tuple(extras))
 
 
 @lru_cache(1 << 10)

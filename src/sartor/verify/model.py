@@ -167,3 +167,101 @@ def reached(outcomes: list[Outcome]) -> Grade | None:
             return best
         best = grade
     return best
+
+
+Said = Literal["passed", "failed", "not checked", "not applicable"]
+Digests = Literal["equal", "different", "not recorded"]
+
+
+class ReportSide(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the two reports: of what, where, when, and how far."""
+
+    environment: str
+    python: str
+    made_at: str
+    sartor: str
+    grade: Grade | None
+    asked: Grade
+    machine: ProvedOn
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is not the same in both; None: it is not there."""
+
+    what: str
+    a: str | None
+    b: str | None
+
+
+class CheckDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """A check that came out otherwise, or that one report lacks (None).
+
+    ``why`` is what the second report says of it, else the first. ``worse``: see
+    `ReportComparison.worse`.
+    """
+
+    check: str
+    grade: Grade
+    a: Said | None
+    b: Said | None
+    worse: bool
+    why: str = ""
+
+
+class MeasuredPair(msgspec.Struct, frozen=True, kw_only=True):
+    """A check that both measured: the errors against their references, in ``unit``.
+
+    ``outputs`` says whether the output's bits are identical.
+    """
+
+    check: str
+    unit: str
+    error_a: float
+    error_b: float
+    bound_a: float
+    bound_b: float
+    outputs: Digests
+
+
+class FeatureDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """A feature that is proved to another grade, or that one report lacks."""
+
+    package: str
+    feature: str
+    a: Grade | None
+    b: Grade | None
+    in_a: bool = True
+    in_b: bool = True
+
+
+class CostPair(msgspec.Struct, frozen=True, kw_only=True):
+    """What a grade's checks took: seconds of wall time, and the most GPU memory of one of them."""
+
+    grade: Grade
+    seconds_a: float | None
+    seconds_b: float | None
+    gpu_bytes_a: int | None = None
+    gpu_bytes_b: int | None = None
+
+
+class ReportComparison(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="sartor.report-comparison/1"
+):
+    """Two reports side by side; what is the same in both is counted, what is not is listed.
+
+    ``worse``: a check that passed in A failed in B or was not made, one that A lacks failed in B,
+    or B's grade is below A's though as much was asked. ``files`` are files with machine code.
+    """
+
+    a: ReportSide
+    b: ReportSide
+    worse: bool
+    same_checks: int
+    same_files: int
+    machine: list[Difference] = []
+    packages: list[Difference] = []
+    files: list[Difference] = []
+    checks: list[CheckDifference] = []
+    measured: list[MeasuredPair] = []
+    features: list[FeatureDifference] = []
+    costs: list[CostPair] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +14,9 @@ from sartor.verify.model import (
     GRADES,
     Grade,
     GradeCost,
+    NotChecked,
     Outcome,
+    Passed,
     ProvedGpu,
     ProvedOn,
     Report,
@@ -21,20 +24,25 @@ from sartor.verify.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sartor.host.model import Host
     from sartor.reporter import Reporter
     from sartor.verify.subject import Subject
+
+MOST_NAMED = 8
 
 
 class Proving(msgspec.Struct, frozen=True, kw_only=True):
     """How far, and with what limits.
 
     ``jit_seconds`` is wall time for the driver's compiler: PTX that it has not come to by then is
-    not checked.
+    not checked. ``open_seconds`` is the limit for opening one library.
     """
 
     asked: Grade = "golden"
     jit_seconds: float = 600.0
+    open_seconds: float = 60.0
 
     @property
     def grades(self) -> tuple[Grade, ...]:
@@ -47,25 +55,34 @@ def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) ->
 
     ``host`` is the machine that this runs on.
     """
+    from sartor.verify.features import feature_proofs
+    from sartor.verify.images import check_first_use
     from sartor.verify.loads import check_loads
     from sartor.verify.resolves import check_resolves
     from sartor.verify.runs import check_runs
+    from sartor.verify.statics import static_outcomes
 
     outcomes: list[Outcome] = []
+    seconds: dict[Grade, float] = {}
 
     def found(outcome: Outcome) -> None:
         outcomes.append(outcome)
         reporter.progress("verifying", len(outcomes), None, "checks")
 
-    began = time.perf_counter()
-    check_resolves(subject, found)
-    seconds: dict[Grade, float] = {"resolves": time.perf_counter() - began}
+    with _timed(seconds, "resolves"):
+        files = check_resolves(subject, host, found, reporter)
+    contents = None
     if "loads" in proving.grades:
-        began = time.perf_counter()
-        check_loads(subject, proving, found)
-        seconds["loads"] = time.perf_counter() - began
-    if "launches" in proving.grades:
+        with _timed(seconds, "loads"):
+            found(_interpreter_starts(subject))
+            for outcome in static_outcomes(subject, host, proving.grades[1:]):
+                found(outcome)
+            contents = check_loads(subject, host, proving, found)
+    if contents is not None and "launches" in proving.grades:
+        check_first_use(subject, host, contents, proving, found)
         check_runs(subject, host, proving, found)
+        for outcome in _without_checks(subject, proving, outcomes):
+            found(outcome)
     return Report(
         environment=str(subject.path),
         python=subject.python_version,
@@ -76,8 +93,40 @@ def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) ->
         made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         sartor=__version__,
         packages=subject.packages,
+        files=files,
+        features=feature_proofs(subject, host, outcomes),
+        lock=subject.lock_sha256,
         costs=[_cost(grade, outcomes, seconds) for grade in proving.grades],
     )
+
+
+@contextmanager
+def _timed(seconds: dict[Grade, float], grade: Grade) -> Iterator[None]:
+    """The wall time of the block goes to ``grade``."""
+    began = time.perf_counter()
+    yield
+    seconds[grade] = time.perf_counter() - began
+
+
+def _interpreter_starts(subject: Subject) -> Outcome:
+    """It was started, and asked what it is, before anything else was looked at."""
+    return Passed(check="the interpreter starts", grade="loads", detail=subject.python_version)
+
+
+def _without_checks(
+    subject: Subject, proving: Proving, outcomes: list[Outcome]
+) -> Iterator[Outcome]:
+    """That there is nothing installed which Sartor has checks for, at a grade above *loads*."""
+    every = [f"{name} {version}" for name, version in subject.packages.items()]
+    more = f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
+    names = f"{', '.join(every[:MOST_NAMED])}{more}" or "an environment without packages"
+    for grade in proving.grades[2:]:
+        if not any(o.grade == grade for o in outcomes):
+            yield NotChecked(
+                check=f"what is installed, as far as {grade}",
+                grade=grade,
+                why=f"Sartor has no checks of this grade for {names}",
+            )
 
 
 def _cost(grade: Grade, outcomes: list[Outcome], seconds: dict[Grade, float]) -> GradeCost:

@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
-import re
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sartor.errors import SartorError
-from sartor.index.uv import run_uv
-from sartor.reporter import Silent
-from sartor.verify.model import Failed, Outcome, Passed
+from sartor.verify.files import Inventory
+from sartor.verify.locked import lock_outcomes
+from sartor.verify.model import NotChecked
+from sartor.verify.requirements import requirement_outcomes
+from sartor.verify.statics import static_outcomes
+from sartor.verify.taken import distributions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sartor.host.model import Host
+    from sartor.reporter import Reporter
+    from sartor.verify.model import Outcome
     from sartor.verify.subject import Subject
 
 
-def check_resolves(subject: Subject, found: Callable[[Outcome], None]) -> None:
-    """Every check of this grade; ``found`` is called with each outcome."""
-    found(_requirements(subject))
+def check_resolves(
+    subject: Subject, host: Host, found: Callable[[Outcome], None], reporter: Reporter
+) -> dict[str, str]:
+    """Every check of this grade; ``found`` is called with each outcome.
 
+    Returns the sha256 of every installed file with machine code, by its path.
+    """
 
-def _requirements(subject: Subject) -> Outcome:
-    """Every installed package's own requirements are met, but for those left out on purpose."""
-    check, began = "installed packages meet each other's requirements", time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log"
-        arguments = ["pip", "check", "--python", str(subject.python)]
-        try:
-            run_uv(arguments, log, Silent(), what="checking the installed packages")
-        except SartorError as error:
-            unmet = _unmet(error.found, subject.left_out)
-            if unmet:
-                return Failed(check=check, grade="resolves", detail="\n".join(unmet))
-    return Passed(
-        check=check,
-        grade="resolves",
-        detail=f"{len(subject.packages)} packages",
-        seconds=round(time.perf_counter() - began, 3),
-    )
+    def on_bytes(done: int, total: int) -> None:
+        reporter.progress("reading the installed files", done, total, "B")
 
-
-def _unmet(said: list[str], left_out: list[str]) -> list[str]:
-    """What uv complains of, without the packages that were left out; all of it where it is odd."""
-    lines = [line for line in said if "require" in line or "not installed" in line]
-    unmet = [x for x in lines if not any(re.search(rf"`{n}[^\w-]", x) for n in left_out)]
-    return unmet if lines else said
+    began = time.perf_counter()
+    distributions = distributions_of(subject)
+    inventory = Inventory(distributions, on_bytes)
+    if not distributions:
+        why = "no package is installed in it"
+        found(NotChecked(check="installed packages", grade="resolves", why=why))
+    for outcome in inventory.outcomes(subject, distributions):
+        found(outcome)
+    for outcome in requirement_outcomes(subject, distributions):
+        found(outcome)
+    if subject.locking is not None:
+        for outcome in lock_outcomes(subject, subject.locking, distributions):
+            found(outcome)
+    for outcome in static_outcomes(subject, host, ("resolves",)):
+        found(outcome)
+    reporter.detail(f"resolves took {time.perf_counter() - began:.2f} s")
+    return inventory.machine_code(subject.path)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sartor.verify.child import Program, run
+from sartor.verify.engines import engine_programs, without_checks
+from sartor.verify.torch import torch_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +23,18 @@ def check_runs(
     subject: Subject, host: Host, proving: Proving, found: Callable[[Outcome], None]
 ) -> None:
     """Every check of *launches* and *golden*; ``found`` is called with each outcome."""
-    for program in programs(subject, host):
-        run(program, proving.grades, on_outcome=found)
+    with tempfile.TemporaryDirectory(prefix="sartor-verify-") as folder:
+        for program in programs(subject, host, Path(folder)):
+            if program.grade in proving.grades:
+                run(program, proving.grades, on_outcome=found)
+    for outcome in without_checks(subject):
+        if outcome.grade in proving.grades:
+            found(outcome)
 
 
-def programs(_subject: Subject, _host: Host) -> list[Program]:
-    """The programs for what is installed; none of one that no package calls for."""
-    return []
+def programs(subject: Subject, host: Host, folder: Path) -> list[Program]:
+    """The programs for what is installed; none of one that no package calls for.
+
+    What they write goes below ``folder``.
+    """
+    return [*torch_programs(subject, host), *engine_programs(subject, host, folder)]

@@ -237,10 +237,10 @@ def test_a_large_file_of_a_layer_is_read_again_where_it_must() -> None:
 def test_a_bomb_of_a_layer_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
     made = io.BytesIO()
     info = tarfile.TarInfo("a.so")
-    info.size = 600 * MEBI
+    info.size = 200 * MEBI
     with gzip.GzipFile(fileobj=made, mode="wb", compresslevel=1) as out:
         out.write(info.tobuf())
-        for _ in range(600):
+        for _ in range(200):
             out.write(bytes(MEBI))
         out.write(bytes(1024))
     tracemalloc.start()

@@ -16,7 +16,7 @@ from sartor.catalog.choice import (
 from sartor.catalog.request import platform_of
 from sartor.index.wheels import Fits, IndexFile, why_not
 from sartor.plan.known import Machine
-from sartor.plan.tags import best_wheel, platform_tags, tag_order
+from sartor.plan.offers.tags import best_wheel, platform_tags, tag_order
 
 
 def file(name: str) -> IndexFile:

@@ -132,7 +132,7 @@ def test_every_release_of_every_line_is_in_the_trace(description: str) -> None:
 
 def _versions(index: str, project: str) -> set[str | None]:
     """Of an index that is not reached the line is there once, without a version."""
-    from sartor.plan.offers import by_version
+    from sartor.plan.offers.releases import by_version
 
     if index in MARKET.unreached:
         return {None}

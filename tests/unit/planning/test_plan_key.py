@@ -19,7 +19,7 @@ from sartor.plan.case import Case, Offer
 from sartor.plan.known import Machine
 from sartor.plan.model import Python, Request, Stack
 from sartor.plan.planner import Built
-from sartor.plan.rules import disk
+from sartor.plan.rules.host import disk
 
 if TYPE_CHECKING:
     from pathlib import Path

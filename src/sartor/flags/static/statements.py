@@ -287,13 +287,19 @@ class Statements(Expressions):
             return
         for item in items:
             self.bind(node.target, item, scope)
-            try:
-                self.run(node.body, scope)
-            except Continue:
-                continue
-            except Break:
+            if not self._turn(node.body, scope):
                 return
         self.run(node.orelse, scope)
+
+    def _turn(self, body: Sequence[ast.stmt], scope: Scope) -> bool:
+        """Run the body of a loop once; False where it breaks off."""
+        try:
+            self.run(body, scope)
+        except Continue:
+            pass
+        except Break:
+            return False
+        return True
 
     def _unknown_loop(self, node: ast.For, over: str, why: Unknown, scope: Scope) -> None:
         """One turn with an item that is not known, under the condition that there is one."""
@@ -307,11 +313,7 @@ class Statements(Expressions):
 
     def _run_While(self, node: ast.While, scope: Scope) -> None:
         while (truth := self.truth(self.evaluate(node.test, scope))) is True:
-            try:
-                self.run(node.body, scope)
-            except Continue:
-                continue
-            except Break:
+            if not self._turn(node.body, scope):
                 return
         if isinstance(truth, Unknown):
             text = ast.unparse(node.test)[:200]

@@ -30,13 +30,17 @@ class Measure(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a check that was made says. ``poisoned``: the process can do nothing more."""
+    """What a check that was made says. ``poisoned``: the process can do nothing more.
+
+    ``gpu_bytes``: GPU memory that it took, where others than torch know.
+    """
 
     passed: bool
     detail: str
     measure: Optional[Measure] = None  # noqa: UP045
     hint: Optional[str] = None  # noqa: UP045
     poisoned: bool = False
+    gpu_bytes: Optional[int] = None  # noqa: UP045
 
 
 class Check(NamedTuple):
@@ -61,3 +65,9 @@ class NothingToCheck(Exception):  # noqa: N818 - not an error
 def judged(measure: Measure, detail: str = "") -> Result:
     """The result of a comparison: passed where the error is within the bound."""
     return Result(measure.holds, detail, measure)
+
+
+def asked_for(checks: List[Check], settings: Settings) -> List[Check]:  # noqa: UP006
+    """Those of which a word of the setting ``only`` is in the name; all where it is not given."""
+    words = settings.get("only") or [""]
+    return [check for check in checks if any(word in check.name for word in words)]

@@ -80,15 +80,18 @@ def outcome(check: object) -> dict[str, object]:
             "detail": result.detail,
             "hint": result.hint,
             "poisoned": result.poisoned,
+            "gpu_bytes": result.gpu_bytes,
         }
         if result.measure is not None:
             finite = math.isfinite(result.measure.error)
             error = result.measure.error if finite else None  # JSON has neither NaN nor infinity
             found["measured"] = {**result.measure._asdict(), "error": error}
     except NotMade as error:
-        found = {"outcome": "not checked", "why": str(error)}
+        spent = getattr(error, "poisoned", False)
+        found = {"outcome": "not checked", "why": str(error), "poisoned": spent}
     except NothingToCheck as error:
-        found = {"outcome": "not applicable", "why": str(error)}
+        spent = getattr(error, "poisoned", False)
+        found = {"outcome": "not applicable", "why": str(error), "poisoned": spent}
     except BaseException as error:
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         text = "".join(lines).strip().splitlines()
@@ -98,7 +101,8 @@ def outcome(check: object) -> dict[str, object]:
             "poisoned": any(words in str(error) for words in STICKY),
         }
     found["seconds"] = round(time.perf_counter() - began, 4)
-    found["gpu_bytes"] = gpu_peak()
+    if found.get("gpu_bytes") is None:
+        found["gpu_bytes"] = gpu_peak()
     return found
 
 

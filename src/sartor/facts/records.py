@@ -1,0 +1,31 @@
+"""Wheels whose own RECORD is wrong: `facts/records.toml`, read once."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from sartor.facts import Fact, read_table
+
+FILE = "records.toml"
+
+
+class WrongRecordFact(Fact, frozen=True):
+    """One release, and its files' sha256 as published, where its RECORD has others."""
+
+    distribution: str
+    version: str
+    files: dict[str, str]
+
+
+def published(distribution: str, version: str) -> dict[str, str]:
+    """The sha256 of the files of a release whose RECORD is wrong, by their path in it."""
+    rows = wrong_records()
+    return next(
+        (r.files for r in rows if (r.distribution, r.version) == (distribution, version)), {}
+    )
+
+
+@cache
+def wrong_records() -> tuple[WrongRecordFact, ...]:
+    """Every such release."""
+    return read_table(FILE, "wrong_record", WrongRecordFact)

@@ -1,0 +1,1 @@
+"""What a resolution will be on a host, judged before anything of it is fetched."""

@@ -1,0 +1,1 @@
+"""What indexes offer a machine: releases, their wheels, and the torch that they name."""

@@ -1,0 +1,1 @@
+"""Changes of the host that would let it run what it cannot run now."""

@@ -1,0 +1,1 @@
+"""Other ways to a stack, for a machine that nothing published fits."""

@@ -1,0 +1,439 @@
+"""Libraries that do not open, made here and by others: each is named for what it is.
+
+Judges: the system's loader itself, whose words are in every failure, `ldd` and `readelf`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from libraries import (
+    WAYS_TO_DIE,
+    environment,
+    python_version,
+    register,
+    shared,
+    site,
+)
+from sartor.host.model import Host, System
+from sartor.verify.contents import contents_of
+from sartor.verify.evidence import read_site
+from sartor.verify.libraries import check_libraries
+from sartor.verify.model import Failed, NotApplicable, NotChecked, Passed
+from sartor.verify.proof import Proving
+from sartor.verify.subject import Subject
+
+if TYPE_CHECKING:
+    from sartor.verify.model import Outcome
+
+HOST = Host(architecture="x86_64", glibc="2.36", system=System(distribution="debian 12 (bookworm)"))
+GOOD = "int one(void) { return 1; }"
+ABI = f"cpython-{sys.version_info[0]}{sys.version_info[1]}-x86_64-linux-gnu"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return environment(tmp_path / "env")
+
+
+def made(folder: Path, name: str, source: str = GOOD, *options: str) -> Path:
+    return shared(site(folder) / name, source, *options)
+
+
+def opened(folder: Path, seconds: float = 60) -> dict[str, Outcome]:
+    """What became of each library, by its path in the check's name."""
+    subject = Subject(
+        path=folder,
+        python=folder / "bin" / "python",
+        python_version=python_version(),
+        site=[site(folder)],
+        packages={},
+        accelerator="cpu",
+    )
+    read_site.cache_clear()  # a test alters what was read
+    found: list[Outcome] = []
+    proving = Proving(asked="loads", open_seconds=seconds)
+    check_libraries(subject, contents_of(subject, HOST), proving, found.append)
+    assert len({outcome.check for outcome in found}) == len(found)
+    assert all(outcome.grade == "loads" for outcome in found)
+    return {outcome.check.removeprefix("open "): outcome for outcome in found}
+
+
+def failed(folder: Path, name: str, seconds: float = 60) -> Failed:
+    outcome = opened(folder, seconds)[name]
+    assert isinstance(outcome, Failed), outcome
+    return outcome
+
+
+def test_libraries_open(folder: Path) -> None:
+    made(folder, "pkg/a.so")
+    made(folder, f"pkg/module.{ABI}.so", "int PyInit_module(void) { return 0; }")
+    made(folder, "pkg/libthird.so.1.2")
+    register(site(folder), "pkg")
+    found = opened(folder)
+    assert {name: type(outcome) for name, outcome in found.items()} == {
+        "pkg/a.so": Passed,
+        f"pkg/module.{ABI}.so": Passed,
+        "pkg/libthird.so.1.2": Passed,
+    }
+    assert {outcome.package for outcome in found.values()} == {"pkg"}
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("segfault", "ended by SIGSEGV"),
+        ("abort", "ended by SIGABRT"),
+        ("illegal", "ended by SIGILL"),
+        ("exits", "ended with status 3"),
+        ("hangs", "did not end within 2 s"),
+    ],
+)
+def test_one_that_ends_its_process_ends_no_other(folder: Path, way: str, words: str) -> None:
+    made(folder, "pkg/a.so", WAYS_TO_DIE[way])
+    made(folder, "pkg/b.so")
+    register(site(folder), "pkg")
+    found = opened(folder, seconds=2)
+    outcome = found["pkg/a.so"]
+    assert isinstance(outcome, Failed)
+    assert words in outcome.detail
+    assert outcome.hint is not None
+    assert isinstance(found["pkg/b.so"], Passed)
+
+
+def test_a_megabyte_of_words_is_cut_and_costs_nothing(folder: Path) -> None:
+    made(folder, "pkg/a.so", WAYS_TO_DIE["prints"])
+    made(folder, "pkg/b.so", WAYS_TO_DIE["prints"] + WAYS_TO_DIE["segfault"].replace(" f(", " g("))
+    found = opened(folder)
+    assert isinstance(found["pkg/a.so"], Passed)
+    b = found["pkg/b.so"]
+    assert isinstance(b, Failed)
+    assert "ended by SIGSEGV" in b.detail
+    assert len(b.detail) < 8192
+
+
+def test_a_missing_library_of_the_system_is_named_with_its_package(folder: Path) -> None:
+    needed = folder / "elsewhere" / "libnuma.so"
+    shared(needed, "int numa(void) { return 1; }", "-Wl,-soname,libnuma.so.77")
+    options = (f"-L{needed.parent}", "-lnuma", "-Wl,--no-as-needed")
+    made(folder, "pkg/a.so", "int numa(void); int one(void) { return numa(); }", *options)
+    register(site(folder), "pkg")
+    outcome = failed(folder, "pkg/a.so")
+    assert "libnuma.so.77: cannot open shared object file" in outcome.detail
+    assert "neither the environment nor the system has it" in outcome.detail
+    command = ["ldd", str(site(folder) / "pkg/a.so")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "libnuma.so.77 => not found" in said.stdout
+
+
+def test_the_package_of_a_known_library_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sartor import facts
+    from sartor.facts import LibraryFact
+
+    row = facts.libraries()[0]
+    fake = LibraryFact(
+        soname="libnot-there.so.1",
+        packages={"debian": "libnot-there1"},
+        source=row.source,
+        checked_on=row.checked_on,
+    )
+    monkeypatch.setattr(facts, "libraries", lambda: (fake,))
+    needed = folder / "elsewhere" / "libx.so"
+    shared(needed, "int x(void) { return 1; }", "-Wl,-soname,libnot-there.so.1")
+    made(folder, "pkg/a.so", "int x(void); int f(void) { return x(); }", str(needed))
+    assert "libnot-there1" in (failed(folder, "pkg/a.so").hint or "")
+
+
+def test_one_in_the_environment_that_is_not_found_is_said_to_be_there(folder: Path) -> None:
+    options = ("-Wl,-soname,libother.so.1",)
+    other = made(folder, "other/lib/libother.so.1", "int x(void) { return 1; }", *options)
+    made(folder, "pkg/a.so", "int x(void); int f(void) { return x(); }", str(other))
+    register(site(folder), "pkg")
+    register(site(folder), "other")
+    outcome = failed(folder, "pkg/a.so")
+    assert "it is in the environment (other/lib/libother.so.1)" in outcome.detail
+
+
+def test_one_that_another_package_opens_is_opened_after_its_import(folder: Path) -> None:
+    options = ("-Wl,-soname,libother.so.1",)
+    other = made(folder, "other/lib/libother.so.1", "int x(void) { return 1; }", *options)
+    code = "import ctypes, pathlib\nctypes.CDLL(str(pathlib.Path(__file__).parent / 'lib' / "
+    (site(folder) / "other" / "__init__.py").write_text(code + "'libother.so.1'))\n")
+    made(folder, "pkg/a.so", "int x(void); int f(void) { return x(); }", str(other))
+    register(site(folder), "other")
+    register(site(folder), "pkg", requires=("other",))
+    assert isinstance(opened(folder)["pkg/a.so"], Passed)
+    (site(folder) / "other" / "__init__.py").write_text("raise ImportError('no such luck')\n")
+    outcome = opened(folder)["pkg/a.so"]
+    assert isinstance(outcome, NotChecked)
+    assert "`import other`, which opens what it needs, fails: no such luck" in outcome.why
+    (site(folder) / "other" / "__init__.py").write_text("import os; os.abort()\n")
+    outcomes = opened(folder)
+    assert isinstance(outcomes["pkg/a.so"], NotChecked)
+    ended = outcomes["libraries after import other"]
+    assert isinstance(ended, Failed)
+    assert "ended by SIGABRT" in ended.detail
+
+
+def test_one_of_its_own_package_is_opened_first(folder: Path) -> None:
+    options = ("-Wl,-soname,libown.so",)
+    own = made(folder, "pkg/deep/libown.so", "int x(void) { return 1; }", *options)
+    made(folder, "pkg/a.so", "int x(void); int f(void) { return x(); }", str(own))
+    register(site(folder), "pkg")
+    assert isinstance(opened(folder)["pkg/a.so"], Passed)
+
+
+def test_one_behind_a_runpath_is_found(folder: Path) -> None:
+    other = made(folder, "other/libother.so.1", GOOD, "-Wl,-soname,libother.so.1")
+    options = (str(other), "-Wl,--no-as-needed", "-Wl,-rpath,$ORIGIN/../other")
+    made(folder, "pkg/a.so", "int one(void); int f(void) { return one(); }", *options)
+    assert isinstance(opened(folder)["pkg/a.so"], Passed)
+
+
+def test_an_undefined_symbol_is_named(folder: Path) -> None:
+    made(folder, "pkg/a.so", "int nobody_has_it(void); int f(void) { return nobody_has_it(); }")
+    register(site(folder), "pkg")
+    outcome = failed(folder, "pkg/a.so")
+    assert "undefined symbol: nobody_has_it" in outcome.detail
+    assert "nothing that it needs defines `nobody_has_it`" in outcome.detail
+
+
+def test_one_that_is_bound_where_another_opens_it(folder: Path) -> None:
+    lacking = "int x(void); int f(void) { return x(); }"
+    plugin = made(folder, "pkg/libplugin.so", lacking, "-Wl,-soname,libplugin.so")
+    host = "int f(void); int x(void) { return 1; } int g(void) { return f(); }"
+    made(folder, "pkg/libhost.so", host, str(plugin), "-Wl,-rpath,$ORIGIN")
+    register(site(folder), "pkg")
+    outcome = opened(folder)["pkg/libplugin.so"]
+    assert isinstance(outcome, Passed)
+    assert outcome.detail == "with pkg/libhost.so, which needs it, not by itself"
+
+
+def test_a_newer_glibc_is_named(folder: Path) -> None:
+    path = made(folder, "pkg/a.so", '#include <stdio.h>\nint f(void) { return puts("x"); }')
+    data = path.read_bytes()
+    version = next(v for v in (b"GLIBC_2.2.5", b"GLIBC_2.17") if v in data)
+    newer = b"GLIBC_2.98".ljust(len(version), b"1")
+    old_hash, new_hash = elf_hash(version), elf_hash(newer)
+    data = data.replace(version, newer).replace(
+        old_hash.to_bytes(4, "little"), new_hash.to_bytes(4, "little")
+    )
+    path.write_bytes(data)
+    register(site(folder), "pkg")
+    outcome = failed(folder, "pkg/a.so")
+    assert f"version `{newer.decode()}' not found" in outcome.detail
+    assert "this system's glibc is 2.36" in outcome.detail
+
+
+def elf_hash(name: bytes) -> int:
+    """The System V ABI's, which a version's name is looked up by."""
+    value = 0
+    for letter in name:
+        value = (value << 4) + letter
+        high = value & 0xF0000000
+        value = (value ^ (high >> 24)) & ~high & 0xFFFFFFFF
+    return value
+
+
+@pytest.mark.parametrize("keep", [0, 3, 50, 2000, 9000])
+def test_one_that_is_cut_short(folder: Path, keep: int) -> None:
+    path = made(folder, "pkg/a.so")
+    register(site(folder), "pkg")
+    path.write_bytes(path.read_bytes()[:keep])
+    outcome = opened(folder).get("pkg/a.so")
+    if keep < 4:  # nothing says any more that it was a library
+        assert outcome is None or isinstance(outcome, Failed)
+        return
+    assert isinstance(outcome, Failed)
+    assert outcome.hint == "uv pip install --reinstall pkg==1.0"
+
+
+def test_one_for_another_machine(folder: Path) -> None:
+    path = made(folder, "pkg/a.so")
+    data = bytearray(path.read_bytes())
+    data[18:20] = (183).to_bytes(2, "little")  # EM_AARCH64
+    path.write_bytes(data)
+    register(site(folder), "pkg")
+    outcome = failed(folder, "pkg/a.so")
+    assert "it is built for another machine (aarch64)" in outcome.detail
+    said = subprocess.run(["readelf", "-h", path], capture_output=True, text=True, check=True)
+    assert "AArch64" in said.stdout
+
+
+def test_a_module_of_another_python_is_not_applicable(folder: Path) -> None:
+    made(folder, "pkg/_C.cpython-38-x86_64-linux-gnu.so")
+    made(folder, "pkg/_D.abi3.so")
+    found = opened(folder)
+    outcome = found["pkg/_C.cpython-38-x86_64-linux-gnu.so"]
+    assert isinstance(outcome, NotApplicable)
+    assert "cp38" in outcome.why
+    assert isinstance(found["pkg/_D.abi3.so"], Passed)
+
+
+def test_one_that_needs_the_driver_is_not_checked_without_it(folder: Path) -> None:
+    driver = folder / "elsewhere" / "libcuda.so"
+    shared(driver, "int cuInit(void) { return 1; }", "-Wl,-soname,libcuda.so.1")
+    options = (str(driver), "-Wl,-soname,libuser.so")
+    user = made(
+        folder, "pkg/libuser.so", "int cuInit(void); int f(void) { return cuInit(); }", *options
+    )
+    made(
+        folder,
+        "pkg/b.so",
+        "int f(void); int g(void) { return f(); }",
+        str(user),
+        "-Wl,-rpath,$ORIGIN",
+    )
+    register(site(folder), "pkg")
+    found = opened(folder)
+    for name in ("pkg/libuser.so", "pkg/b.so"):
+        outcome = found[name]
+        assert isinstance(outcome, NotChecked)
+        assert "libcuda.so.1" in outcome.why
+    assert "`pkg/libuser.so` does" in found["pkg/b.so"].why  # type: ignore[union-attr]
+
+
+def test_an_optional_part_is_not_applicable_where_its_needs_are_not_met(folder: Path) -> None:
+    needed = folder / "elsewhere" / "libavutil.so"
+    shared(needed, "int av(void) { return 1; }", "-Wl,-soname,libavutil.so.99")
+    for number in (4, 5):
+        name = f"torchcodec/libtorchcodec_core{number}.so"
+        made(folder, name, "int av(void); int f(void) { return av(); }", str(needed))
+    register(site(folder), "torchcodec", "0.17.0")
+    for outcome in opened(folder).values():
+        assert isinstance(outcome, NotApplicable)
+        assert "libavutil.so.99" in outcome.why
+
+
+def test_of_alternatives_one_that_opens_is_enough(folder: Path) -> None:
+    needed = folder / "elsewhere" / "libx.so"
+    shared(needed, "int x(void) { return 1; }", "-Wl,-soname,libx.so.9")
+    name = "bitsandbytes/libbitsandbytes_cuda{}.so"
+    made(folder, name.format(120), "int x(void); int f(void) { return x(); }", str(needed))
+    made(folder, name.format(130))
+    register(site(folder), "bitsandbytes", "0.50.2")
+    found = opened(folder)
+    assert isinstance(found[name.format(130)], Passed)
+    other = found[name.format(120)]
+    assert isinstance(other, NotApplicable)
+    assert "libx.so.9" in other.why
+    (site(folder) / name.format(130)).unlink()
+    assert isinstance(opened(folder)[name.format(120)], Failed)
+
+
+def test_links_and_texts_are_no_libraries(folder: Path) -> None:
+    path = made(folder, "pkg/libreal.so.1")
+    (path.parent / "libreal.so").symlink_to(path.name)
+    (path.parent / "script.so").write_text("INPUT(libreal.so.1)\n")
+    assert list(opened(folder)) == ["pkg/libreal.so.1"]
+
+
+def test_what_is_in_the_real_environment_opens(tmp_path: Path) -> None:
+    """The environment of these tests has extension modules of a dozen packages."""
+    own = Path(sys.prefix)
+    folder = environment(tmp_path / "env")
+    real = next(own.glob("lib/python3*/site-packages"))
+    for name in ("msgspec", "numpy", "numpy.libs", "zstandard", "lz4", "isal"):
+        if (real / name).exists():
+            shutil.copytree(real / name, site(folder) / name)
+    found = opened(folder)
+    assert len(found) > 5
+    assert {type(outcome) for outcome in found.values()} == {Passed}
+
+
+TORCH_LIBRARY = "int _ZN3c103oneEv(void) { return 1; }"
+EXTENSION = "int {0}(void); int f(void) {{ return {0}(); }}"
+
+
+def torch_package(folder: Path, needed: str) -> Path:
+    """A package ``torch`` 2.8.0 whose import opens its only library, which needs ``needed``."""
+    other = made(folder, f"nvidia/lib/{needed}", GOOD, f"-Wl,-soname,{needed}")
+    options = ("-Wl,-soname,libc10.so", "-Wl,-rpath,$ORIGIN/../../nvidia/lib", "-Wl,--no-as-needed")
+    library = made(folder, "torch/lib/libc10.so", TORCH_LIBRARY, *options, str(other))
+    code = "import ctypes, pathlib\nhere = pathlib.Path(__file__).parent\n"
+    code += "ctypes.CDLL(str(here / 'lib' / 'libc10.so'))"
+    (site(folder) / "torch" / "__init__.py").write_text(f"{code}\n")
+    register(site(folder), "torch", "2.8.0")
+    return library
+
+
+def test_an_extension_for_another_torch(folder: Path) -> None:
+    library = torch_package(folder, "libcudart.so.13")
+    made(folder, "vision/_C.so", EXTENSION.format("_ZN3c103oneEv"), str(library))
+    made(folder, "vision/image.so", EXTENSION.format("_ZN3c103twoEv"), str(library))
+    register(site(folder), "vision", requires=("torch==2.5.1",))
+    found = opened(folder)
+    assert isinstance(found["vision/_C.so"], Passed)
+    outcome = found["vision/image.so"]
+    assert isinstance(outcome, Failed)
+    assert "undefined symbol: _ZN3c103twoEv" in outcome.detail
+    assert (
+        "built for another PyTorch: 2.8.0, which is here, has no `c10::two()`;"
+        " it requires `torch==2.5.1`"
+    ) in outcome.detail
+    assert outcome.hint == "install a build of `vision` for torch 2.8.0"
+
+
+def test_an_extension_for_another_cuda_major(folder: Path) -> None:
+    library = torch_package(folder, "libcudart.so.13")
+    older = folder / "elsewhere" / "libcudart.so"
+    shared(older, "int cuda(void) { return 1; }", "-Wl,-soname,libcudart.so.12")
+    made(folder, "vision/_C.so", EXTENSION.format("cuda"), str(library), str(older))
+    register(site(folder), "vision", requires=("torch",))
+    outcome = failed(folder, "vision/_C.so")
+    assert "`_C.so` needs `libcudart.so.12`" in outcome.detail
+    assert "for CUDA 12 brings: it is not installed" in outcome.detail
+    assert "PyTorch is built for CUDA 13" in outcome.detail
+    assert outcome.hint == "install a build of `vision` for CUDA 13"
+
+
+def test_an_extension_for_cuda_beside_a_torch_without_it(folder: Path) -> None:
+    library = torch_package(folder, "libother.so")
+    absent = folder / "elsewhere" / "libc10_cuda.so"
+    shared(absent, "int cuda(void) { return 1; }", "-Wl,-soname,libc10_cuda.so")
+    made(folder, "vision/_C.so", EXTENSION.format("cuda"), str(library), str(absent))
+    register(site(folder), "vision", requires=("torch",))
+    outcome = failed(folder, "vision/_C.so")
+    assert "torch 2.8.0, which is here, is a build without it" in outcome.detail
+
+
+def test_a_driver_that_is_too_old_for_a_call(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = shared(
+        tmp_path / "newer" / "libcuda.so.1",
+        "int cuInit(void) { return 1; } int cuNew(void) { return 1; }",
+        "-Wl,-soname,libcuda.so.1",
+    )
+    older = shared(tmp_path / "older" / "libcuda.so.1", "int cuInit(void) { return 1; }")
+    made(folder, "pkg/a.so", EXTENSION.format("cuNew"), str(newer))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(older.parent))
+    outcome = failed(folder, "pkg/a.so")
+    assert "the driver's library has no `cuNew`" in outcome.detail
+
+
+def test_what_a_folder_before_it_has_is_left_out(folder: Path, tmp_path: Path) -> None:
+    system = environment(tmp_path / "system")
+    made(folder, "pkg/a.so")
+    (site(folder) / "pkg" / "__init__.py").touch()
+    for name in ("pkg/a.so", "pkg/b.so", "other/c.so"):
+        made(system, name)
+    found: list[Outcome] = []
+    subject = Subject(
+        path=folder,
+        python=folder / "bin" / "python",
+        python_version=python_version(),
+        site=[site(folder), site(system)],
+        packages={},
+        accelerator="cpu",
+    )
+    check_libraries(subject, contents_of(subject, HOST), Proving(asked="loads"), found.append)
+    assert [outcome.check for outcome in found] == ["open pkg/a.so", "open other/c.so"]

@@ -1,0 +1,456 @@
+"""`sartor verify` on environments of real wheels, whole and broken, as far as *resolves*."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import uv
+
+from sartor.index.network import uv_environment, uv_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sartor_cli import Document, Sartor
+
+SMALL = ("six", "markupsafe", "packaging")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that uv makes, its files copied: what a test alters is its own."""
+    folder = tmp_path_factory.mktemp("verify") / "env"
+    make(folder)
+    install(folder, *SMALL)
+    return folder
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Path:
+    """An environment of one's own, with the small packages."""
+    folder = tmp_path / "env"
+    make(folder)
+    install(folder, *SMALL)
+    return folder
+
+
+def make(folder: Path, *options: str) -> None:
+    run_uv("venv", "--python", sys.executable, *options, str(folder))
+
+
+def install(folder: Path, *what: str) -> None:
+    python = str(folder / "bin" / "python")
+    run_uv("pip", "install", "--link-mode", "copy", "--python", python, *what)
+
+
+def run_uv(*arguments: str) -> None:
+    done = subprocess.run(
+        [uv.find_uv_bin(), *arguments, "--quiet"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def site(env: Path) -> Path:
+    (found,) = env.glob("lib/python3*/site-packages")
+    return found
+
+
+def info(env: Path, name: str) -> Path:
+    (found,) = site(env).glob(f"{name}-*.dist-info")
+    return found
+
+
+def verified(sartor: Sartor, env: Path, status: int, *more: str) -> Document:
+    """The report as far as *resolves*."""
+    done = sartor.run("verify", "--env", str(env), "--grade", "resolves", "--json", *more)
+    assert done.status == status, f"status {done.status}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.document
+
+
+def failures(report: Document) -> dict[str, Document]:
+    return {o["check"]: o for o in report["outcomes"] if o["outcome"] == "failed"}
+
+
+def the_failure(report: Document) -> Document:
+    (found,) = failures(report).values()
+    return found
+
+
+def wrong_by_hand(env: Path) -> set[str]:
+    """The files that are not as a RECORD has them, by Python's own `csv` and `hashlib`."""
+    wrong = set()
+    for record in site(env).glob("*.dist-info/RECORD"):
+        for name, told, size in csv.reader(record.read_text("utf-8").splitlines()):
+            path = site(env) / name
+            if not told:
+                continue
+            if not path.is_file():
+                wrong.add(name)
+                continue
+            data = path.read_bytes()
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            if told != f"sha256={digest}" or len(data) != int(size):
+                wrong.add(name)
+    return wrong
+
+
+def test_a_whole_environment_resolves_and_again(plain: Sartor, model: Path) -> None:
+    first = verified(plain, model, 0)
+    assert first["grade"] == "resolves"
+    assert set(first["packages"]) == set(SMALL)
+    assert wrong_by_hand(model) == set()
+    for path, digest in first["files"].items():
+        assert hashlib.sha256((model / path).read_bytes()).hexdigest() == digest
+    assert any("markupsafe" in path for path in first["files"])
+    second = verified(plain, model, 0)
+    for report in (first, second):
+        for member in ("made_at", "costs"):
+            del report[member]
+        for outcome in report["outcomes"]:
+            outcome.pop("seconds", None)
+    assert first == second
+
+
+def test_files_that_are_altered_missing_and_truncated_are_named(plain: Sartor, env: Path) -> None:
+    module = site(env) / "six.py"
+    module.write_bytes(module.read_bytes().replace(b"Utilities", b"utilities", 1))
+    (site(env) / "packaging" / "tags.py").unlink()
+    (library,) = (site(env) / "markupsafe").glob("_speedups.*.so")
+    os.truncate(library, 1000)
+    found = failures(verified(plain, env, 1))
+    assert set(found) == {f"files of {name} are as recorded" for name in SMALL}
+    texts = {name: found[f"files of {name} are as recorded"] for name in SMALL}
+    assert "`six.py`: altered" in texts["six"]["detail"]
+    assert hashlib.sha256(module.read_bytes()).hexdigest() in texts["six"]["detail"]
+    assert "`packaging/tags.py`: it is missing" in texts["packaging"]["detail"]
+    assert f"`markupsafe/{library.name}`: truncated to 1000 of" in texts["markupsafe"]["detail"]
+    for wrong in wrong_by_hand(env):
+        assert any(f"`{wrong}`" in text["detail"] for text in texts.values())
+
+
+def test_the_hint_of_an_altered_file_puts_it_right(plain: Sartor, env: Path) -> None:
+    (site(env) / "six.py").write_text("broken = True\n")
+    hint = the_failure(verified(plain, env, 1))["hint"]
+    command = hint.strip("`").split()
+    assert command[0] == "uv"
+    run_uv(*command[1:])
+    assert verified(plain, env, 0)["grade"] == "resolves"
+
+
+def test_a_wrong_hash_in_a_record_is_a_failure(plain: Sartor, env: Path) -> None:
+    record = info(env, "six") / "RECORD"
+    lines = record.read_text().splitlines()
+    wrong = base64.urlsafe_b64encode(b"\0" * 32).rstrip(b"=").decode()
+    record.write_text(
+        "\n".join(f"six.py,sha256={wrong},34703" if x.startswith("six.py") else x for x in lines)
+    )
+    failure = the_failure(verified(plain, env, 1))
+    assert failure["check"] == "files of six are as recorded"
+    assert "0" * 64 in failure["detail"]
+
+
+@pytest.mark.parametrize("content", [b"", b"six.py,sha256=!!,x\n", b"\xff\xfe\0", b"a,b,c,d,e\n"])
+def test_a_record_that_is_none_is_a_failure(plain: Sartor, env: Path, content: bytes) -> None:
+    (info(env, "six") / "RECORD").write_bytes(content)
+    assert "RECORD" in the_failure(verified(plain, env, 1))["detail"]
+
+
+def test_without_a_record_files_are_not_checked(plain: Sartor, env: Path) -> None:
+    (info(env, "six") / "RECORD").unlink()
+    report = verified(plain, env, 3)
+    assert report["grade"] is None
+    (left,) = [o for o in report["outcomes"] if o["outcome"] == "not checked"]
+    assert (left["check"], left["package"]) == ("files of six are as recorded", "six")
+
+
+def test_files_of_no_record_are_said_and_fail_nothing(plain: Sartor, env: Path) -> None:
+    (site(env) / "packaging" / "more.py").write_text("")
+    (site(env) / "stray.pth").write_text("")
+    report = verified(plain, env, 0)
+    texts = {o["check"]: o for o in report["outcomes"]}
+    assert "packaging/more.py" in texts["files of packaging are as recorded"]["detail"]
+    assert "stray.pth" in texts["files that are of no package"]["why"]
+
+
+def test_unmet_requirements_are_those_that_pip_finds(plain: Sartor, env: Path) -> None:
+    install(env, "--no-deps", "jinja2")
+    run_uv("pip", "uninstall", "--python", str(env / "bin/python"), "markupsafe")
+    failure = the_failure(verified(plain, env, 1))
+    assert failure["check"] == "requirements of jinja2 are met"
+    assert "markupsafe" in failure["detail"].lower()
+    pip = subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(env / "bin" / "python"), "check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "No module named pip" not in pip.stderr:
+        assert pip.returncode == 1
+        assert "jinja2" in pip.stdout.lower()
+    judged = subprocess.run(
+        [uv.find_uv_bin(), "pip", "check", "--python", str(env / "bin" / "python")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert judged.returncode == 1
+    assert "jinja2" in judged.stderr
+
+
+def test_a_project_that_is_there_twice(plain: Sartor, env: Path) -> None:
+    old = info(env, "six")
+    other = old.with_name("six-1.0.dist-info")
+    shutil.copytree(old, other)
+    metadata = other / "METADATA"
+    version = old.name.removesuffix(".dist-info").partition("-")[2]
+    metadata.write_text(metadata.read_text().replace(f"Version: {version}", "Version: 1.0", 1))
+    assert "six is installed once" in failures(verified(plain, env, 1))
+
+
+def test_a_wheel_for_another_machine(plain: Sartor, env: Path) -> None:
+    name = "markupsafe==3.0.2"
+    run_uv(
+        *("pip", "install", "--python", str(env / "bin" / "python"), "--python-platform"),
+        *("aarch64-manylinux_2_28", "--only-binary", ":all:", "--reinstall", name),
+    )
+    found = failures(verified(plain, env, 1))
+    assert set(found) == {"wheel of markupsafe is for this machine"}
+    assert "aarch64" in found["wheel of markupsafe is for this machine"]["detail"]
+
+
+def test_the_systems_packages_are_seen_where_the_environment_sees_them(
+    plain: Sartor, tmp_path: Path
+) -> None:
+    make(tmp_path / "outer")
+    install(tmp_path / "outer", "six")
+    make(tmp_path / "inner", "--system-site-packages")
+    report = plain.run("verify", "--env", str(tmp_path / "inner"), "--json", "--grade", "resolves")
+    base = Path(sys.executable).resolve().parents[1]
+    shown = set(report.document["packages"])
+    assert ("pip" in shown) == bool(list(base.glob("lib/python3*/site-packages/pip-*.dist-info")))
+
+
+def test_editable_installs_are_known(plain: Sartor, env: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "own.py").write_text("")
+    (project / "pyproject.toml").write_text('[project]\nname = "own"\nversion = "1"\n')
+    install(env, "-e", str(project))
+    report = verified(plain, env, 0)
+    (own,) = [o for o in report["outcomes"] if o["check"] == "files of own are as recorded"]
+    assert "editable" in own["detail"]
+    assert ".pth" in own["detail"]
+
+
+def test_two_cuda_majors_in_one_environment(plain: Sartor, tmp_path: Path) -> None:
+    """Two extensions of torch, of another CUDA major each."""
+    env = tmp_path / "env"
+    make(env)
+    runtime = "nvidia-cuda-runtime-cu12"
+    install(env, "--no-deps", "torchvision==0.26.0", "torchaudio==2.8.0", runtime)
+    done = plain.run("verify", "--env", str(env), "--grade", "loads", "--json")
+    found = failures(done.document)
+    majors = found["libraries are linked to one CUDA major"]["detail"]
+    assert "CUDA 12 (`torchaudio` 2.8.0" in majors
+    assert "CUDA 13 (`torchvision` 0.26.0" in majors
+    assert done.document["grade"] is None
+
+
+def test_a_torchvision_of_another_torch(plain: Sartor, tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    make(env)
+    install(env, "--no-deps", "torchvision==0.26.0")
+    python = str(env / "bin" / "python")
+    words = ["pip", "install", "--python", python, "--no-deps", "torch==2.13.0+cpu", "--quiet"]
+    had = subprocess.run(
+        [uv.find_uv_bin(), *words, *uv_options(words)],
+        env={**os.environ, **uv_environment()},
+        capture_output=True,
+        check=False,
+    )
+    if had.returncode != 0:
+        pytest.skip("PyTorch's build for the CPU is in no index that is configured here")
+    found = failures(verified(plain, env, 1))
+    pins = found["packages are for the torch that is installed"]["detail"]
+    assert "requires `torch==2.11.0` and 2.13.0+cpu is installed" in pins
+    assert "2.13.0+cpu is installed" in found["requirements of torchvision are met"]["detail"]
+    judged = subprocess.run(
+        [uv.find_uv_bin(), "pip", "check", "--python", python],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "The package `torchvision` requires `torch==2.11.0`" in judged.stderr
+    loads = plain.run("verify", "--env", str(env), "--grade", "loads", "--json")
+    symbols = failures(loads.document)["extensions find the symbols that they want of torch"]
+    assert "`torchvision` 0.26.0" in symbols["detail"]
+
+
+def test_a_lock_and_what_is_installed(sartor: Sartor, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lock"
+    sartor.run("lock", "llama.cpp", "--output", str(folder)).succeeded()
+    report = sartor.json("verify", str(folder), "--grade", "resolves")
+    text = (folder / "pylock.toml").read_bytes()
+    assert report["lock"] == hashlib.sha256(text).hexdigest()
+    made = {o["check"]: o for o in report["outcomes"]}
+    assert made["xllamacpp is of the locked file"]["outcome"] == "passed"
+    other = sartor.run("verify", str(folder), "--env", str(model), "--grade", "resolves", "--json")
+    assert other.status == 1
+    assert the_failure(other.document)["check"] == "xllamacpp is installed as locked"
+
+
+def broken_interpreter(kind: str) -> Callable[[Path], None]:
+    def apply(env: Path) -> None:
+        python = env / "bin" / "python"
+        python.unlink()
+        if kind == "gone":
+            python.symlink_to("/nonexistent/python3")
+        elif kind == "another loader":
+            data = bytearray(Path(sys.executable).resolve().read_bytes())
+            at = data.index(b"/lib64/ld-linux")
+            data[at : at + 6] = b"/lib99"
+            python.write_bytes(data)
+            python.chmod(0o755)
+        elif kind == "no program":
+            python.write_bytes(b"\x7fELFgarbage")
+            python.chmod(0o755)
+        elif kind == "another program":
+            python.write_text("#!/bin/sh\necho hello\n")
+            python.chmod(0o755)
+        elif kind == "dies":
+            python.write_text("#!/bin/sh\necho the last words >&2\nexit 7\n")
+            python.chmod(0o755)
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    "kind", ["gone", "another loader", "no program", "another program", "dies"]
+)
+def test_an_interpreter_that_does_not_start(plain: Sartor, env: Path, kind: str) -> None:
+    if (
+        kind == "another loader"
+        and b"/lib64/ld-linux" not in Path(sys.executable).resolve().read_bytes()
+    ):
+        pytest.skip("this Python's loader is at another place")
+    broken_interpreter(kind)(env)
+    error = plain.run("verify", "--env", str(env), "--json").failed("interpreter", 42)
+    assert error["hint"]
+
+
+def test_what_is_no_environment(plain: Sartor, model: Path, tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nothing"):
+        error = plain.run("verify", "--env", str(path), "--json").failed("no-environment", 41)
+        assert "--env" in error["hint"]
+    below = plain.run("verify", "--env", str(site(model)), "--json").failed("no-environment", 41)
+    assert str(model) in below["hint"]
+    nothing = plain.run("verify", "--json").failed("no-environment", 41)
+    assert "sartor up" in nothing["hint"]
+    word = plain.run("verify", str(model), "--json").failed("usage", 2)
+    assert f"--env {model}" in word["hint"]
+
+
+def test_an_interpreter_by_its_path(plain: Sartor, model: Path) -> None:
+    report = verified(plain, model / "bin" / "python", 0)
+    assert report["environment"] == str(model)
+
+
+def test_what_sartor_has_no_checks_for_is_said(plain: Sartor, model: Path) -> None:
+    done = plain.run("verify", "--env", str(model), "--json")
+    report = done.document
+    assert (done.status, report["grade"]) == (3, "loads")
+    left = {o["grade"] for o in report["outcomes"] if o["outcome"] == "not checked"}
+    assert left == {"launches", "golden"}
+
+
+def test_the_report_is_written_whole_or_not_at_all(
+    plain: Sartor, model: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "report.json"
+    printed = verified(plain, model, 0, "--output", str(file))
+    assert json.loads(file.read_text()) == printed
+    for bad in (tmp_path, tmp_path / "none" / "report.json"):
+        done = plain.run("verify", "--env", str(model), "--output", str(bad), "--json")
+        done.failed("not-writable", 24)
+    words = ("verify", "--env", str(model), "--grade", "resolves", "--output")
+    full = plain.run(*words, "/dev/full", "--json")
+    full.failed("disk-full", 23)
+    assert Path("/dev/full").is_char_device()
+    small = plain.run(*words, str(file), "--json", prefix=("prlimit", "--fsize=500"))
+    small.failed("not-writable", 24)
+    assert json.loads(file.read_text()) == printed
+    assert [path.name for path in tmp_path.glob("*report*")] == [file.name]
+
+
+def test_two_reports_side_by_side(plain: Sartor, env: Path, tmp_path: Path) -> None:
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    verified(plain, env, 0, "--output", str(files[0]))
+    same = plain.run("verify", "--compare", str(files[0]), str(files[0]), "--json")
+    assert (same.status, same.document["checks"]) == (0, [])
+    (library,) = (site(env) / "markupsafe").glob("_speedups.*.so")
+    library.write_bytes(library.read_bytes() + b"\0")
+    verified(plain, env, 1, "--output", str(files[1]))
+    worse = plain.run("verify", "--compare", *map(str, files), "--json")
+    assert (worse.status, worse.document["worse"]) == (1, True)
+    (row,) = worse.document["files"]
+    assert row["what"].endswith(library.name)
+    better = plain.run("verify", "--compare", *map(str, reversed(files)), "--json")
+    assert (better.status, better.document["worse"]) == (0, False)
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+    plain.run("verify", "--compare", str(files[0]), str(other), "--json").failed("report-file", 43)
+
+
+def test_ctrl_c_ends_it_at_once(plain: Sartor, env: Path, tmp_path: Path) -> None:
+    python = env / "bin" / "python"
+    python.unlink()
+    python.write_text(f"#!/bin/sh\ntouch {tmp_path}/began\nexec sleep 600\n")
+    python.chmod(0o755)
+    from sartor_cli import wait_until
+
+    with plain.start("verify", "--env", str(env), "--json") as running:
+        wait_until((tmp_path / "began").exists)
+        running.end(signal.SIGINT).failed("interrupted", 130)
+
+
+def test_up_proves_anew_what_was_altered_since(sartor: Sartor, tmp_path: Path) -> None:
+    first = sartor.json("up", "--detach")
+    folder = Path(first["environment"])
+    report = folder / "sartor-report.json"
+    made = report.read_bytes()
+    sartor.json("up", "--detach")
+    assert report.read_bytes() == made
+    (module,) = site(folder).glob("xllamacpp/__init__.py")
+    aside = tmp_path / "aside.py"
+    module.rename(aside)  # it may be a hard link into uv's cache, which is not to be altered
+    try:
+        module.write_bytes(aside.read_bytes() + b"# altered\n")
+        done = sartor.run("up", "--detach", "--json").succeeded()
+        assert "`files of xllamacpp are as recorded` does not hold" in done.stderr
+        failed = [
+            o for o in json.loads(report.read_bytes())["outcomes"] if o["outcome"] == "failed"
+        ]
+        assert [o["check"] for o in failed] == ["files of xllamacpp are as recorded"]
+        assert sartor.run("verify", "--grade", "resolves").status == 1
+    finally:
+        module.unlink()
+        aside.rename(module)
+    assert sartor.json("verify", "--grade", "resolves")["grade"] == "resolves"
+    assert "does not hold" not in sartor.run("up", "--detach").succeeded().stderr
+    sartor.run("stop").succeeded()
