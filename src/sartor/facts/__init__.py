@@ -124,6 +124,13 @@ class DistributionFact(Fact, frozen=True):
     compilers: str
 
 
+class LicenceFact(Fact, frozen=True):
+    """Projects (globs on normalised names) whose licence forbids to change their files."""
+
+    projects: list[str]
+    because: str
+
+
 class CompilerDefectFact(Fact, frozen=True):
     """CPU features that some versions of a compiler get wrong.
 
@@ -317,6 +324,12 @@ def libraries() -> tuple[LibraryFact, ...]:
 def distributions() -> tuple[DistributionFact, ...]:
     """The distributions that are known; the first stands for those that are not."""
     return read_table("distributions.toml", "distribution", DistributionFact)
+
+
+@cache
+def forbidding_licences() -> tuple[LicenceFact, ...]:
+    """The licences under which nothing may be changed."""
+    return read_table("licences.toml", "forbids_modification", LicenceFact)
 
 
 @cache

@@ -1,0 +1,138 @@
+"""One library reduced to GPUs: planned, written beside, inspected again, and then put in place.
+
+`plan_library` is pure and serves whoever has a library's bytes: in a wheel, or on a server. Its
+plan's pieces give the new bytes (`sartor.slim.pieces.streamed`). `slim_library` is for a file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from sartor.artifact.source import FileSource, Invalid
+from sartor.errors import ArtifactUnreadableError, NoSuchTargetError
+from sartor.slim.check import fault_of
+from sartor.slim.counts import counted
+from sartor.slim.headers import NotUnderstood
+from sartor.slim.layout import plan_layout
+from sartor.slim.model import LeftAlone, SlimmedLibrary, Tally
+from sartor.slim.pieces import Copied, Piece, length
+from sartor.slim.regions import Region
+from sartor.slim.written import beside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sartor.artifact.source import Source
+    from sartor.slim.choice import Wanted
+    from sartor.slim.model import LeftCode
+
+
+class LibraryPlan(msgspec.Struct, frozen=True):
+    """What a library becomes, and the pieces of its new file; those of the old where none are."""
+
+    result: SlimmedLibrary
+    pieces: list[Piece]
+    regions: list[Region] = []
+
+
+def plan_library(source: Source, path: str, wanted: Wanted) -> LibraryPlan:
+    """The plan for the library in ``source``, which the result calls ``path``. Raises nothing.
+
+    What is not understood is left alone, whole, and said so in the result.
+    """
+    result = SlimmedLibrary(
+        path=path,
+        gpus=list(wanted.targets),
+        keep_ptx=wanted.keep_ptx,
+        changed=False,
+        bytes_before=source.size,
+        bytes_after=source.size,
+    )
+    same = untouched(source)
+    try:
+        planned = plan_layout(source, wanted)
+        result = counted(result, source, planned.regions, wanted)
+    except NotUnderstood as fault:
+        return LibraryPlan(left(result, "layout", fault.reason), same)
+    except Invalid as fault:
+        return LibraryPlan(left(result, "unreadable", fault.reason), same)
+    if planned.small:
+        why = "what would go is less than can be cut out of the file"
+        return LibraryPlan(left(result, "small", why), same)
+    if planned.pieces is None:
+        return LibraryPlan(result, same)
+    result = replace(result, changed=True, bytes_after=length(planned.pieces))
+    return LibraryPlan(result, planned.pieces, planned.regions)
+
+
+def slim_library(path: Path, output: Path | None, wanted: Wanted) -> SlimmedLibrary:
+    """Write the library at ``path``, reduced, to ``output``; None: only say what would become.
+
+    Mode and times are kept. What is left alone is copied. Raises `NoSuchTargetError`,
+    `ArtifactUnreadableError` where it is no regular file, and what `beside` raises.
+    """
+    try:
+        with FileSource(path) as source:
+            plan = plan_library(source, str(path), wanted)
+            if output is None:
+                return plan.result
+            try:
+                _write(source, path, output, plan, wanted)
+            except _RefusedError as refused:
+                whole = LibraryPlan(left(plan.result, "check", str(refused)), untouched(source))
+                _write(source, path, output, whole, wanted)
+                return whole.result
+            return plan.result
+    except FileNotFoundError as error:
+        raise NoSuchTargetError(f"there is no file `{error.filename}`") from error
+    except Invalid as fault:
+        raise ArtifactUnreadableError(f"`{path}` cannot be read: {fault.reason}") from fault
+
+
+class _RefusedError(Exception):
+    """The output did not stand up to inspection."""
+
+
+def _write(source: Source, path: Path, output: Path, plan: LibraryPlan, wanted: Wanted) -> None:
+    """Write and inspect; raises `_RefusedError`, and then the output is not there."""
+    with beside(path, output, plan.pieces) as name:
+        if not plan.result.changed:
+            return
+        with FileSource(name) as written:
+            fault = fault_of(source, written, plan.pieces, plan.regions, wanted)
+        if fault is not None:
+            raise _RefusedError(fault)
+
+
+def untouched(source: Source) -> list[Piece]:
+    """The pieces of a file that stays as it is."""
+    return [Copied(0, source.size)]
+
+
+def left(result: SlimmedLibrary, code: LeftCode, why: str) -> SlimmedLibrary:
+    """The result of a library that is left alone as a whole."""
+    whole = LeftAlone(code=code, why=why, bytes=result.device_bytes_before)
+    return replace(
+        result,
+        changed=False,
+        bytes_after=result.bytes_before,
+        device_bytes_after=result.device_bytes_before,
+        images=[_all_kept(tally) for tally in result.images],
+        units=[
+            replace(unit, kept=[*unit.kept, *unit.dropped], dropped=[]) for unit in result.units
+        ],
+        left_alone=[whole, *result.left_alone],
+    )
+
+
+def _all_kept(tally: Tally) -> Tally:
+    return replace(
+        tally,
+        kept=tally.kept + tally.dropped,
+        kept_bytes=tally.kept_bytes + tally.dropped_bytes,
+        dropped=0,
+        dropped_bytes=0,
+    )
