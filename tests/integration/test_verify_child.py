@@ -122,6 +122,23 @@ def test_a_poisoned_process_is_left(program: Program) -> None:
     assert isinstance(found["next"], Passed)
 
 
+def test_of_an_error_of_cuda_what_matters_is_kept(program: Program) -> None:
+    body = """
+    WORDS = (
+        "CUDA error: no kernel image is available for execution on the device\\n"
+        "Search for `cudaErrorNoKernelImageForDevice' in https://docs.nvidia.com\\n"
+        "CUDA kernel errors might be asynchronously reported at some other API call\\n"
+        "For debugging consider passing CUDA_LAUNCH_BLOCKING=1\\n"
+        "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\\n"
+    )
+    def launch(): raise RuntimeError(WORDS)
+    """
+    outcome = failed(made(program, body, bad("launch()")))
+    assert outcome.detail.endswith("no kernel image is available for execution on the device")
+    assert "^^" not in outcome.detail
+    assert "sartor inspect" in (outcome.hint or "")
+
+
 def test_an_exit_in_a_check_is_its_failure(program: Program) -> None:
     outcome = failed(made(program, "", bad("sys.exit('I go')")))
     assert "I go" in outcome.detail

@@ -65,7 +65,7 @@ def ordered(rows: List[Row], settings: Settings) -> List[Job]:  # noqa: UP006
     """The jobs: longest texts first, so that none is left to run alone at the end.
 
     Where they may not all be done in time the shortest come first: so most are proved; one that
-    would take more than half of the time is not begun.
+    may take longer than all of the time is not begun.
     """
     jobs = [
         (unit.text, Job((number, index), [path_of(row, unit), unit.offset, unit.size], seconds))
@@ -77,7 +77,7 @@ def ordered(rows: List[Row], settings: Settings) -> List[Job]:  # noqa: UP006
         row["number"] = number
     total, slowest = settings["total"], settings["rates"][1]
     if total is not None:
-        jobs = [(text, job) for text, job in jobs if text / MB * slowest <= total / 2]
+        jobs = [(text, job) for text, job in jobs if text / MB * slowest <= total]
     most = sum(text for text, _ in jobs) / MB * slowest / usable_cores()
     shortest_first = total is not None and most > total
     jobs.sort(key=lambda pair: pair[0], reverse=not shortest_first)

@@ -32,6 +32,12 @@ STICKY = (
 )
 """Words of CUDA errors after which the process's context is of no more use."""
 LAST_LINES = 12
+ADDED = (
+    "Search for `cuda",
+    "CUDA kernel errors might be asynchronously reported",
+    "For debugging consider passing CUDA_LAUNCH_BLOCKING",
+    "Compile with `TORCH_USE_CUDA_DSA`",
+)
 
 
 def main() -> None:
@@ -93,17 +99,22 @@ def outcome(check: object) -> dict[str, object]:
         spent = getattr(error, "poisoned", False)
         found = {"outcome": "not applicable", "why": str(error), "poisoned": spent}
     except BaseException as error:
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
-        text = "".join(lines).strip().splitlines()
         found = {
             "outcome": "failed",
-            "detail": "\n".join(text[-LAST_LINES:]),
+            "detail": last_words(error),
             "poisoned": any(words in str(error) for words in STICKY),
         }
     found["seconds"] = round(time.perf_counter() - began, 4)
     if found.get("gpu_bytes") is None:
         found["gpu_bytes"] = gpu_peak()
     return found
+
+
+def last_words(error: BaseException) -> str:
+    """The end of its traceback, without what torch adds to every error of CUDA's."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    text = [line for line in "".join(lines).strip().splitlines() if line.strip(" ^~")]
+    return "\n".join([line for line in text if not line.startswith(ADDED)][-LAST_LINES:])
 
 
 def reset_gpu_peak() -> None:
