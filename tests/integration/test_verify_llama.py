@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from sartor.errors import SartorError
+from sartor.errors import IndexUnreachableError, SartorError
 from sartor.host.model import Host
 from sartor.index.uv import run_uv
 from sartor.reporter import Silent
@@ -36,13 +36,14 @@ def python_with(folder: Path, *projects: str) -> Path:
     return python
 
 
-def program(python: Path, folder: Path) -> Program:
+def program(python: Path, folder: Path, *more: str) -> Program:
+    """The program for an environment with xllamacpp, and with ``more`` projects."""
     subject = Subject(
         path=python.parents[1],
         python=python,
         python_version="",
         site=[],
-        packages={"xllamacpp": ""},
+        packages=dict.fromkeys(["xllamacpp", *more], ""),
         accelerator="cpu",
     )
     (found,) = engine_programs(subject, Host(), folder)
@@ -67,7 +68,7 @@ def part(outcome: Outcome) -> float:
 
 
 def test_each_type_runs_and_answers_as_the_reference_does(python: Path, tmp_path: Path) -> None:
-    found = by_name(run(program(python, tmp_path)))
+    found = by_name(run(program(python, tmp_path, "numpy")))
     runs, logits = ([f"xllamacpp {what}, {kind}" for kind in KINDS] for what in ("runs", "logits"))
     assert list(found) == runs + logits
     for outcome in found.values():
@@ -76,7 +77,7 @@ def test_each_type_runs_and_answers_as_the_reference_does(python: Path, tmp_path
 
 
 def test_a_model_with_one_matrix_spoiled_is_found_out(python: Path, tmp_path: Path) -> None:
-    made = program(python, tmp_path)
+    made = program(python, tmp_path, "numpy")
     path = Path(made.settings["models"]["F16"])
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
@@ -92,7 +93,7 @@ def test_a_model_with_one_matrix_spoiled_is_found_out(python: Path, tmp_path: Pa
 def test_a_file_that_does_not_load_fails_and_leaves_nothing_to_compare(
     python: Path, tmp_path: Path
 ) -> None:
-    made = program(python, tmp_path)
+    made = program(python, tmp_path, "numpy")
     path = Path(made.settings["models"]["Q8_0"])
     path.write_bytes(path.read_bytes()[:100_000])
     found = by_name(run(made))
@@ -101,8 +102,20 @@ def test_a_file_that_does_not_load_fails_and_leaves_nothing_to_compare(
     assert isinstance(found["xllamacpp logits, F32"], Passed)
 
 
-def test_without_numpy_nothing_is_said_to_be_proved(tmp_path: Path) -> None:
+def test_numpy_is_put_beside_an_environment_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is verified stays as it is; where NumPy is not to be had nothing is proved."""
     bare = python_with(tmp_path, "xllamacpp")
-    found = run(program(bare, tmp_path))
+    packages = sorted(p.name for p in bare.parents[1].glob("lib/python3*/site-packages/*"))
+    made = program(bare, tmp_path)
+    assert {type(outcome) for outcome in run(made)} == {Passed}
+    assert packages == sorted(p.name for p in bare.parents[1].glob("lib/python3*/site-packages/*"))
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise IndexUnreachableError("no index", hint="none")
+
+    monkeypatch.setattr("sartor.index.uv.online_or_from_cache", unreachable)
+    found = run(program(bare, tmp_path / "again"))
     assert {type(outcome) for outcome in found} == {NotChecked}
     assert {outcome.grade for outcome in found} == {"launches", "golden"}

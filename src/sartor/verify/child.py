@@ -43,7 +43,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """A module of the checks' package, and the interpreter that runs it.
 
     ``variables`` are set beside the user's own. ``label`` is what its start is called as a check,
-    ``grade`` the grade of that; it may take ``start_seconds``, for whatever it imports.
+    ``grade`` the grade of that; it may take ``start_seconds``, for whatever it imports. ``beside``
+    is a folder with what the checks themselves import and the environment does not have.
     """
 
     module: str
@@ -53,6 +54,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any] = {}
     variables: dict[str, str] = {}
     start_seconds: float = 300.0
+    beside: Path | None = None
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -194,6 +196,7 @@ class _Session:
             "grades": list(self._grades),
             "checks": None if only is None else sorted(only),
             "results": writing,
+            "beside": str(self._program.beside) if self._program.beside else None,
         }
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError), process.stdin as file:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from sartor.errors import SartorError
+from sartor.reporter import Silent
 from sartor.verify.child import Program
 from sartor.verify.model import Grade, NotChecked
 from sartor.verify.torch import WITHOUT_MULTICAST
@@ -72,10 +76,29 @@ def engine_programs(subject: Subject, host: Host, folder: Path) -> list[Program]
             found.append(_program(module, settings, subject, folder))
     for binding in BINDINGS:
         if binding in subject.packages:
-            found.append(
-                _program("llama_cpp", _gguf(subject, host, binding, folder), subject, folder)
-            )
+            settings = _gguf(subject, host, binding, folder)
+            program = _program("llama_cpp", settings, subject, folder)
+            found.append(msgspec.structs.replace(program, beside=_numpy(subject, folder)))
     return found
+
+
+def _numpy(subject: Subject, folder: Path) -> Path | None:
+    """NumPy for the reference, where the environment has none: beside it, nothing is added to it.
+
+    None where it is there, or is not to be had: then the checks say so.
+    """
+    if "numpy" in subject.packages:
+        return None
+    from sartor.index.uv import online_or_from_cache
+
+    beside = folder / "beside"
+    arguments = ["pip", "install", "--no-deps", "--only-binary", ":all:", "--target", str(beside)]
+    arguments += ["--python", str(subject.python), "numpy"]
+    try:
+        online_or_from_cache(arguments, folder / "uv.log", Silent(), "fetching NumPy")
+    except SartorError:
+        return None
+    return beside
 
 
 def without_checks(subject: Subject) -> Iterator[NotChecked]:

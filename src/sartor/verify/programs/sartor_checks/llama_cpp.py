@@ -21,6 +21,7 @@ except ImportError:
 
 MODES = {"F32": "float16", "F16": "float16", "Q8_0": "q8_0"}
 """How a product is computed: the KV cache is float16 whatever the weights are."""
+WITHOUT = "NumPy, which the reference is computed with, is not here and could not be fetched"
 CONTEXT = 512
 ALL_LAYERS = 99
 
@@ -40,7 +41,7 @@ def checks(settings: Settings) -> list[Check]:
 def launched(kind: str, settings: Settings) -> str:
     """Load the model, ask it, keep what it said."""
     if np is None:
-        raise NotMade("numpy is not in this environment, which the reference is computed with")
+        raise NotMade(WITHOUT)
     asked = {"xllamacpp": by_xllamacpp, "llama-cpp-python": by_llama_cpp_python}
     vocabulary = reference.vocabulary(settings["reference"])
     answers = asked[settings["binding"]](
@@ -56,7 +57,7 @@ def launched(kind: str, settings: Settings) -> str:
 def compared(kind: str, settings: Settings) -> Any:
     """The answer that `launched` kept, against the reference."""
     if np is None:
-        raise NotMade("numpy is not in this environment, which the reference is computed with")
+        raise NotMade(WITHOUT)
     answers = logits.kept(settings["folder"], settings["binding"] + kind)
     return logits.held_against(settings["reference"], answers, MODES[kind])
 

@@ -3,10 +3,10 @@
 usage: python -I loop.py < JOB       (by `sartor.verify.child`)
 
 JOB is one JSON object: ``program`` (a module of this package), ``settings``, ``grades``, ``checks``
-(the names of those to run; null: all of these grades) and ``results`` (the file descriptor to write
-to, a JSON object on each line). A line ``begin`` stands before each check, so that one that takes
-the process with it is known. Where a check has poisoned the process (a CUDA context after an
-illegal access), the rest is left.
+(the names of those to run; null: all of these grades), ``beside`` (a folder to import from after
+all others, or null) and ``results`` (the file descriptor to write to, a JSON object on each line).
+A line ``begin`` stands before each check, so that one that takes the process with it is known.
+Where a check has poisoned the process (a CUDA context after an illegal access), the rest is left.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ def main() -> None:
         out.flush()
 
     sys.path.append(FOLDER)
+    if job["beside"]:
+        sys.path.append(job["beside"])
     program = importlib.import_module("sartor_checks." + job["program"])
     checks = [check for check in program.checks(job["settings"]) if check.grade in job["grades"]]
     if job["checks"] is not None:
