@@ -39,7 +39,7 @@ def test_each_package_has_its_own_programs() -> None:
 
 
 def test_llama_cpp_gets_the_same_model_in_each_type(tmp_path: Path) -> None:
-    (program,) = engine_programs(subject("cpu", "xllamacpp"), BARE, tmp_path)
+    (program,) = engine_programs(subject("cpu", "xllamacpp", "numpy"), BARE, tmp_path)
     sizes = {n: Path(p).stat().st_size for n, p in program.settings["models"].items()}
     assert sizes["F32"] > 1.9 * sizes["F16"] > 1.7 * 1.9 * sizes["Q8_0"]
     assert (Path(program.settings["reference"]) / "model.safetensors").exists()
