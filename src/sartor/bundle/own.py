@@ -78,7 +78,7 @@ def _package_files(found: Distribution) -> dict[str, bytes]:
     """The files of the package: those of its RECORD, or of an editable install all in its tree."""
     package = Path(sartor.__file__).parent
     recorded = {str(f): f for f in found.files or [] if str(f).startswith(f"{NAME}/")}
-    if not recorded:
+    if f"{NAME}/__init__.py" not in recorded:
         files = {f"{NAME}/{p.relative_to(package)}": p.read_bytes() for p in _sources(package)}
         return {**files, f"{NAME}/{PINS}": pins().encode()}
     files = {}
