@@ -246,6 +246,20 @@ def test_the_systems_packages_are_seen_where_the_environment_sees_them(
     assert ("pip" in shown) == bool(list(base.glob("lib/python3*/site-packages/pip-*.dist-info")))
 
 
+def test_certificates_that_a_machine_adds_are_said_and_others_are_found_out(
+    plain: Sartor, env: Path
+) -> None:
+    install(env, "certifi")
+    (bundle,) = env.glob("lib/python3*/site-packages/certifi/cacert.pem")
+    whole = bundle.read_bytes()
+    bundle.unlink()  # uv's cache may have the same file
+    bundle.write_bytes(whole + b"\n-----BEGIN CERTIFICATE-----\n")
+    (own,) = [o for o in verified(plain, env, 0)["outcomes"] if o["check"].startswith("files of c")]
+    assert "bytes of this machine's own behind its end" in own["detail"]
+    bundle.write_bytes(b"#" + whole[1:] + b"\n-----BEGIN CERTIFICATE-----\n")
+    assert set(failures(verified(plain, env, 1))) == {"files of certifi are as recorded"}
+
+
 def test_packages_behind_a_pth_file_are_seen(plain: Sartor, tmp_path: Path) -> None:
     """As a stack stands on a base image's environment."""
     outer, inner = tmp_path / "outer", tmp_path / "inner"

@@ -1,4 +1,4 @@
-"""Wheels whose own RECORD is wrong: `facts/records.toml`, read once."""
+"""Files that are not as their RECORD says, and in order: `facts/records.toml`, read once."""
 
 from __future__ import annotations
 
@@ -29,3 +29,16 @@ def published(distribution: str, version: str) -> dict[str, str]:
 def wrong_records() -> tuple[WrongRecordFact, ...]:
     """Every such release."""
     return read_table(FILE, "wrong_record", WrongRecordFact)
+
+
+class AddedToFact(Fact, frozen=True):
+    """Files to which tools of the machine's add, by their path in the wheel."""
+
+    files: list[str]
+
+
+@cache
+def added_to() -> frozenset[str]:
+    """Every such file."""
+    rows = read_table(FILE, "added_to", AddedToFact)
+    return frozenset(file for row in rows for file in row.files)

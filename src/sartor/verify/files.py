@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 from collections import Counter, defaultdict
@@ -11,7 +12,7 @@ import msgspec
 
 from sartor.artifact.members import is_library
 from sartor.facts.packages import facts_about
-from sartor.facts.records import published
+from sartor.facts.records import added_to, published
 from sartor.facts.versions import within_versions
 from sartor.verify.hashing import hash_files
 from sartor.verify.installed import Distribution
@@ -137,7 +138,7 @@ class Inventory:
         A file that another installed package wrote over this one's is as recorded by that one.
         """
         altered: dict[str, str] = {}
-        over, facts = Counter[str](), 0
+        over, facts, added = Counter[str](), 0, list[str]()
         known = published(own.dist.name, own.dist.version)
         for path, recorded in own.paths.items():
             hashed = self._hashed.get(path)
@@ -148,12 +149,16 @@ class Inventory:
                 facts += 1
             elif other := self._overwritten_by(path, own, hashed):
                 over[other] += 1
+            elif recorded.path in added_to() and (more := _bytes_behind(path, recorded, hashed)):
+                added.append(
+                    f"`{recorded.path}`: {more} bytes of this machine's own behind its end"
+                )
             else:
                 altered[path] = fault
         notes = [f"{count} of them are now those of {other}" for other, count in over.items()]
         if facts:
             notes.append(f"{facts} are as published, which its own RECORD has wrong")
-        return altered, notes
+        return altered, [*notes, *added]
 
     def _overwritten_by(self, path: str, own: _Owned, hashed: Hashed) -> str | None:
         """The other distribution whose file is there now, if it is."""
@@ -238,6 +243,18 @@ def _owned(dist: Distribution) -> _Owned:
         else:
             outside.append(recorded.path)
     return _Owned(dist, record, paths, outside)
+
+
+def _bytes_behind(path: str, recorded: Recorded, hashed: Hashed) -> int:
+    """How many bytes were added to a file that begins as it is recorded; 0 where it does not."""
+    if recorded.size is None or recorded.digest is None or hashed.size <= recorded.size:
+        return 0
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - a path of text, as all of them
+            digest = hashlib.new(recorded.algorithm or "sha256", file.read(recorded.size)).digest()
+    except (OSError, ValueError):
+        return 0
+    return hashed.size - recorded.size if digest == recorded.digest else 0
 
 
 def _fault(recorded: Recorded, hashed: Hashed) -> str | None:
