@@ -256,16 +256,22 @@ def _write(blocks: Iterable[bytes], member: Row, folder: Path) -> None:
     """Write a member beside its place, and rename it there once it is whole."""
     path = folder / member["path"]
     path.parent.mkdir(parents=True, exist_ok=True)
+    partial, digest = write_beside(path, blocks)
+    if digest != member["sha256"]:
+        partial.unlink()
+        raise Fault(DAMAGED, f"{member['path']} is altered, in parts that are whole")
+    os.replace(str(partial), str(path))
+
+
+def write_beside(path: Path, blocks: Iterable[bytes]) -> tuple[Path, str]:
+    """Write what is to be at ``path`` to a file beside it: that file, and its sha256."""
     partial = path.with_name(f".{path.name}.partial")
     digest = hashlib.sha256()
     with partial.open("wb") as file:
         for block in blocks:
             digest.update(block)
             file.write(block)
-    if digest.hexdigest() != member["sha256"]:
-        partial.unlink()
-        raise Fault(DAMAGED, f"{member['path']} is altered, in parts that are whole")
-    os.replace(str(partial), str(path))
+    return partial, digest.hexdigest()
 
 
 def machine_faults(manifest: Row) -> list[str]:

@@ -228,14 +228,9 @@ def _bytes_of(piece: Piece, begin: int, stop: int) -> Iterator[bytes]:
 
 def _write(path: Path, blocks: Iterable[bytes]) -> str:
     """Write a file beside its place, rename it there; its sha256."""
-    partial = path.with_name(f".{path.name}.partial")
-    digest = hashlib.sha256()
-    with partial.open("wb") as file:
-        for block in blocks:
-            digest.update(block)
-            file.write(block)
+    partial, digest = install.write_beside(path, blocks)
     partial.replace(path)
-    return digest.hexdigest()
+    return digest
 
 
 def _digest(blocks: Iterable[bytes]) -> str:

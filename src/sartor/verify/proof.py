@@ -70,13 +70,18 @@ def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) ->
         reporter.progress("verifying", len(outcomes), None, "checks")
 
     with _timed(seconds, "resolves"):
-        files = check_resolves(subject, host, found, reporter)
+        files = check_resolves(subject, found, reporter)
+        statics = list(static_outcomes(subject, host, proving.grades))
+        for outcome in statics:
+            if outcome.grade == "resolves":
+                found(outcome)
     contents = None
     if "loads" in proving.grades:
         with _timed(seconds, "loads"):
             found(_interpreter_starts(subject))
-            for outcome in static_outcomes(subject, host, proving.grades[1:]):
-                found(outcome)
+            for outcome in statics:
+                if outcome.grade != "resolves":
+                    found(outcome)
             contents = check_loads(subject, host, proving, found)
     if contents is not None and "launches" in proving.grades:
         check_first_use(subject, host, contents, proving, found)

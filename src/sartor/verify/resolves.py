@@ -9,20 +9,18 @@ from sartor.verify.files import Inventory
 from sartor.verify.locked import lock_outcomes
 from sartor.verify.model import NotChecked
 from sartor.verify.requirements import requirement_outcomes
-from sartor.verify.statics import static_outcomes
 from sartor.verify.taken import distributions_of, whole_sites
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sartor.host.model import Host
     from sartor.reporter import Reporter
     from sartor.verify.model import Outcome
     from sartor.verify.subject import Subject
 
 
 def check_resolves(
-    subject: Subject, host: Host, found: Callable[[Outcome], None], reporter: Reporter
+    subject: Subject, found: Callable[[Outcome], None], reporter: Reporter
 ) -> dict[str, str]:
     """Every check of this grade; ``found`` is called with each outcome.
 
@@ -45,7 +43,5 @@ def check_resolves(
     if subject.locking is not None:
         for outcome in lock_outcomes(subject, subject.locking, distributions):
             found(outcome)
-    for outcome in static_outcomes(subject, host, ("resolves",)):
-        found(outcome)
     reporter.detail(f"resolves took {time.perf_counter() - began:.2f} s")
     return inventory.machine_code(subject.path)

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from sartor.host.model import Driver, Gpu, Host
 from sartor.verify.engines import CACHES, engine_programs, without_checks
-from sartor.verify.subject import Subject
+from subjects import subject
 
 BARE = Host()
 HOPPER = Host(gpus=[Gpu("H200", "9.0")], driver=Driver("580.159.04"))
 BLACKWELL = Host(gpus=[Gpu("B200", "10.0")], driver=Driver("580.159.04"))
-
-
-def subject(accelerator: Literal["cpu", "cuda"], *names: str) -> Subject:
-    return Subject(
-        path=Path("/env"),
-        python=Path("/env/bin/python"),
-        python_version="3.12.3",
-        site=[],
-        packages=dict.fromkeys(names, "1"),
-        accelerator=accelerator,
-        variables={"A": "1"},
-    )
 
 
 def modules(*names: str) -> list[str]:

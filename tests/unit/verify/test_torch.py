@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
-
 import pytest
 
 from sartor.host.model import Driver, Gpu, Host
 from sartor.verify.child import LOOP
-from sartor.verify.subject import Subject
 from sartor.verify.torch import torch_programs
+from subjects import subject
 
 BARE = Host()
 DRIVEN = Host(gpus=[Gpu("H200", "9.0")], driver=Driver("580.159.04"))
-
-
-def subject(accelerator: Literal["cpu", "cuda"], *names: str) -> Subject:
-    return Subject(
-        path=Path("/env"),
-        python=Path("/env/bin/python"),
-        python_version="3.12.3",
-        site=[],
-        packages=dict.fromkeys(names, "1"),
-        accelerator=accelerator,
-        variables={"A": "1"},
-    )
 
 
 def test_an_environment_without_torch_has_none_of_its_programs() -> None:

@@ -102,29 +102,20 @@ def pairs(operators: List[Operator], settings: Settings, prefix: str) -> List[Ch
     made: Dict[str, Any] = {}  # noqa: UP006
     package, operators = settings["package"], [bounded(one, settings) for one in operators]
     device = settings["device"]
-    launches = [
+    ways = ((" runs", "launches", launched), ("", "golden", compared))
+    found = [
         Check(
-            f"{prefix} {one.name} runs",
-            "launches",
-            partial(launched, one, device, made),
+            f"{prefix} {one.name}{what}",
+            grade,
+            partial(run, one, device, made),
             one.seconds,
             package,
             one.features,
         )
+        for what, grade, run in ways
         for one in operators
     ]
-    golden = [
-        Check(
-            f"{prefix} {one.name}",
-            "golden",
-            partial(compared, one, device, made),
-            one.seconds,
-            package,
-            one.features,
-        )
-        for one in operators
-    ]
-    return asked_for(launches + golden, settings)
+    return asked_for(found, settings)
 
 
 def bounded(operator: Operator, settings: Settings) -> Operator:

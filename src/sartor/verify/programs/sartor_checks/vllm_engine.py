@@ -55,31 +55,24 @@ def checks(settings: Settings) -> list[Check]:
     """``folder``: for models and answers; ``device``: cpu or cuda; ``gpus``: how many are there;
     ``package``: the project's name; ``unserved``: of each feature that it does not offer on
     this GPU why."""
-    found = variants()
-    common = {"package": settings["package"]}
-    launches = [
+    ways = (
+        ("runs", "launches", launched, START_SECONDS),
+        ("logits", "golden", compared, GOLDEN_SECONDS),
+    )
+    every = variants()
+    found = [
         Check(
-            "vllm runs, " + variant.name,
-            "launches",
-            partial(launched, variant, settings),
-            START_SECONDS,
-            features=variant.features,
-            **common,
+            f"vllm {what}, {variant.name}",
+            grade,
+            partial(run, variant, settings),
+            seconds,
+            settings["package"],
+            variant.features,
         )
-        for variant in found
+        for what, grade, run, seconds in ways
+        for variant in every
     ]
-    golden = [
-        Check(
-            "vllm logits, " + variant.name,
-            "golden",
-            partial(compared, variant, settings),
-            GOLDEN_SECONDS,
-            features=variant.features,
-            **common,
-        )
-        for variant in found
-    ]
-    return asked_for(launches + golden, settings)
+    return asked_for(found, settings)
 
 
 def variants() -> list[Variant]:
