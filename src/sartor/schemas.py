@@ -19,6 +19,7 @@ from sartor.matrix.model import SupportMap
 from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
+from sartor.slim.model import Slimming
 from sartor.verdict.model import Inspection, Inspections
 from sartor.verify.model import Report, ReportComparison
 
@@ -61,6 +62,7 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     ReportComparison,
     ScanDocument,
     SchemaDocument,
+    Slimming,
     StatusDocument,
     StopDocument,
     SupportMap,

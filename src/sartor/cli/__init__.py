@@ -27,6 +27,7 @@ COMMANDS = {
     "fit": "say whether a model fits: on which GPUs, with what context, how many at once",
     "verify": "prove an environment in grades: files, libraries, kernels, outputs",
     "inspect": "open packages and say what their machine code does on a GPU",
+    "slim": "reduce packages to the device code that some GPUs load",
     "flags": "show, compare, check and translate the options of an engine's version",
     "evidence": "keep what was read of packages: show, scan, export, import, verify",
     "status": "show what runs, since when, on which port",

@@ -68,3 +68,34 @@ class SlimmedLibrary(msgspec.Struct, frozen=True, kw_only=True):
     images: list[Tally] = []
     units: list[SlimmedUnit] = []
     left_alone: list[LeftAlone] = []
+
+
+class SlimmedTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one target: of a library itself, or of the libraries in it.
+
+    ``output`` is what was written; None: nothing was, for ``why`` or because it was only asked what
+    would become. Where ``changed`` is False the output is the input. The device code's bytes are
+    those of all libraries in the target. ``notes`` is what else is worth knowing.
+    """
+
+    target: str
+    kind: Literal["library", "wheel", "environment"]
+    output: str | None = None
+    changed: bool
+    bytes_before: int
+    bytes_after: int
+    device_bytes_before: int = 0
+    device_bytes_after: int = 0
+    device_bytes_least: int = 0
+    libraries: list[SlimmedLibrary] = []
+    why: str | None = None
+    notes: list[str] = []
+
+
+class Slimming(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="sartor.slim/1"):
+    """What `sartor slim` did, or would do: one result for each file or environment."""
+
+    gpus: list[Target]
+    keep_ptx: bool
+    dry_run: bool
+    results: list[SlimmedTarget]

@@ -28,6 +28,7 @@ HOW_TO_ASK = (
     "for example `--gpu rtx-5090 --driver 575.57`, or `--sm 12.0`, or `--host 'h200, driver=580'`"
 )
 CAPABILITY = re.compile(r"(?:(?:sm|compute)_?)?([0-9]{1,2})\.?([0-9])([a-z]?)", re.IGNORECASE)
+SM = re.compile(r"sm_?[0-9]{2,3}[a-z]?", re.IGNORECASE)
 CUDA_VERSION = re.compile(r"(?:cuda[ =-]?)?([0-9]{1,2}\.[0-9]{1,2})", re.IGNORECASE)
 
 
@@ -131,7 +132,9 @@ def folded(targets: Iterable[Target]) -> list[Target]:
 
 
 def named(word: str, driver: Driver | None, faults: Faults) -> list[Target]:
-    """The GPU with this name, written as in the description of a host."""
+    """The GPU with this name, written as in the description of a host, or as ``sm_120``."""
+    if SM.fullmatch(word.strip()):
+        return by_capability(word, driver, faults, "--gpu")
     stated = gpus_in_word(word.strip(), faults)
     if not stated:
         return []
@@ -139,7 +142,9 @@ def named(word: str, driver: Driver | None, faults: Faults) -> list[Target]:
     return [msgspec.structs.replace(target, count=len(stated))]
 
 
-def by_capability(word: str, driver: Driver | None, faults: Faults) -> list[Target]:
+def by_capability(
+    word: str, driver: Driver | None, faults: Faults, option: str = "--sm"
+) -> list[Target]:
     """The GPU of this compute capability: ``12.0``, ``120`` or ``sm_120``.
 
     Code has suffixes and GPUs have none: ``sm_120a`` is a fault. So is ``12``, which would be the
@@ -147,7 +152,7 @@ def by_capability(word: str, driver: Driver | None, faults: Faults) -> list[Targ
     """
     match = CAPABILITY.fullmatch(word.strip())
     if match is None:
-        faults.add(f"--sm {word}", "not a compute capability; write it like `12.0`")
+        faults.add(f"{option} {word}", "not a compute capability; write it like `12.0`")
         return []
     capability = f"{match[1]}.{match[2]}"
     known = {row.compute_capability for row in facts.archs()}
@@ -159,7 +164,7 @@ def by_capability(word: str, driver: Driver | None, faults: Faults) -> list[Targ
     else:
         version, cuda = (driver.version, driver.cuda) if driver else (None, None)
         return [Target(architecture(capability), capability, None, version, cuda)]
-    faults.add(f"--sm {word}", what)
+    faults.add(f"{option} {word}", what)
     return []
 
 

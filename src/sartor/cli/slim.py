@@ -1,0 +1,58 @@
+"""`sartor slim`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sartor.slim.choice import Wanted
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    add = parser.add_argument
+    add("targets", nargs="+", metavar="TARGET", help="a library, a wheel")
+    add(
+        "--gpu",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="keep what this GPU loads: `rtx-5090`, `sm_90`; may be repeated (default: those here)",
+    )
+    add("--keep-ptx", action="store_true", help="keep what GPUs newer than all of them would load")
+    add("--output", "-o", metavar="OUT", help="the file to write, or the folder to write to")
+    add("--dry-run", action="store_true", help="only say what would become")
+    add("--verbose", "-v", action="store_true", help="say what was read, and what came from where")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Reduce, show, return 0."""
+    from sartor.paths import default_places
+    from sartor.report.document import print_document, print_lines
+    from sartor.report.slim import slim_lines
+    from sartor.report.terminal import Terminal
+    from sartor.slimming import SlimRequest, slim
+
+    terminal = Terminal(verbose=options.verbose)
+    request = SlimRequest(
+        options.targets,
+        _wanted(options),
+        None if options.output is None else options.output,
+        dry_run=options.dry_run,
+        places=default_places(),
+    )
+    found = slim(request, terminal)
+    terminal.clear()
+    if options.json:
+        print_document(found)
+    else:
+        print_lines(*slim_lines(found))
+    return 0
+
+
+def _wanted(options: argparse.Namespace) -> Wanted:
+    from sartor.slimming import wanted_of
+
+    return wanted_of(options.gpu, keep_ptx=options.keep_ptx)

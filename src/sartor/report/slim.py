@@ -1,0 +1,85 @@
+"""What `sartor slim` says to people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sartor.paths import human_bytes
+from sartor.report.table import table
+from sartor.report.words import archs, clean, short_paths, wrapped
+
+if TYPE_CHECKING:
+    from sartor.slim.model import SlimmedLibrary, SlimmedTarget, Slimming
+
+WIDTH = 98
+NAME_WIDTH = 36
+
+
+def slim_lines(document: Slimming) -> list[str]:
+    """A block for each target."""
+    lines: list[str] = []
+    for result in document.results:
+        lines += ["", *_block(result, document)] if lines else _block(result, document)
+    return lines
+
+
+def _block(result: SlimmedTarget, document: Slimming) -> list[str]:
+    """What one target became."""
+    gpus = archs([target.gpu for target in document.gpus])
+    kept = f"{gpus}, and PTX for later ones" if document.keep_ptx else gpus
+    if result.output is not None:
+        head = f"{clean(result.target)} → {clean(result.output)}"
+    else:
+        head = f"{clean(result.target)}: nothing is written"
+    lines = [head, f"  for {kept}"]
+    if result.why:
+        lines += wrapped("  ", result.why, WIDTH)
+    rows = [["file", *_change(result.bytes_before, result.bytes_after), ""]]
+    if result.device_bytes_before:
+        least = f"the least is {human_bytes(result.device_bytes_least)}"
+        pair = _change(result.device_bytes_before, result.device_bytes_after)
+        rows.append(["device code", *pair, least])
+        before, after = _images(result.libraries)
+        rows.append(["images", str(before), "→", str(after), "", ""])
+    lines += [f"  {line}" for line in table(rows)]
+    lines += _libraries(result)
+    for note in result.notes:
+        lines += wrapped("  note: ", note, WIDTH)
+    return lines
+
+
+def _change(before: int, after: int) -> list[str]:
+    """Two sizes, and by how much the second is smaller."""
+    if not before or before == after:
+        return [human_bytes(before), "", human_bytes(after), "as it was"]
+    percent = 100 * (after - before) / before
+    return [human_bytes(before), "→", human_bytes(after), f"{percent:+.1f} %"]
+
+
+def _libraries(result: SlimmedTarget) -> list[str]:
+    """A row for each library with device code, and why what was left alone was."""
+    shown = [one for one in result.libraries if one.device_bytes_before or one.left_alone]
+    names = short_paths([library.path for library in shown], NAME_WIDTH)
+    lines: list[str] = []
+    if shown and result.kind != "library":
+        blank = [""] * 4
+        rows = [["library", *blank, "images", "", ""], ["-------", *blank, "------", "", ""]]
+        rows += [_row(name, library) for name, library in zip(names, shown, strict=True)]
+        lines = ["", *(f"  {line}" for line in table(rows))]
+    for name, library in zip(names, shown, strict=True):
+        for left in library.left_alone:
+            size = f", {human_bytes(left.bytes)}" if left.bytes else ""
+            lines += wrapped(f"  {name}: left alone{size}: ", left.why, WIDTH, hang=6)
+    return lines
+
+
+def _row(name: str, library: SlimmedLibrary) -> list[str]:
+    before, after = _images([library])
+    change = _change(library.bytes_before, library.bytes_after)
+    return [name, *change, str(before), "→", str(after)]
+
+
+def _images(libraries: list[SlimmedLibrary]) -> tuple[int, int]:
+    """How many images there were, and are."""
+    tallies = [tally for library in libraries for tally in library.images]
+    return sum(t.kept + t.dropped for t in tallies), sum(t.kept for t in tallies)

@@ -1,0 +1,160 @@
+"""`sartor slim`: targets are opened, reduced to GPUs, written, and come back as results."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from sartor.artifact.members import file_kind
+from sartor.artifact.source import FileSource, Invalid
+from sartor.artifact.targets import ZIP_MAGICS
+from sartor.errors import ArtifactUnreadableError, NoSuchTargetError, UsageError
+from sartor.paths import Places
+from sartor.remote.reference import remote_target
+from sartor.slim.choice import Wanted
+from sartor.slim.library import slim_library
+from sartor.slim.model import SlimmedTarget, Slimming
+from sartor.verdict.model import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sartor.host.model import Host
+    from sartor.reporter import Reporter
+
+WHAT_IS_SLIMMED = "a wheel or a shared library can be slimmed"
+NAME_OUTPUT = "name a file or a folder for it: `-o OUT`"
+
+
+class SlimRequest(msgspec.Struct, frozen=True):
+    """What `sartor slim` was asked for.
+
+    ``output`` is a file or, where there is such a folder, it ends in ``/``, or there are several
+    targets, a folder.
+    """
+
+    targets: list[str]
+    wanted: Wanted
+    output: str | None = None
+    dry_run: bool = False
+    places: Places | None = None
+
+
+def wanted_of(gpus: Sequence[str], *, keep_ptx: bool = False) -> Wanted:
+    """What is kept for the GPUs of these names (``rtx-5090``, ``sm_90``); none: those here.
+
+    Each architecture once, in their order: names and drivers change nothing of what is kept.
+    Raises what `sartor.verdict.targets.resolve` raises, and `UsageError` where there is none.
+    """
+    from sartor.verdict.targets import Asked, resolve
+
+    found = resolve(Asked(list(gpus)), _this_machine).gpus
+    if not found:
+        raise UsageError(
+            "no GPU is named, and this machine has none",
+            hint="name what it is for: `--gpu rtx-5090`, `--gpu sm_90`",
+        )
+    return Wanted(tuple(_bare(found)), keep_ptx)
+
+
+def _bare(targets: Iterable[Target]) -> list[Target]:
+    """One target for each architecture, the oldest first."""
+    bare = {Target(target.gpu, target.compute_capability) for target in targets}
+    return sorted(bare, key=lambda one: [int(n) for n in one.compute_capability.split(".")])
+
+
+def _this_machine() -> Host:
+    from sartor.line import find_host
+    from sartor.paths import default_places
+
+    return find_host(None, default_places())
+
+
+def slim(request: SlimRequest, reporter: Reporter) -> Slimming:
+    """Reduce each target, one after another; the results are in their order.
+
+    Raises `NoSuchTargetError`, `ArtifactUnreadableError`, `UsageError`, `DiskFullError`,
+    `FolderNotWritableError`, at the first target that cannot be slimmed.
+    """
+    results = [one for text in request.targets for one in _slimmed(text, request, reporter)]
+    wanted = request.wanted
+    return Slimming(
+        gpus=list(wanted.targets),
+        keep_ptx=wanted.keep_ptx,
+        dry_run=request.dry_run,
+        results=results,
+    )
+
+
+def _slimmed(text: str, request: SlimRequest, reporter: Reporter) -> Iterator[SlimmedTarget]:
+    """What becomes of a target, by what it is: by its bytes, and not by its name."""
+    if not text:
+        raise NoSuchTargetError("a target is an empty word", hint="is a variable not set?")
+    remote = remote_target(text, is_there=os.path.lexists(text))
+    if remote is not None:
+        raise UsageError(f"`{text}` is not a file", hint=WHAT_IS_SLIMMED)
+    path = Path(text)
+    if path.is_dir():
+        yield _environment(path, request, reporter)
+        return
+    match _kind(path):
+        case "wheel":
+            raise UsageError(f"`{text}` is a wheel", hint=WHAT_IS_SLIMMED)
+        case "library":
+            yield _library(path, request, reporter)
+
+
+def _kind(path: Path) -> str:
+    """``wheel`` or ``library``; raises `NoSuchTargetError`, `ArtifactUnreadableError`."""
+    try:
+        with FileSource(path) as source:
+            if source.read(0, min(source.size, 4)) in ZIP_MAGICS:
+                return "wheel"
+            if file_kind(source) == "elf":
+                return "library"
+    except FileNotFoundError as error:
+        raise NoSuchTargetError(f"there is no file `{path}`") from error
+    except (OSError, Invalid) as error:
+        raise ArtifactUnreadableError(f"`{path}` cannot be read: {error}") from error
+    raise ArtifactUnreadableError(
+        f"`{path}` is no wheel and no shared library", hint=WHAT_IS_SLIMMED
+    )
+
+
+def _environment(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:  # noqa: ARG001
+    """An environment, or any folder with libraries."""
+    raise UsageError(f"`{path}` is a folder", hint=WHAT_IS_SLIMMED)
+
+
+def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:
+    output = None if request.dry_run else output_for(request, path.name)
+    reporter.stage("slim", path.name)
+    found = slim_library(path, output, request.wanted)
+    return SlimmedTarget(
+        target=str(path),
+        kind="library",
+        output=None if output is None else str(output),
+        changed=found.changed,
+        bytes_before=found.bytes_before,
+        bytes_after=found.bytes_after,
+        device_bytes_before=found.device_bytes_before,
+        device_bytes_after=found.device_bytes_after,
+        device_bytes_least=found.device_bytes_least,
+        libraries=[replace(found, path=path.name)],
+    )
+
+
+def output_for(request: SlimRequest, name: str) -> Path:
+    """Where what is made of a target goes, which is called ``name`` in a folder.
+
+    Raises `UsageError` where no place was named.
+    """
+    if request.output is None:
+        raise UsageError(f"where `{name}` is to go is not said", hint=NAME_OUTPUT)
+    path = Path(request.output)
+    into_folder = request.output.endswith("/") or path.is_dir() or len(request.targets) > 1
+    return path / name if into_folder else path
