@@ -274,6 +274,13 @@ class ReportFileError(SartorError):
     summary = "a file to compare is no report of `sartor verify`, or another version's"
 
 
+class UndoRecordError(SartorError):
+    """What an environment says of its slimming cannot be read, or does not bring its files back."""
+
+    code, exit_code = "undo-record", 44
+    summary = "what was slimmed in an environment cannot be read, or not be undone"
+
+
 class PortInUseError(SartorError):
     """Another process listens on the port that was asked for."""
 

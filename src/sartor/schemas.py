@@ -19,7 +19,9 @@ from sartor.matrix.model import SupportMap
 from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
+from sartor.slim.environment_model import SlimUndone
 from sartor.slim.model import Slimming
+from sartor.slim.slimmed import Slimmed
 from sartor.verdict.model import Inspection, Inspections
 from sartor.verify.model import Report, ReportComparison
 
@@ -62,6 +64,8 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     ReportComparison,
     ScanDocument,
     SchemaDocument,
+    SlimUndone,
+    Slimmed,
     Slimming,
     StatusDocument,
     StopDocument,

@@ -34,7 +34,8 @@ class SlimRequest(msgspec.Struct, frozen=True):
     """What `sartor slim` was asked for.
 
     ``output`` is a file or, where there is such a folder, it ends in ``/``, or there are several
-    targets, a folder.
+    targets, a folder. An environment is changed ``in_place``: ``keeping`` says whether it can be
+    undone, ``removing`` whether files that are of no use there are removed.
     """
 
     targets: list[str]
@@ -42,6 +43,9 @@ class SlimRequest(msgspec.Struct, frozen=True):
     output: str | None = None
     dry_run: bool = False
     places: Places | None = None
+    in_place: bool = False
+    keeping: bool = True
+    removing: bool = False
 
 
 def wanted_of(gpus: Sequence[str], *, keep_ptx: bool = False) -> Wanted:
@@ -98,7 +102,7 @@ def _slimmed(text: str, request: SlimRequest, reporter: Reporter) -> Iterator[Sl
     if remote is not None:
         raise UsageError(f"`{text}` is not a file", hint=WHAT_IS_SLIMMED)
     path = Path(text)
-    if path.is_dir():
+    if path.is_dir() or request.in_place:
         yield _environment(path, request, reporter)
         return
     match _kind(path):
@@ -125,9 +129,30 @@ def _kind(path: Path) -> str:
     )
 
 
-def _environment(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:  # noqa: ARG001
-    """An environment, or any folder with libraries."""
-    raise UsageError(f"`{path}` is a folder", hint=WHAT_IS_SLIMMED)
+def _environment(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:
+    """An environment: a virtual one, a conda prefix, whatever has an interpreter."""
+    from sartor.slimming_environment import InPlaceRequest, slim_environment
+
+    if request.output is not None:
+        raise UsageError(
+            f"`{path}` is a folder, and is not written to another",
+            hint="an environment knows its place, and a copy does not run: copy it with its own "
+            "tool (`uv pip sync` into a new one) and slim that, `--in-place`",
+        )
+    if not request.in_place and not request.dry_run:
+        raise UsageError(
+            f"`{path}` is a folder: an environment is slimmed in its place",
+            hint="`--in-place` does that, and `--undo` takes it back; `--dry-run` says what would "
+            "become",
+        )
+    asked = InPlaceRequest(
+        request.wanted,
+        dry_run=request.dry_run,
+        keeping=request.keeping,
+        removing=request.removing,
+    )
+    reporter.stage("slim", str(path))
+    return slim_environment(path, asked, reporter)
 
 
 def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     add = parser.add_argument
-    add("targets", nargs="+", metavar="TARGET", help="a library, a wheel")
+    add("targets", nargs="+", metavar="TARGET", help="a library, a wheel, an environment")
     add(
         "--gpu",
         action="append",
@@ -24,6 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--keep-ptx", action="store_true", help="keep what GPUs newer than all of them would load")
     add("--output", "-o", metavar="OUT", help="the file to write, or the folder to write to")
     add("--dry-run", action="store_true", help="only say what would become")
+    add("--in-place", action="store_true", help="change an environment where it is")
+    add("--no-undo", action="store_true", help="keep nothing that would bring its files back")
+    add("--undo", action="store_true", help="bring back what was slimmed in an environment")
+    add(
+        "--remove-unused",
+        action="store_true",
+        help="remove what an environment cannot use: modules for other Pythons, static archives",
+    )
     add("--verbose", "-v", action="store_true", help="say what was read, and what came from where")
 
 
@@ -35,6 +43,9 @@ def run(options: argparse.Namespace) -> int:
     from sartor.report.terminal import Terminal
     from sartor.slimming import SlimRequest, slim
 
+    if options.undo:
+        return _undo(options)
+    _refuse_undo_options(options)
     terminal = Terminal(verbose=options.verbose)
     request = SlimRequest(
         options.targets,
@@ -42,6 +53,9 @@ def run(options: argparse.Namespace) -> int:
         None if options.output is None else options.output,
         dry_run=options.dry_run,
         places=default_places(),
+        in_place=options.in_place,
+        keeping=not options.no_undo,
+        removing=options.remove_unused,
     )
     found = slim(request, terminal)
     terminal.clear()
@@ -56,3 +70,40 @@ def _wanted(options: argparse.Namespace) -> Wanted:
     from sartor.slimming import wanted_of
 
     return wanted_of(options.gpu, keep_ptx=options.keep_ptx)
+
+
+def _refuse_undo_options(options: argparse.Namespace) -> None:
+    """Raise `UsageError` for what is said of environments, without `--in-place`."""
+    from sartor.errors import UsageError
+
+    given = [f"`--{n.replace('_', '-')}`" for n in ("no_undo", "remove_unused") if vars(options)[n]]
+    if given and not options.in_place:
+        raise UsageError(
+            f"{' and '.join(given)} is for an environment that is changed",
+            hint="add `--in-place`",
+        )
+
+
+def _undo(options: argparse.Namespace) -> int:
+    """Bring files back; status 1 where one could not be."""
+    from pathlib import Path
+
+    from sartor.errors import UsageError
+    from sartor.report.document import print_document, print_lines
+    from sartor.report.slim_environment import undone_lines
+    from sartor.report.terminal import Terminal
+    from sartor.slimming_undo import undo
+
+    if len(options.targets) > 1 or options.in_place or options.output or options.dry_run:
+        raise UsageError(
+            "`--undo` is of one environment, and does nothing else",
+            hint="`sartor slim ENV --undo`",
+        )
+    terminal = Terminal(verbose=options.verbose)
+    found = undo(Path(options.targets[0]), terminal)
+    terminal.clear()
+    if options.json:
+        print_document(found)
+    else:
+        print_lines(*undone_lines(found))
+    return 1 if found.not_undone else 0

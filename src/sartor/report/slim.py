@@ -27,7 +27,9 @@ def _block(result: SlimmedTarget, document: Slimming) -> list[str]:
     """What one target became."""
     gpus = archs([target.gpu for target in document.gpus])
     kept = f"{gpus}, and PTX for later ones" if document.keep_ptx else gpus
-    if result.output is not None:
+    if result.output == result.target:
+        head = f"{clean(result.target)}: slimmed in its place"
+    elif result.output is not None:
         head = f"{clean(result.target)} → {clean(result.output)}"
     else:
         head = f"{clean(result.target)}: nothing is written"
@@ -42,6 +44,10 @@ def _block(result: SlimmedTarget, document: Slimming) -> list[str]:
         before, after = _images(result.libraries)
         rows.append(["images", str(before), "→", str(after), "", ""])
     lines += [f"  {line}" for line in table(rows)]
+    if result.environment is not None:
+        from sartor.report.slim_environment import environment_lines
+
+        lines += environment_lines(result, dry_run=document.dry_run)
     lines += _libraries(result)
     for note in result.notes:
         lines += wrapped("  note: ", note, WIDTH)

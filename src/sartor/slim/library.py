@@ -74,18 +74,22 @@ def slim_library(path: Path, output: Path | None, wanted: Wanted) -> SlimmedLibr
     Mode and times are kept. What is left alone is copied. Raises `NoSuchTargetError`,
     `ArtifactUnreadableError` where it is no regular file, and what `beside` raises.
     """
+    return written_library(path, output, wanted).result
+
+
+def written_library(path: Path, output: Path | None, wanted: Wanted) -> LibraryPlan:
+    """As `slim_library`; what was written is made of the plan's pieces."""
     try:
         with FileSource(path) as source:
             plan = plan_library(source, str(path), wanted)
             if output is None:
-                return plan.result
+                return plan
             try:
                 _write(source, path, output, plan, wanted)
             except _RefusedError as refused:
-                whole = LibraryPlan(left(plan.result, "check", str(refused)), untouched(source))
-                _write(source, path, output, whole, wanted)
-                return whole.result
-            return plan.result
+                plan = LibraryPlan(left(plan.result, "check", str(refused)), untouched(source))
+                _write(source, path, output, plan, wanted)
+            return plan
     except FileNotFoundError as error:
         raise NoSuchTargetError(f"there is no file `{error.filename}`") from error
     except Invalid as fault:

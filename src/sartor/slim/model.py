@@ -7,10 +7,19 @@ from typing import Literal
 import msgspec
 
 from sartor.artifact.model import ImageKind
+from sartor.slim.environment_model import InEnvironment
 from sartor.verdict.model import Target
 
 LeftCode = Literal[
-    "layout", "unreadable", "check", "relocatable", "scattered", "lto-ir", "unknown-kind", "small"
+    "layout",
+    "unreadable",
+    "check",
+    "relocatable",
+    "scattered",
+    "lto-ir",
+    "unknown-kind",
+    "small",
+    "not-ours",
 ]
 
 
@@ -18,7 +27,8 @@ class LeftAlone(msgspec.Struct, frozen=True, kw_only=True):
     """Device code, or a whole library, that stays as it was, and why.
 
     ``layout``, ``unreadable``, ``check`` and ``small`` are said of the library: it is copied
-    through, byte for byte. ``bytes`` are what stays that would be looked at else.
+    through, byte for byte. So is ``not-ours``, of a library in an environment that is not to be
+    changed there. ``bytes`` are what stays that would be looked at else.
     """
 
     code: LeftCode
@@ -90,6 +100,7 @@ class SlimmedTarget(msgspec.Struct, frozen=True, kw_only=True):
     libraries: list[SlimmedLibrary] = []
     why: str | None = None
     notes: list[str] = []
+    environment: InEnvironment | None = None
 
 
 class Slimming(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="sartor.slim/1"):

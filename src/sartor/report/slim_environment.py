@@ -1,0 +1,93 @@
+"""What `sartor slim` says to people of an environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sartor.paths import human_bytes
+from sartor.report.words import clean, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sartor.slim.environment_model import InEnvironment, SlimUndone, UnusedFiles
+    from sartor.slim.model import SlimmedTarget
+
+WIDTH = 98
+SHOWN = 12
+
+
+def environment_lines(result: SlimmedTarget, *, dry_run: bool) -> list[str]:
+    """What was left, what is of no use, and what undoing costs."""
+    found = result.environment
+    if found is None:
+        return []
+    lines: list[str] = []
+    for why in dict.fromkeys(package.why for package in found.left):
+        own = [package for package in found.left if package.why == why]
+        size = human_bytes(sum(package.bytes for package in own))
+        names = ", ".join(package.project for package in own)
+        lines += wrapped(f"  left alone, {size}: ", f"{names}: {why}", WIDTH, hang=6)
+    lines += _unused(found, dry_run=dry_run)
+    if not dry_run:
+        lines += _undo(found, result.target, changed=result.changed)
+    for folder in found.not_touched:
+        lines.append(f"  not touched: {clean(folder)}, which is not its own")
+    return lines
+
+
+def _unused(found: InEnvironment, *, dry_run: bool) -> Iterator[str]:
+    for row in found.unused[:SHOWN]:
+        yield from wrapped(f"  {_verb(row)}: ", _what(row), WIDTH, hang=6)
+    more = found.unused[SHOWN:]
+    if more:
+        yield f"  and {human_bytes(sum(row.bytes for row in more))} in {len(more)} more of these"
+    could = [row for row in found.unused if not row.removed and row.kind != "tests"]
+    if could and not any(row.removed for row in found.unused):
+        size = human_bytes(sum(row.bytes for row in could))
+        option = "--remove-unused" if not dry_run else "--in-place --remove-unused"
+        yield f"  `{option}` removes {size} of what cannot be used"
+
+
+def _verb(row: UnusedFiles) -> str:
+    if row.removed:
+        return "removed"
+    return "no use known" if row.kind == "tests" else "of no use"
+
+
+def _what(row: UnusedFiles) -> str:
+    count = "1 file" if row.files == 1 else f"{row.files} files"
+    return f"{row.project}, {human_bytes(row.bytes)} in {count} ({clean(row.example)} …): {row.why}"
+
+
+def _undo(found: InEnvironment, target: str, *, changed: bool) -> Iterator[str]:
+    if found.undo is not None:
+        text = (
+            f"{human_bytes(found.kept_bytes)} are kept for `sartor slim {clean(target)} --undo`; "
+            "the same command with `--no-undo` gives them up"
+        )
+        yield from wrapped("  ", text, WIDTH)
+    elif changed:
+        yield "  nothing is kept: the way back is to install the packages anew"
+    if found.shared_bytes:
+        text = (
+            f"{human_bytes(found.shared_bytes)} of what was changed have other names (hard links "
+            "in uv's cache or other environments), and stay on the disk until those go: "
+            "`uv cache prune`, `uv cache clean`"
+        )
+        yield from wrapped("  ", text, WIDTH)
+
+
+def undone_lines(found: SlimUndone) -> list[str]:
+    """What was brought back, and what was not."""
+    count = len(found.restored)
+    size = human_bytes(found.bytes)
+    lines = [f"{clean(found.environment)}: {count} files are as they were before slimming, {size}"]
+    lines += [
+        f"  {clean(path)}: an installer replaced or removed it since; it is left so"
+        for path in found.replaced
+    ]
+    for one in found.not_undone:
+        lines += wrapped(f"  {clean(one.path)}: not brought back: ", one.why, WIDTH, hang=6)
+        lines.append(f"      {one.hint}")
+    return lines

@@ -1,0 +1,317 @@
+"""An environment slimmed in its place: `sartor slim ENV --in-place`."""
+
+from __future__ import annotations
+
+import platform
+from collections import defaultdict
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from sartor.artifact.source import FileSource
+from sartor.locks import waiting_lock
+from sartor.paths import not_writable
+from sartor.slim.choice import Wanted
+from sartor.slim.environment_model import InEnvironment, LeftPackage, UnusedFiles
+from sartor.slim.in_place import HINT, InPlace, Owned
+from sartor.slim.library import plan_library
+from sartor.slim.model import LeftAlone, SlimmedLibrary, SlimmedTarget
+from sartor.slim.slimmed import FOLDER, slimmed_in
+from sartor.slim.unused import REMOVABLE, unused
+from sartor.slimming_files import Listing, Refused, has_device_code
+from sartor.verify.installed import installed
+from sartor.verify.interpreter import Interpreter, ask, find_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sartor.reporter import Reporter
+    from sartor.slim.slimmed import Changed
+    from sartor.slim.unused import Unused
+
+LOCK = ".lock"
+"""uv's own lock of a virtual environment: neither changes it while the other does."""
+MACHINE_LIBC = {"glibc": "linux-gnu", "musl": "linux-musl"}
+
+
+class Slimmable(msgspec.Struct, frozen=True):
+    """An environment: its folder, without links, and what its interpreter says."""
+
+    root: Path
+    python: Path
+    asked: Interpreter
+
+    @property
+    def sites(self) -> list[Path]:
+        """Its own folders of packages."""
+        real = [Path(folder).resolve() for folder in self.asked.site]
+        return [folder for folder in real if folder.is_relative_to(self.root)]
+
+    @property
+    def not_touched(self) -> list[str]:
+        """Folders of packages that are others'."""
+        return [f for f in self.asked.site if not Path(f).resolve().is_relative_to(self.root)]
+
+
+class InPlaceRequest(msgspec.Struct, frozen=True):
+    """``keeping``: what brings files back is kept; ``removing``: those without use are removed."""
+
+    wanted: Wanted
+    dry_run: bool = False
+    keeping: bool = True
+    removing: bool = False
+
+
+def environment_at(path: Path) -> Slimmable:
+    """The environment of a folder, or of an interpreter.
+
+    Raises `NoEnvironmentError` and `InterpreterError`.
+    """
+    python = find_interpreter(path)
+    asked = ask(python)
+    return Slimmable(Path(asked.prefix).resolve(), python, asked)
+
+
+def slim_environment(path: Path, request: InPlaceRequest, reporter: Reporter) -> SlimmedTarget:
+    """Reduce every library of an environment that may be changed, in its place.
+
+    Raises `NoEnvironmentError`, `InterpreterError`, `UndoRecordError`, `DiskFullError` and
+    `FolderNotWritableError`; what was done before one of these stays, whole, and is written down.
+    """
+    found = environment_at(path)
+    if request.dry_run:
+        return _Slimming(found, request, reporter, None).result()
+    with locked(found.root, reporter):
+        return _Slimming(found, request, reporter, InPlace(found.root)).result()
+
+
+@contextmanager
+def locked(root: Path, reporter: Reporter) -> Iterator[None]:
+    """Nobody else changes the environment, nor builds it, as long as the block lasts."""
+    from sartor.build.environment import environment_at as made_at
+
+    doing = "changing this environment"
+    with ExitStack() as stack:
+        made = made_at(root)
+        if made is not None:
+            stack.enter_context(waiting_lock(root.parent / f".{made.key}.lock", reporter, doing))
+        try:
+            stack.enter_context(waiting_lock(root / LOCK, reporter, doing))
+            yield
+        except PermissionError as error:
+            raise not_writable(root, error, HINT) from error
+
+
+class _Slimming:
+    """One run over an environment; ``place`` None: nothing is changed."""
+
+    def __init__(
+        self, found: Slimmable, request: InPlaceRequest, reporter: Reporter, place: InPlace | None
+    ) -> None:
+        self._found = found
+        self._root = found.root
+        self._request = request
+        self._reporter = reporter
+        self._place = place
+        self._listing = Listing(found.root, installed(found.sites))
+        self._libraries: list[SlimmedLibrary] = []
+        self._left: dict[str, list[str]] = defaultdict(list)
+        self._shared = 0
+        self._saved = 0
+        record = place.slimmed if place is not None else slimmed_in(found.root)
+        self._before = record.by_path() if record is not None else {}
+
+    def result(self) -> SlimmedTarget:
+        """Do it all, and say what was done."""
+        total = sum(_size(self._root / path) for path in self._listing.owners)
+        unused_files = self._unused()
+        self._slim()
+        if self._place is not None and not self._request.keeping:
+            self._place.let_go()
+        libraries = self._libraries
+        kept = self._place.kept_bytes if self._place is not None else 0
+        return SlimmedTarget(
+            target=str(self._found.root),
+            kind="environment",
+            output=None if self._request.dry_run else str(self._root),
+            changed=any(one.changed for one in libraries) or any(f.removed for f in unused_files),
+            bytes_before=total,
+            bytes_after=total - self._saved,
+            device_bytes_before=sum(one.device_bytes_before for one in libraries),
+            device_bytes_after=sum(one.device_bytes_after for one in libraries),
+            device_bytes_least=sum(one.device_bytes_least for one in libraries),
+            libraries=libraries,
+            environment=InEnvironment(
+                python=self._found.asked.version,
+                left=list(self._left_packages()),
+                unused=unused_files,
+                undo=str(self._root / FOLDER) if kept else None,
+                kept_bytes=kept,
+                shared_bytes=self._shared,
+                not_touched=self._found.not_touched,
+            ),
+        )
+
+    def _slim(self) -> None:
+        paths = [p for p in self._listing.libraries() if has_device_code(self._root / p)]
+        strays = self._listing.unrecorded(self._found.sites)
+        strays = (p for p in strays if has_device_code(self._root / p))
+        for path in strays:
+            self._refuse(Refused(path, "no RECORD names it: nothing says whose it is"))
+        sizes = {path: _size(self._root / path) for path in paths}
+        done, total = 0, sum(sizes.values())
+        for path in sorted(paths):
+            self._reporter.progress("slimming", done, total, "B")
+            self._one(path)
+            done += sizes[path]
+        self._reporter.progress("slimming", total, total, "B")
+
+    def _one(self, path: str) -> None:
+        """One library with device code."""
+        forbidden = [p for p in self._listing.owners[path] if p.why is not None]
+        if forbidden:
+            self._left[forbidden[0].record].append(path)
+            return
+        earlier, wanted = self._before.get(path), self._request.wanted
+        if earlier is not None and self._place is not None:
+            earlier = self._settled(earlier, self._place, same=wanted)
+            if earlier is not None and earlier.wanted == wanted:
+                self._planned(path)
+                return
+        if self._place is None:
+            self._dry(path)
+            return
+        file = self._listing.examined(path)
+        if isinstance(file, Refused):
+            self._refuse(file)
+            return
+        shared = (self._root / path).stat().st_nlink > 1
+        file = replace(file, earlier=earlier)
+        result = self._place.slim(file, wanted, keeping=self._request.keeping).result
+        self._add(path, result)
+        if result.changed and shared:
+            self._shared += result.bytes_before
+
+    def _settled(self, earlier: Changed, place: InPlace, *, same: Wanted | None) -> Changed | None:
+        """A file that was slimmed before: its original back where that is kept, and not ``same``.
+
+        None: it is as its package brought it.
+        """
+        state = place.state(earlier)
+        if state == "slimmed":
+            place.finish(earlier)
+            if earlier.wanted == same or earlier.kept is None:
+                return earlier
+            self._saved -= earlier.before.size - (earlier.size or 0)
+            place.bring_back(earlier)
+            return None
+        if state == "original":
+            place.bring_back(earlier)
+        elif not place.is_of_package(earlier):
+            place.forget(earlier)
+        return None
+
+    def _dry(self, path: str) -> None:
+        file = self._listing.examined(path)
+        if isinstance(file, Refused):
+            self._refuse(file)
+        else:
+            self._planned(path)
+
+    def _planned(self, path: str) -> None:
+        with FileSource(self._root / path) as source:
+            self._add(path, plan_library(source, path, self._request.wanted).result)
+
+    def _add(self, path: str, result: SlimmedLibrary) -> None:
+        self._libraries.append(replace(result, path=path, units=[]))
+        self._saved += result.bytes_before - result.bytes_after
+
+    def _refuse(self, refused: Refused) -> None:
+        wanted, size = self._request.wanted, _size(self._root / refused.path)
+        self._libraries.append(
+            SlimmedLibrary(
+                path=refused.path,
+                gpus=list(wanted.targets),
+                keep_ptx=wanted.keep_ptx,
+                changed=False,
+                bytes_before=size,
+                bytes_after=size,
+                left_alone=[LeftAlone(code="not-ours", why=refused.why)],
+            )
+        )
+
+    def _left_packages(self) -> Iterator[LeftPackage]:
+        for package in self._listing.packages:
+            paths = self._left.get(package.record, [])
+            if paths:
+                yield LeftPackage(
+                    project=package.dist.name,
+                    version=package.dist.version,
+                    why=str(package.why),
+                    libraries=len(paths),
+                    bytes=sum(_size(self._root / path) for path in paths),
+                )
+
+    def _unused(self) -> list[UnusedFiles]:
+        """What cannot be used here, by package and kind; removed where that was asked for."""
+        found = []
+        for package in self._listing.packages:
+            markers = self._found.asked.markers
+            python = markers["python_version"] + ("t" if self._found.asked.free_threaded else "")
+            is_cpython = markers["implementation_name"] == "cpython"
+            sizes = [(path, _size(self._root / path)) for path in package.files]
+            groups: dict[tuple[str, str], list[Unused]] = defaultdict(list)
+            for one in unused(
+                [(p, n) for p, n in sizes if n],
+                python if is_cpython else None,
+                markers["platform_machine"],
+                MACHINE_LIBC.get(platform.libc_ver()[0]),
+            ):
+                groups[one.kind, one.why].append(one)
+            for (_, why), ones in groups.items():
+                removed = self._remove(ones) if self._may_go(ones) and package.why is None else None
+                found.append(_sum(package.dist.name, why, ones, removed=removed is not None))
+        return sorted(found, key=lambda one: -one.bytes)
+
+    def _may_go(self, ones: list[Unused]) -> bool:
+        return self._request.removing and self._place is not None and ones[0].kind in REMOVABLE
+
+    def _remove(self, ones: list[Unused]) -> list[Unused] | None:
+        """Take files away that are as their package brought them; None: none was."""
+        gone = []
+        for one in ones:
+            earlier = self._before.get(one.path)
+            if earlier is not None and self._place is not None:
+                earlier = self._settled(earlier, self._place, same=None)
+            file = self._listing.examined(one.path)
+            if isinstance(file, Owned) and self._place is not None:
+                file = replace(file, earlier=earlier)
+                shared = (self._root / one.path).stat().st_nlink > 1
+                self._place.remove(file, one.why, keeping=self._request.keeping)
+                gone.append(one)
+                self._shared += one.size if shared else 0
+        self._saved += sum(one.size for one in gone)
+        return gone or None
+
+
+def _sum(project: str, why: str, ones: list[Unused], *, removed: bool) -> UnusedFiles:
+    return UnusedFiles(
+        project=project,
+        kind=ones[0].kind,
+        why=why,
+        files=len(ones),
+        bytes=sum(one.size for one in ones),
+        example=max(ones, key=lambda one: one.size).path,
+        removed=removed,
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0
+    return found.st_size
