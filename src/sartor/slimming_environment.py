@@ -120,13 +120,12 @@ class _Slimming:
         self._libraries: list[SlimmedLibrary] = []
         self._left: dict[str, list[str]] = defaultdict(list)
         self._shared = 0
-        self._saved = 0
         record = place.slimmed if place is not None else slimmed_in(found.root)
         self._before = record.by_path() if record is not None else {}
 
     def result(self) -> SlimmedTarget:
         """Do it all, and say what was done."""
-        total = sum(_size(self._root / path) for path in self._listing.owners)
+        before = self._bytes()
         unused_files = self._unused()
         self._slim()
         if self._place is not None and not self._request.keeping:
@@ -138,8 +137,8 @@ class _Slimming:
             kind="environment",
             output=None if self._request.dry_run else str(self._root),
             changed=any(one.changed for one in libraries) or any(f.removed for f in unused_files),
-            bytes_before=total,
-            bytes_after=total - self._saved,
+            bytes_before=before,
+            bytes_after=before - self._would_go if self._place is None else self._bytes(),
             device_bytes_before=sum(one.device_bytes_before for one in libraries),
             device_bytes_after=sum(one.device_bytes_after for one in libraries),
             device_bytes_least=sum(one.device_bytes_least for one in libraries),
@@ -154,6 +153,14 @@ class _Slimming:
                 not_touched=self._found.not_touched,
             ),
         )
+
+    def _bytes(self) -> int:
+        """All files of its packages."""
+        return sum(_size(self._root / path) for path in self._listing.owners)
+
+    @property
+    def _would_go(self) -> int:
+        return sum(one.bytes_before - one.bytes_after for one in self._libraries)
 
     def _slim(self) -> None:
         paths = [p for p in self._listing.libraries() if has_device_code(self._root / p)]
@@ -205,7 +212,6 @@ class _Slimming:
             place.finish(earlier)
             if earlier.wanted == same or earlier.kept is None:
                 return earlier
-            self._saved -= earlier.before.size - (earlier.size or 0)
             place.bring_back(earlier)
             return None
         if state == "original":
@@ -227,7 +233,6 @@ class _Slimming:
 
     def _add(self, path: str, result: SlimmedLibrary) -> None:
         self._libraries.append(replace(result, path=path, units=[]))
-        self._saved += result.bytes_before - result.bytes_after
 
     def _refuse(self, refused: Refused) -> None:
         wanted, size = self._request.wanted, _size(self._root / refused.path)
@@ -272,32 +277,37 @@ class _Slimming:
             ):
                 groups[one.kind, one.why].append(one)
             for (_, why), ones in groups.items():
-                removed = self._remove(ones) if self._may_go(ones) and package.why is None else None
-                found.append(_sum(package.dist.name, why, ones, removed=removed is not None))
+                may = ones[0].kind in REMOVABLE and package.why is None
+                gone = self._remove(ones) if may and self._request.removing else []
+                rest = [one for one in ones if one not in gone]
+                if gone:
+                    found.append(_sum(package.dist.name, why, gone, may, removed=True))
+                if rest:
+                    found.append(_sum(package.dist.name, why, rest, may, removed=False))
         return sorted(found, key=lambda one: -one.bytes)
 
-    def _may_go(self, ones: list[Unused]) -> bool:
-        return self._request.removing and self._place is not None and ones[0].kind in REMOVABLE
-
-    def _remove(self, ones: list[Unused]) -> list[Unused] | None:
-        """Take files away that are as their package brought them; None: none was."""
+    def _remove(self, ones: list[Unused]) -> list[Unused]:
+        """Take files away that are as their package brought them; which these were."""
         gone = []
         for one in ones:
+            if self._place is None:
+                break
             earlier = self._before.get(one.path)
-            if earlier is not None and self._place is not None:
+            if earlier is not None:
                 earlier = self._settled(earlier, self._place, same=None)
             file = self._listing.examined(one.path)
-            if isinstance(file, Owned) and self._place is not None:
-                file = replace(file, earlier=earlier)
+            if isinstance(file, Owned):
                 shared = (self._root / one.path).stat().st_nlink > 1
+                file = replace(file, earlier=earlier)
                 self._place.remove(file, one.why, keeping=self._request.keeping)
                 gone.append(one)
                 self._shared += one.size if shared else 0
-        self._saved += sum(one.size for one in gone)
-        return gone or None
+        return gone
 
 
-def _sum(project: str, why: str, ones: list[Unused], *, removed: bool) -> UnusedFiles:
+def _sum(
+    project: str, why: str, ones: list[Unused], removable: bool, *, removed: bool
+) -> UnusedFiles:
     return UnusedFiles(
         project=project,
         kind=ones[0].kind,
@@ -305,6 +315,7 @@ def _sum(project: str, why: str, ones: list[Unused], *, removed: bool) -> Unused
         files=len(ones),
         bytes=sum(one.size for one in ones),
         example=max(ones, key=lambda one: one.size).path,
+        removable=removable,
         removed=removed,
     )
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sartor.paths import human_bytes
-from sartor.report.words import clean, wrapped
+from sartor.report.words import clean, few, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sartor.slim.environment_model import InEnvironment, SlimUndone, UnusedFiles
+    from sartor.slim.environment_model import InEnvironment, SlimUndone
     from sartor.slim.model import SlimmedTarget
 
 WIDTH = 98
-SHOWN = 12
+NAMED = 6
 
 
 def environment_lines(result: SlimmedTarget, *, dry_run: bool) -> list[str]:
@@ -37,27 +37,20 @@ def environment_lines(result: SlimmedTarget, *, dry_run: bool) -> list[str]:
 
 
 def _unused(found: InEnvironment, *, dry_run: bool) -> Iterator[str]:
-    for row in found.unused[:SHOWN]:
-        yield from wrapped(f"  {_verb(row)}: ", _what(row), WIDTH, hang=6)
-    more = found.unused[SHOWN:]
-    if more:
-        yield f"  and {human_bytes(sum(row.bytes for row in more))} in {len(more)} more of these"
-    could = [row for row in found.unused if not row.removed and row.kind != "tests"]
+    """A line for each reason; tests are named as one."""
+    whys = dict.fromkeys((row.kind, row.removed, row.why) for row in found.unused)
+    for kind, removed, why in whys:
+        own = [r for r in found.unused if (r.kind, r.removed, r.why) == (kind, removed, why)]
+        head = "removed" if removed else "no use known" if kind == "tests" else "of no use"
+        size, count = human_bytes(sum(r.bytes for r in own)), sum(r.files for r in own)
+        files = "1 file" if count == 1 else f"{count} files"
+        names = few([r.project for r in own], NAMED)
+        yield from wrapped(f"  {head}, {size}: ", f"{files} of {names}: {why}", WIDTH, hang=6)
+    could = [row for row in found.unused if row.removable and not row.removed]
     if could and not any(row.removed for row in found.unused):
         size = human_bytes(sum(row.bytes for row in could))
-        option = "--remove-unused" if not dry_run else "--in-place --remove-unused"
+        option = "--in-place --remove-unused" if dry_run else "--remove-unused"
         yield f"  `{option}` removes {size} of what cannot be used"
-
-
-def _verb(row: UnusedFiles) -> str:
-    if row.removed:
-        return "removed"
-    return "no use known" if row.kind == "tests" else "of no use"
-
-
-def _what(row: UnusedFiles) -> str:
-    count = "1 file" if row.files == 1 else f"{row.files} files"
-    return f"{row.project}, {human_bytes(row.bytes)} in {count} ({clean(row.example)} …): {row.why}"
 
 
 def _undo(found: InEnvironment, target: str, *, changed: bool) -> Iterator[str]:

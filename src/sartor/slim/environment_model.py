@@ -18,7 +18,10 @@ class LeftPackage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnusedFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Files of a package that cannot be used here; ``example`` is the largest."""
+    """Files of a package that cannot be used here; ``example`` is the largest.
+
+    ``removable``: they are certain to be of no use, and their package's licence lets them go.
+    """
 
     project: str
     kind: UnusedKind
@@ -26,6 +29,7 @@ class UnusedFiles(msgspec.Struct, frozen=True, kw_only=True):
     files: int
     bytes: int
     example: str
+    removable: bool
     removed: bool = False
 
 

@@ -19,6 +19,7 @@ from sartor.verify.installed import Distribution
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Outcome, Passed
 from sartor.verify.record import Record, Recorded, read_record
 from sartor.verify.remedies import reinstall
+from sartor.verify.slimmed import finishing, slimming_of, unfinished
 from sartor.verify.system import SystemPackage, system_package
 
 if TYPE_CHECKING:
@@ -115,15 +116,20 @@ class Inventory:
         if faults:
             more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
             linked = any(self._hashed[path].links > 1 for path in altered)
+            hint = reinstall(subject, own.dist, linked=linked)
+            if any(self._is_slimmed(path, subject) for path in altered):
+                hint = finishing(subject)
             return Failed(
                 check=check,
                 grade="resolves",
                 package=name,
                 features=features,
                 detail="\n".join([own.dist.label, *faults[:SHOWN], *more]),
-                hint=reinstall(subject, own.dist, linked=linked),
+                hint=hint,
             )
         detail = [f"{own.dist.version}, {self._amount(own)}", *notes, *self._notes(own)]
+        slimming = slimming_of(subject, own.dist)
+        detail += [slimming] if slimming else []
         return Passed(
             check=check,
             grade="resolves",
@@ -131,6 +137,11 @@ class Inventory:
             features=features,
             detail="; ".join(detail),
         )
+
+    def _is_slimmed(self, path: str, subject: Subject) -> bool:
+        """Whether slimming made a file what it is, and no RECORD says so."""
+        one, hashed = unfinished(subject).get(path), self._hashed[path]
+        return one is not None and (hashed.is_missing or hashed.sha256 == one.sha256)
 
     def _held(self, own: _Owned) -> tuple[dict[str, str], list[str]]:
         """The files that are not as recorded, with how; and what explains those that are not.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sartor.facts.packages import normalized
 from sartor.verify.model import Failed, NotChecked, Outcome, Passed
 from sartor.verify.remedies import install
+from sartor.verify.slimmed import slimming_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ def lock_outcomes(
         there = first.get(package.name)
         yield _version(subject, package, there)
         if there is not None and there.version == package.version:
-            yield _file(package, there, hashes)
+            yield _file(package, there, hashes, slimming_of(subject, there))
     yield _host(subject, locking)
     others = sorted(set(first) - {package.name for package in locking.packages})
     yield Passed(
@@ -54,8 +55,16 @@ def _version(subject: Subject, package: LockedPackage, there: Distribution | Non
     )
 
 
-def _file(package: LockedPackage, there: Distribution, hashes: dict[str, set[str]]) -> Outcome:
-    """Whether the very file that is locked was installed: by whoever saw its hash then."""
+def _file(
+    package: LockedPackage,
+    there: Distribution,
+    hashes: dict[str, set[str]],
+    slimming: str | None,
+) -> Outcome:
+    """Whether the very file that is locked was installed: by whoever saw its hash then.
+
+    ``slimming``: what was done to it since.
+    """
     check = f"{package.name} is of the locked file"
     file = package.file
     if file is None or file.sha256 is None:
@@ -63,6 +72,7 @@ def _file(package: LockedPackage, there: Distribution, hashes: dict[str, set[str
         return NotChecked(check=check, grade="resolves", package=package.name, why=why)
     if file.sha256 in hashes.get(package.name, set()) and there.installer == "uv":
         detail = f"uv installed {file.name} by its sha256 {file.sha256}"
+        detail += f"; since then {slimming}" if slimming else ""
         return Passed(check=check, grade="resolves", package=package.name, detail=detail)
     return NotChecked(
         check=check,

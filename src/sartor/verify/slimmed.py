@@ -1,0 +1,70 @@
+"""What Sartor slimmed in an environment: its files are not those of the wheel, and in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sartor.errors import UndoRecordError
+from sartor.slim.slimmed import slimmed_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sartor.slim.slimmed import Changed
+    from sartor.verify.installed import Distribution
+    from sartor.verify.subject import Subject
+
+
+def slimming_of(subject: Subject, dist: Distribution) -> str | None:
+    """How a distribution was slimmed since it was installed; None where it was not.
+
+    What an installer wrote since does not count: the RECORD must have the slimmed files.
+    """
+    root = subject.path.resolve()
+    try:
+        found = slimmed_in(root)
+    except UndoRecordError as error:
+        return error.message
+    if found is None or dist.record is None:
+        return None
+    own = [one for one in found.files if _stands(one, dist, root)]
+    slimmed = [one for one in own if one.change == "slimmed"]
+    parts = [
+        f"{_count(sum(one.gpus == gpus for one in slimmed))} slimmed to {gpus}"
+        for gpus in dict.fromkeys(one.gpus for one in slimmed)
+    ]
+    removed = len(own) - len(slimmed)
+    parts += [f"{_count(removed)} of no use removed"] if removed else []
+    return f"{', '.join(parts)}, by Sartor {found.sartor}" if parts else None
+
+
+def unfinished(subject: Subject) -> dict[str, Changed]:
+    """The files that were changed, by their absolute paths: for where no RECORD says so yet."""
+    root = subject.path.resolve()
+    try:
+        found = slimmed_in(root)
+    except UndoRecordError:
+        return {}
+    return {str(root / one.path): one for one in found.files} if found else {}
+
+
+def finishing(subject: Subject) -> str:
+    """The way out where slimming ended between a file and its RECORD."""
+    return (
+        f"slimming was interrupted: `sartor slim {subject.path} --undo` takes it back, and the "
+        "command that was interrupted goes on with it"
+    )
+
+
+def _stands(one: Changed, dist: Distribution, root: Path) -> bool:
+    record = dist.info.resolve() / "RECORD"
+    lines = (dist.record or b"").splitlines(keepends=True)
+    for row in one.rows:
+        if root / row.record == record:
+            gone = row.before.encode() not in lines
+            return row.now.encode() in lines if row.now else gone
+    return False
+
+
+def _count(number: int) -> str:
+    return "1 file" if number == 1 else f"{number} files"
