@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import defaultdict
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from sartor.slim.environment_model import InEnvironment, LeftPackage, UnusedFile
 from sartor.slim.in_place import HINT, InPlace, Owned
 from sartor.slim.library import plan_library
 from sartor.slim.model import LeftAlone, SlimmedLibrary, SlimmedTarget
+from sartor.slim.patch import Unfit
 from sartor.slim.slimmed import FOLDER, slimmed_in
 from sartor.slim.unused import REMOVABLE, unused
 from sartor.slimming_files import Listing, Refused, has_device_code
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sartor.reporter import Reporter
-    from sartor.slim.slimmed import Changed
     from sartor.slim.unused import Unused
 
 LOCK = ".lock"
@@ -116,12 +116,12 @@ class _Slimming:
         self._request = request
         self._reporter = reporter
         self._place = place
+        record = slimmed_in(found.root) if place is None else None
+        self._before = place.settle() if place is not None else record.by_path() if record else {}
         self._listing = Listing(found.root, installed(found.sites))
         self._libraries: list[SlimmedLibrary] = []
         self._left: dict[str, list[str]] = defaultdict(list)
         self._shared = 0
-        record = place.slimmed if place is not None else slimmed_in(found.root)
-        self._before = record.by_path() if record is not None else {}
 
     def result(self) -> SlimmedTarget:
         """Do it all, and say what was done."""
@@ -182,12 +182,12 @@ class _Slimming:
         if forbidden:
             self._left[forbidden[0].record].append(path)
             return
-        earlier, wanted = self._before.get(path), self._request.wanted
-        if earlier is not None and self._place is not None:
-            earlier = self._settled(earlier, self._place, same=wanted)
-            if earlier is not None and earlier.wanted == wanted:
+        wanted = self._request.wanted
+        if self._place is not None and path in self._before:
+            if self._before[path].wanted == wanted:
                 self._planned(path)
                 return
+            self._bring_back(path, self._place)
         if self._place is None:
             self._dry(path)
             return
@@ -196,29 +196,19 @@ class _Slimming:
             self._refuse(file)
             return
         shared = (self._root / path).stat().st_nlink > 1
-        file = replace(file, earlier=earlier)
+        file = replace(file, earlier=self._before.get(path))
         result = self._place.slim(file, wanted, keeping=self._request.keeping).result
         self._add(path, result)
         if result.changed and shared:
             self._shared += result.bytes_before
 
-    def _settled(self, earlier: Changed, place: InPlace, *, same: Wanted | None) -> Changed | None:
-        """A file that was slimmed before: its original back where that is kept, and not ``same``.
-
-        None: it is as its package brought it.
-        """
-        state = place.state(earlier)
-        if state == "slimmed":
-            place.finish(earlier)
-            if earlier.wanted == same or earlier.kept is None:
-                return earlier
-            place.bring_back(earlier)
-            return None
-        if state == "original":
-            place.bring_back(earlier)
-        elif not place.is_of_package(earlier):
-            place.forget(earlier)
-        return None
+    def _bring_back(self, path: str, place: InPlace) -> None:
+        """The original of a file that was slimmed before, where it is kept, and whole."""
+        earlier = self._before.get(path)
+        if earlier is not None and earlier.kept is not None:
+            with suppress(Unfit):
+                place.bring_back(earlier)
+                del self._before[path]
 
     def _dry(self, path: str) -> None:
         file = self._listing.examined(path)
@@ -292,13 +282,11 @@ class _Slimming:
         for one in ones:
             if self._place is None:
                 break
-            earlier = self._before.get(one.path)
-            if earlier is not None:
-                earlier = self._settled(earlier, self._place, same=None)
+            self._bring_back(one.path, self._place)
             file = self._listing.examined(one.path)
             if isinstance(file, Owned):
                 shared = (self._root / one.path).stat().st_nlink > 1
-                file = replace(file, earlier=earlier)
+                file = replace(file, earlier=self._before.get(one.path))
                 self._place.remove(file, one.why, keeping=self._request.keeping)
                 gone.append(one)
                 self._shared += one.size if shared else 0

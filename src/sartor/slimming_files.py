@@ -78,19 +78,24 @@ class Listing:
                 yield from (p for p in paths if is_library(p) and p not in self.owners)
 
     def examined(self, path: str) -> Owned | Refused:
-        """What is in a file, and whether it may be changed. Reads all of it."""
+        """What is in a file, and whether it may be changed. Reads all of it, and its RECORDs anew:
+        they may have been changed since the packages were listed."""
         place, owners = self.root / path, self.owners[path]
         why = _not_here(self.root, place) or next((p.why for p in owners if p.why), None)
         if why is not None:
             return Refused(path, why)
         sha256 = hash_file(str(place)).sha256
-        own = [package for package in owners if _holds(place, path, package, sha256)]
+        own, lines = [], {}
+        for package in owners:
+            name = package.files[path].path
+            found = set(lines_of((self.root / package.record).read_bytes()).get(name, []))
+            if len(found) > 1:
+                return Refused(path, "its RECORD names it twice, and differs")
+            if found and _holds(place, package.dist, read_record(*found).files[0], sha256):
+                own.append(package)
+                lines[package.record] = name
         if not own:
             return Refused(path, ALTERED)
-        lines = {package.record: package.files[path].path for package in own}
-        for record, name in lines.items():
-            if len(set(lines_of((self.root / record).read_bytes()).get(name, []))) != 1:
-                return Refused(path, "its RECORD names it twice, and differs")
         dist = own[0].dist
         return Owned(path=path, project=dist.name, version=dist.version, sha256=sha256, lines=lines)
 
@@ -131,18 +136,15 @@ def _why_left(dist: Distribution) -> str | None:
     return None
 
 
-def _holds(place: Path, path: str, package: Package, sha256: str) -> bool:
-    """Whether a package's RECORD is right about the file; one that is published wrong counts."""
-    recorded = package.files[path]
+def _holds(place: Path, dist: Distribution, recorded: Recorded, sha256: str) -> bool:
+    """Whether a line of RECORD is right about the file; one that is published wrong counts."""
     if recorded.digest is None:
         return True
-    if recorded.algorithm == "sha256" and recorded.digest.hex() == sha256:
-        return True
-    dist = package.dist
     if published(dist.name, dist.version).get(recorded.path) == sha256:
         return True
-    algorithm = recorded.algorithm or "sha256"
-    return algorithm != "sha256" and hash_file(str(place), algorithm).digest == recorded.digest
+    if recorded.algorithm == "sha256":
+        return recorded.digest.hex() == sha256
+    return hash_file(str(place), str(recorded.algorithm)).digest == recorded.digest
 
 
 def has_device_code(path: Path) -> bool:

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from sartor import __version__
 from sartor.artifact.digest import file_sha256
+from sartor.errors import DiskFullError, FolderNotWritableError
 from sartor.paths import explain_os_errors, make_folder
 from sartor.slim import rows
 from sartor.slim.library import LibraryPlan, left, written_library
@@ -179,7 +180,7 @@ class InPlace:
         self._place(new)
 
     def state(self, changed: Changed) -> str:
-        """What a file is that was changed: ``slimmed`` (``removed``), ``original``, or ``other``.
+        """What a file is that was changed: ``slimmed``, ``removed``, ``original``, or ``other``.
 
         By what is in it: it may have been changed by an installer since, or not at all.
         """
@@ -205,8 +206,25 @@ class InPlace:
                     return True
         return False
 
-    def finish(self, changed: Changed) -> None:
-        """Have the RECORDs say what is in a slimmed file: a run may have ended before that."""
+    def settle(self) -> dict[str, Changed]:
+        """The files that are as the record says, by their paths; it loses all others.
+
+        Where a run ended between a file and its RECORDs these are changed now. A file that an
+        installer wrote since is its package's; one that was damaged stays in the record.
+        """
+        found = {}
+        for one in list(self.slimmed.files):
+            state = self.state(one)
+            if state == one.change:
+                self._finish(one)
+                found[one.path] = one
+            elif state == "original":
+                self.bring_back(one)
+            elif not self.is_of_package(one):
+                self.forget(one)
+        return found
+
+    def _finish(self, changed: Changed) -> None:
         with self._explained():
             make_folder(self._new)
             self._place(self._staged_records(changed, undo=False))
@@ -235,8 +253,6 @@ class InPlace:
                 staged.replace(path)
             self._place(new)
             self.forget(changed)
-            for row in changed.rows:
-                self._as_it_was(row.record)
 
     def _restore(self, path: Path, changed: Changed, staged: Path) -> None:
         """The original, written beside and held against its digest."""
@@ -259,7 +275,7 @@ class InPlace:
             self._write(replace(self.slimmed, files=files))
             self._sweep()
         else:
-            self.slimmed = replace(self.slimmed, files=[])
+            self.slimmed = Slimmed(sartor=__version__)
             shutil.rmtree(self._folder)
 
     def _staged_records(self, changed: Changed, *, undo: bool) -> dict[Path, Path]:
@@ -277,18 +293,15 @@ class InPlace:
                 staged.write_bytes(new)
                 shutil.copymode(place, staged)
                 _owned_by(staged, _before(place, ""))
+                was = self.slimmed.records.get(row.record)
+                if was is not None and file_sha256(staged) == was.sha256:
+                    os.utime(staged, ns=(was.mtime_ns, was.mtime_ns))
                 found[staged] = place
         return found
 
     def _place(self, staged: dict[Path, Path]) -> None:
         for new, place in staged.items():
             new.replace(place)
-
-    def _as_it_was(self, record: str) -> None:
-        """A RECORD whose bytes are those of before gets its time back."""
-        path, before = self._root / record, self.slimmed.records.get(record)
-        if before is not None and path.is_file() and file_sha256(path) == before.sha256:
-            os.utime(path, ns=(before.mtime_ns, before.mtime_ns))
 
     def _write(self, slimmed: Slimmed) -> None:
         write_down(self._root, slimmed)
@@ -299,6 +312,9 @@ class InPlace:
         try:
             with explain_os_errors(self._root, HINT):
                 yield
+        except (DiskFullError, FolderNotWritableError) as error:
+            error.hint = HINT
+            raise
         finally:
             shutil.rmtree(self._new, ignore_errors=True)
 

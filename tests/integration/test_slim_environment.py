@@ -1,0 +1,411 @@
+"""`sartor slim ENV --in-place` on environments that uv makes, before pip, uv and `verify`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+import uv
+
+from sartor.reporter import Silent
+from sartor.slim.choice import Wanted
+from sartor.slimming_environment import InPlaceRequest, slim_environment
+from sartor.verdict.model import Target
+from slim_maker import DATA
+from venvs import info, make, run_uv, site, verified, wrong_by_hand
+from wheels import wheel
+from wheelserver import make_wheel
+
+if TYPE_CHECKING:
+    from sartor_cli import Document, Sartor
+
+HOPPER = ("--gpu", "sm_90")
+PYTHON = f"cpython-{sys.version_info.major}{sys.version_info.minor}"
+LIBRARIES = {"made/units.so": "units.so", "made/deep/linked.so": "linked.so"}
+OTHERS = {
+    "made/__init__.py": b"VALUE = 7\n",
+    "made/_c.cpython-39-x86_64-linux-gnu.so": b"of another Python",
+    f"made/_c.{PYTHON}-x86_64-linux-gnu.so": b"of this one",
+    "made/libmade.a": b"!<arch>\n",
+    "made/tests/test_made.py": b"assert True\n",
+}
+
+
+UNITS = ("units", "native", "jit", "missing", "not_applicable", "unknown")
+
+
+class Made(NamedTuple):
+    """An environment, and uv's cache, which has its files as hard links."""
+
+    path: Path
+    cache: Path
+
+    @property
+    def python(self) -> str:
+        return str(self.path / "bin" / "python")
+
+    def file(self, name: str) -> Path:
+        return site(self.path) / name
+
+
+@pytest.fixture(scope="session")
+def made_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    members = {name: (DATA / own).read_bytes() for name, own in LIBRARIES.items()}
+    path = tmp_path_factory.mktemp("wheel") / "made-1.0-py3-none-any.whl"
+    path.write_bytes(make_wheel({**members, **OTHERS}))
+    return path
+
+
+@pytest.fixture
+def env(tmp_path: Path, made_wheel: Path) -> Made:
+    found = Made(tmp_path / "env", tmp_path / "cache")
+    make(found.path)
+    install(found, str(made_wheel))
+    return found
+
+
+def install(env: Made, *what: str) -> None:
+    options = ["--cache-dir", str(env.cache), "--link-mode", "hardlink", "--no-deps"]
+    run_uv("pip", "install", *options, "--python", env.python, *what)
+
+
+def contents(folder: Path) -> dict[str, tuple[str, int, int]]:
+    """Every file but those that Python compiles: digest, mode, time."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.suffix != ".pyc":
+            about, name = path.stat(), path.relative_to(folder).as_posix()
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            if path.name != ".lock":
+                found[name] = (digest, about.st_mode, about.st_mtime_ns)
+    return found
+
+
+def slimmed(sartor: Sartor, env: Made, *more: str) -> Document:
+    found = sartor.json("slim", str(env.path), "--in-place", *(more or HOPPER))
+    result: Document = found["results"][0]
+    return result
+
+
+def undone(sartor: Sartor, env: Made, status: int = 0) -> Document:
+    done = sartor.run("slim", str(env.path), "--undo", "--json")
+    assert done.status == status, done.stderr
+    return done.document
+
+
+def uv_says(env: Made, *words: str) -> str:
+    done = subprocess.run(
+        [uv.find_uv_bin(), "pip", *words, "--python", env.python],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_the_cache_stays_and_undoing_gives_the_very_bytes(plain: Sartor, env: Made) -> None:
+    assert env.file("made/units.so").stat().st_nlink > 1
+    before, cache = contents(env.path), contents(env.cache)
+    result = slimmed(plain, env)
+    assert result["bytes_after"] < result["bytes_before"]
+    found = result["environment"]
+    assert found["kept_bytes"] > 0
+    assert found["shared_bytes"] == sum((DATA / own).stat().st_size for own in LIBRARIES.values())
+    for name in LIBRARIES:
+        assert env.file(name).stat().st_nlink == 1
+    assert contents(env.cache) == cache
+    changed = {name for name, about in contents(env.path).items() if before.get(name) != about}
+    own = {f"{env.file(name).relative_to(env.path)}" for name in LIBRARIES}
+    record = str((info(env.path, "made") / "RECORD").relative_to(env.path))
+    assert {name for name in changed if not name.startswith("sartor-slim/")} == {*own, record}
+    undo = undone(plain, env)
+    assert set(undo["restored"]) == own
+    assert contents(env.path) == before
+    assert not (env.path / "sartor-slim").exists()
+
+
+def test_records_hold_and_verify_says_what_was_done(plain: Sartor, env: Made) -> None:
+    listed = uv_says(env, "list")
+    slimmed(plain, env)
+    assert wrong_by_hand(env.path) == set()
+    report = verified(plain, env.path, 0)
+    (outcome,) = [o for o in report["outcomes"] if o["check"] == "files of made are as recorded"]
+    assert outcome["outcome"] == "passed"
+    assert "2 files slimmed to sm_90" in outcome["detail"]
+    assert uv_says(env, "list") == listed
+    assert uv_says(env, "check") is not None
+    code = "import made, importlib.metadata as m; print(made.VALUE, m.version('made'))"
+    told = subprocess.run([env.python, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["7", "1.0"]
+
+
+@pytest.mark.parametrize("by", ["uv", "pip"])
+def test_what_is_slimmed_is_uninstalled_whole(plain: Sartor, env: Made, by: str) -> None:
+    slimmed(plain, env, *HOPPER, "--remove-unused")
+    if by == "uv":
+        uv_says(env, "uninstall", "made")
+    else:
+        install(env, "pip")
+        pip = [env.python, "-m", "pip", "uninstall", "-y", "made"]
+        subprocess.run(pip, check=True, capture_output=True)
+    assert not env.file("made").exists()
+    assert list(site(env.path).glob("made*")) == []
+    undo = undone(plain, env)
+    assert (undo["restored"], len(undo["replaced"])) == ([], 4)
+    assert not env.file("made").exists()
+
+
+def test_an_upgrade_is_not_overwritten(plain: Sartor, env: Made, tmp_path: Path) -> None:
+    slimmed(plain, env)
+    path = tmp_path / "made-2.0-py3-none-any.whl"
+    members = {"made/units.so": b"of the new version", "made/__init__.py": b""}
+    path.write_bytes(make_wheel(members, version="2.0"))
+    install(env, str(path))
+    before = contents(site(env.path))
+    assert len(undone(plain, env)["replaced"]) == 2
+    assert contents(site(env.path)) == before
+    assert not (env.path / "sartor-slim").exists()
+
+
+def test_a_reinstalled_package_is_as_it_was(plain: Sartor, env: Made, made_wheel: Path) -> None:
+    slimmed(plain, env)
+    install(env, "--reinstall", str(made_wheel))
+    before = contents(site(env.path))
+    assert len(undone(plain, env)["restored"]) == 2
+    assert contents(site(env.path)) == before
+
+
+def test_a_file_that_was_changed_since_is_named_and_left(plain: Sartor, env: Made) -> None:
+    slimmed(plain, env)
+    env.file("made/units.so").write_bytes(b"damaged")
+    found = undone(plain, env, 1)
+    (one,) = found["not_undone"]
+    assert one["path"].endswith("made/units.so")
+    assert "--reinstall --no-deps made==1.0" in one["hint"]
+    assert env.file("made/units.so").read_bytes() == b"damaged"
+    assert len(found["restored"]) == 1
+
+
+def test_slimmed_otherwise_goes_out_from_the_original(plain: Sartor, env: Made) -> None:
+    """Other GPUs are no smaller set; and nothing is done twice."""
+    before = contents(env.path)
+    slimmed(plain, env)
+    first = contents(site(env.path))
+    assert not slimmed(plain, env)["changed"]
+    assert contents(site(env.path)) == first
+    slimmed(plain, env, "--gpu", "sm_80")
+    other = {name: env.file(name).read_bytes() for name in LIBRARIES}
+    undone(plain, env)
+    assert contents(env.path) == before
+    slimmed(plain, env, "--gpu", "sm_80")
+    assert {name: env.file(name).read_bytes() for name in LIBRARIES} == other
+
+
+def test_a_dry_run_changes_nothing_and_tells_the_sizes(plain: Sartor, env: Made) -> None:
+    before = contents(env.path)
+    done = plain.json("slim", str(env.path), "--dry-run", *HOPPER)
+    (told,) = done["results"]
+    assert contents(env.path) == before
+    result = slimmed(plain, env)
+    sizes = [(one["path"], one["bytes_after"]) for one in result["libraries"]]
+    assert [(one["path"], one["bytes_after"]) for one in told["libraries"]] == sizes
+    for path, size in sizes:
+        assert (env.path / path).stat().st_size == size
+
+
+def test_what_is_unused_is_said_and_removed_on_request(plain: Sartor, env: Made) -> None:
+    before = contents(env.path)
+    kinds = {row["kind"]: row for row in slimmed(plain, env)["environment"]["unused"]}
+    assert set(kinds) == {"other-interpreter", "archives", "tests"}
+    assert not any(row["removed"] for row in kinds.values())
+    undone(plain, env)
+    slimmed(plain, env, *HOPPER, "--remove-unused")
+    gone = {name for name in OTHERS if not env.file(name).exists()}
+    assert gone == {"made/_c.cpython-39-x86_64-linux-gnu.so", "made/libmade.a"}
+    assert wrong_by_hand(env.path) == set()
+    report = verified(plain, env.path, 0)
+    assert any("2 files of no use removed" in o.get("detail", "") for o in report["outcomes"])
+    undone(plain, env)
+    assert contents(env.path) == before
+
+
+def test_without_undo_the_way_back_is_said(plain: Sartor, env: Made, made_wheel: Path) -> None:
+    before = contents(site(env.path))
+    result = slimmed(plain, env, *HOPPER, "--no-undo")
+    assert (result["environment"]["undo"], result["environment"]["kept_bytes"]) == (None, 0)
+    found = undone(plain, env, 1)
+    assert {one["why"] for one in found["not_undone"]} == {"nothing was kept of it"}
+    install(env, "--reinstall", str(made_wheel))
+    assert undone(plain, env)["not_undone"] == []
+    now = contents(site(env.path))
+    assert {n: about[0] for n, about in now.items() if "dist-info" not in n} == {
+        n: about[0] for n, about in before.items() if "dist-info" not in n
+    }
+
+
+def test_what_is_left_alone_and_why(plain: Sartor, env: Made, tmp_path: Path) -> None:
+    """A licence, a file of no RECORD, one that was changed, a symbolic link."""
+    path = tmp_path / "nvidia_made-1.0-py3-none-any.whl"
+    data = (DATA / "units.so").read_bytes()
+    path.write_bytes(make_wheel({"nvidia/units.so": data}, "nvidia_made"))
+    install(env, str(path))
+    shutil.copy(DATA / "units.so", env.file("stray.so"))
+    (there,) = [env.file("made/units.so")]
+    there.unlink()
+    there.symlink_to(DATA / "units.so")
+    linked = env.file("made/deep/linked.so")
+    linked.unlink()
+    linked.write_bytes((DATA / "linked.so").read_bytes() + b"\0")
+    before = contents(site(env.path))
+    result = slimmed(plain, env)
+    assert contents(site(env.path)) == before
+    assert not result["changed"]
+    (package,) = result["environment"]["left"]
+    assert (package["project"], package["libraries"]) == ("nvidia-made", 1)
+    assert "licence" in package["why"]
+    why = {Path(one["path"]).name: one["left_alone"][0]["why"] for one in result["libraries"]}
+    assert "symbolic link" in why["units.so"]
+    assert "changed it since" in why["linked.so"]
+    assert "no RECORD names it" in why["stray.so"]
+
+
+def test_what_does_not_hold_together(plain: Sartor, env: Made, tmp_path: Path) -> None:
+    error = plain.run("slim", str(env.path), *HOPPER, "--json").failed("usage", 2)
+    assert "--in-place" in error["hint"]
+    error = plain.run("slim", str(env.path), *HOPPER, "-o", "out", "--json").failed("usage", 2)
+    assert "does not run" in error["hint"]
+    plain.run("slim", str(env.path), "--undo", "--json").failed("usage", 2)
+    plain.run("slim", str(env.path), "--no-undo", *HOPPER, "--json").failed("usage", 2)
+    words = ("slim", str(tmp_path), "--in-place", *HOPPER, "--json")
+    plain.run(*words).failed("no-environment", 41)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting wants root")
+def test_a_full_disk_is_said_and_nothing_is_half_done(
+    plain: Sartor, tmp_path: Path, made_wheel: Path
+) -> None:
+    """Room for the environment, and for more and more of what slimming writes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=24m", "none", str(disk))
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    try:
+        env = Made(disk / "env", tmp_path / "cache")
+        make(env.path)
+        install(env, str(made_wheel))
+        before, met = contents(site(env.path)), set()
+        for room in (0, 4 << 10, 40 << 10, 64 << 10, 80 << 10, 100 << 10, 1 << 20):
+            about = os.statvfs(disk)
+            fill = max(about.f_bavail * about.f_frsize - room, 0)
+            (disk / "fill").write_bytes(bytes(fill))
+            done = plain.run("slim", str(env.path), "--in-place", *HOPPER, "--json")
+            met.add(done.status)
+            if done.status:
+                assert "goes on" in done.failed("disk-full", 23)["hint"]
+            assert wrong_by_hand(env.path) == set()
+            (disk / "fill").unlink()
+            if (env.path / "sartor-slim" / "slimmed.json").exists():
+                undone(plain, env)
+            assert contents(site(env.path)) == before
+        assert met == {0, 23}
+    finally:
+        subprocess.run(("umount", str(disk)), check=True)
+
+
+def test_killed_at_fifty_moments(env: Made) -> None:
+    """Every file is the old or the new one, and so is each line of RECORD; undoing goes on."""
+    before = contents(env.path)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from sartor.reporter import Silent; from sartor.slim.choice import Wanted\n"
+        "from sartor.slimming_environment import InPlaceRequest, slim_environment\n"
+        "from sartor.slimming_undo import undo; from sartor.verdict.model import Target\n"
+        "import sartor.slimming_environment as room\n"
+        "found = room.environment_at(Path(sys.argv[1]))\n"
+        "room.environment_at = lambda _: found\n"
+        "import sartor.slimming_undo as undoing; undoing.environment_at = lambda _: found\n"
+        "asked = InPlaceRequest(Wanted((Target('sm_90', '9.0'),)), removing=True)\n"
+        "while True:\n"
+        "    undo(found.root, Silent())\n"
+        "    slim_environment(found.root, asked, Silent())\n"
+        "    print('ready', flush=True)\n"
+    )
+    asked = InPlaceRequest(Wanted((Target("sm_90", "9.0"),)), removing=True)
+    slim_environment(env.path, asked, Silent())
+    after = contents(site(env.path))
+    record = info(env.path, "made") / "RECORD"
+    lines = {*record.read_bytes().splitlines(), *before_lines(env)}
+    moments = random.Random(9)  # noqa: S311
+    met = set()
+    for _ in range(50):
+        argv = [sys.executable, "-c", code, str(env.path)]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(moments.random() * 0.3)
+            process.send_signal(signal.SIGKILL)
+        for name, about in contents(site(env.path)).items():
+            if not name.endswith("RECORD"):
+                known = before[f"{site(env.path).relative_to(env.path)}/{name}"]
+                assert about in {known, after.get(name)}
+        now = record.read_bytes()
+        assert set(now.splitlines()) <= lines
+        met.add(now)
+        slim_environment(env.path, asked, Silent())
+        assert {n: a[0] for n, a in contents(site(env.path)).items()} == {
+            n: a[0] for n, a in after.items()
+        }
+    assert len(met) > 1
+
+
+def before_lines(env: Made) -> set[bytes]:
+    """RECORD's lines as they were written down before any was changed."""
+    record = json.loads((env.path / "sartor-slim" / "slimmed.json").read_bytes())
+    return {row["before"].encode().rstrip() for f in record["files"] for row in f["rows"]}
+
+
+@pytest.mark.parametrize("project", ["bitsandbytes==0.50.2", "sglang-kernel==0.4.10"])
+def test_published_wheels(plain: Sartor, tmp_path: Path, project: str) -> None:
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    env = Made(tmp_path / "env", tmp_path / "cache")
+    make(env.path)
+    install(env, str(wheel(project, python)))
+    before = contents(env.path)
+    result = slimmed(plain, env)
+    assert result["device_bytes_after"] < 0.6 * result["device_bytes_before"]
+    assert wrong_by_hand(env.path) == set()
+    checks = verified(plain, env.path, 1)["outcomes"]  # torch is not there
+    name = project.partition("=")[0]
+    (own,) = [o for o in checks if o["check"] == f"files of {name} are as recorded"]
+    assert own["outcome"] == "passed"
+    assert "slimmed to sm_90" in own["detail"]
+    for library in result["libraries"]:
+        if library["changed"]:
+            subprocess.run(["readelf", "-aW", env.path / library["path"]], check=True,
+                           stdout=subprocess.DEVNULL)  # fmt: skip
+    after = foretold(plain, env)
+    undone(plain, env)
+    assert contents(env.path) == before
+    assert foretold(plain, env) == after
+
+
+def foretold(sartor: Sartor, env: Made) -> dict[str, object]:
+    """What each library, and each feature, is on the GPU, as `inspect` sees it."""
+    found = sartor.json("inspect", str(env.path), "--gpu", "sm_90")
+    told: dict[str, object] = {one["name"]: one["verdict"] for one in found["features"]}
+    for one in found["libraries"]:
+        told[one["path"]] = [
+            {k: v for k, v in row.items() if k in UNITS} for row in one["verdicts"]
+        ]
+    return told
