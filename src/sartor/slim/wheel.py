@@ -27,6 +27,7 @@ from sartor.slim.deflate import Sums, deflated
 from sartor.slim.model import SlimmedTarget
 from sartor.slim.pieces import Copied
 from sartor.slim.provenance import SourceWheel, provenance
+from sartor.slim.spool import GATHERED
 from sartor.slim.wheel_check import wheel_fault
 from sartor.slim.wheel_contents import OWN, check_allowed, read_contents
 from sartor.slim.wheel_members import Workshop
@@ -137,6 +138,7 @@ class _Slimming:
         with placed(self._request.path, output) as (path, handle):
             sink = FileSink(handle)
             self._write(sink, folder)
+            sink.flush()
             self._check(path)
         return self._result(sink.size, output)
 
@@ -153,7 +155,7 @@ class _Slimming:
         contents, writer = self._contents, Writer(sink)
         digest = self._deflating.submit(file_sha256, self._request.path)
         own = {contents.path(name) for name in OWN}
-        workshop = Workshop(contents, self._request.wanted, scratch)
+        workshop = Workshop(contents, self._request.wanted, scratch, self._workers)
         last: Entry | None = None
         with closing(workshop.prepared(self._preparing)) as members:
             for one in members:
@@ -268,19 +270,33 @@ class CountingSink:
 
 
 class FileSink:
-    """A file, by its descriptor."""
+    """A file, by its descriptor; small pieces are gathered until `flush`."""
 
     def __init__(self, handle: int) -> None:
         self.size = 0
         self._handle = handle
+        self._gathered: list[bytes] = []
+        self._at = 0
 
     def write(self, data: bytes) -> None:
         """The next bytes."""
-        self.patch(self.size, data)
+        self._gathered.append(data)
         self.size += len(data)
+        if self.size - self._at >= GATHERED:
+            self.flush()
 
     def patch(self, offset: int, data: bytes) -> None:
         """Other bytes over those at ``offset``."""
+        self.flush()
+        self._write(offset, data)
+
+    def flush(self) -> None:
+        """Write what is gathered."""
+        data, self._gathered = b"".join(self._gathered), []
+        self._write(self._at, data)
+        self._at = self.size
+
+    def _write(self, offset: int, data: bytes) -> None:
         view = memoryview(data)
         while view:
             done = os.pwrite(self._handle, view, offset)
