@@ -233,6 +233,7 @@ class _Slimming:
             device_bytes_least=sum(library.device_bytes_least for library in libraries),
             libraries=libraries,
             why=None if is_new else NOTHING_TO_TAKE if has_code else NO_CODE,
+            gpus=[target.gpu for target in self._request.wanted.targets],
             notes=self._notes,
         )
 
