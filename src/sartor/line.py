@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sartor.reporter import Reporter
     from sartor.serve.model import Endpoint
     from sartor.serve.start import Server, ServeRequest
+    from sartor.slim.choice import Wanted
 
 
 PORT_TRIES = 3
@@ -36,7 +37,8 @@ class UpRequest(msgspec.Struct, frozen=True):
 
     ``model`` is what the user typed; None means the demo model. ``upgrade``: an
     environment that is there is no reason to stay with its release. ``bundles`` are the folders
-    of a bundle, which is served from in place of a plan.
+    of a bundle, which is served from in place of a plan. ``slim``: the environment's packages are
+    reduced to this machine's GPUs.
     """
 
     want: Request = Request(served=True)
@@ -44,6 +46,7 @@ class UpRequest(msgspec.Struct, frozen=True):
     host: str | None = None
     upgrade: bool = False
     bundles: tuple[str, ...] = ()
+    slim: bool = False
 
 
 @contextmanager
@@ -75,7 +78,7 @@ def make_plan(
         reporter.detail(msgspec.json.encode(host).decode())
     with _stage(reporter, "plan") as words:
         model = look_up(asked.model, places, reporter)
-        there = {} if host.described or asked.upgrade else built(places)
+        there = {} if host.described or asked.upgrade else built(places, reduced_to(asked, host))
         stacks = {key: environment.stack for key, environment in there.items()}
         planned = plan_with_catalog(host, asked.want, model, places, reporter, built=stacks)
         reporter.detail(msgspec.json.encode(planned.plan).decode())
@@ -111,16 +114,57 @@ def look_up(reference: str | None, places: Places, reporter: Reporter) -> Model 
     return None if reference in {None, DEMO} else resolve(reference, places, reporter)
 
 
-def prepare(planned: Planned, host: Host, places: Places, reporter: Reporter) -> Environment:
-    """Build the planned environment, or find it, and verify it."""
+def reduced_to(asked: UpRequest, host: Host) -> list[str]:
+    """The architectures that an environment is reduced to; none: it is not."""
+    return [target.gpu for target in _wanted(host).targets] if asked.slim else []
+
+
+def _wanted(host: Host) -> Wanted:
+    """What is kept for a machine's GPUs."""
+    from sartor.slim.choice import Wanted
+    from sartor.verdict.model import Target
+    from sartor.verdict.targets import architecture
+
+    found = {gpu.compute_capability for gpu in host.gpus} - {None}
+    known = sorted((str(one) for one in found), key=lambda one: [int(n) for n in one.split(".")])
+    return Wanted(tuple(Target(architecture(one), one) for one in known))
+
+
+def prepare(
+    planned: Planned, host: Host, places: Places, reporter: Reporter, *, slim: bool = False
+) -> Environment:
+    """Build the planned environment, or find it, and verify it.
+
+    ``slim``: it is reduced to the GPUs of ``host``, before it is proved.
+    """
     from sartor.build.environment import ensure
     from sartor.plan.obstacles import lock_of
 
+    stack, reduce = stack_of(planned.plan), None
+    if slim and stack.accelerator == "cuda":
+        stack, reduce = _slimmed(stack, host, reporter)
+    elif slim:
+        reporter.note("nothing to slim: the stack computes on the CPU")
     with _stage(reporter, "build") as words:
-        environment, reused = ensure(stack_of(planned.plan), lock_of(planned), places, reporter)
+        environment, reused = ensure(stack, lock_of(planned), places, reporter, reduce=reduce)
         words.append(_how_built(environment, reused=reused))
     _verified(environment, host, reporter)
     return environment
+
+
+def _slimmed(
+    stack: Stack, host: Host, reporter: Reporter
+) -> tuple[Stack, Callable[[Path], object]]:
+    """The stack that says what it is reduced to, and what reduces its environment.
+
+    Nothing is kept for undoing: without `--slim` another environment is made.
+    """
+    from sartor.slimming_environment import InPlaceRequest, slim_environment
+
+    request = InPlaceRequest(_wanted(host), keeping=False)
+    names = [target.gpu for target in request.wanted.targets]
+    stack = msgspec.structs.replace(stack, slimmed_to=names)
+    return stack, lambda folder: slim_environment(folder, request, reporter)
 
 
 def _how_built(environment: Environment, *, reused: bool) -> str:
@@ -192,7 +236,8 @@ def up(
         host, model, planned, environment = taken(asked, places, reporter)
     else:
         host, model, found = make_plan(asked, places, reporter)
-        environment, planned = prepare(found, host, places, reporter), found.plan
+        environment = prepare(found, host, places, reporter, slim=asked.slim)
+        planned = found.plan
     model = at_hand(planned, model, places, reporter)
     plan = fitted(planned, model)
     if host.containers.inside and not needs_key(serving.host):

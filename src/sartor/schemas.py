@@ -21,6 +21,7 @@ from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
 from sartor.slim.environment_model import SlimUndone
 from sartor.slim.model import Slimming
+from sartor.slim.provenance import SlimmedWheel
 from sartor.slim.slimmed import Slimmed
 from sartor.verdict.model import Inspection, Inspections
 from sartor.verify.model import Report, ReportComparison
@@ -66,6 +67,7 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     SchemaDocument,
     SlimUndone,
     Slimmed,
+    SlimmedWheel,
     Slimming,
     StatusDocument,
     StopDocument,

@@ -23,6 +23,8 @@ from sartor.verdict.model import Target
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from packaging.requirements import Requirement
+
     from sartor.host.model import Host
     from sartor.reporter import Reporter
 
@@ -34,8 +36,10 @@ class SlimRequest(msgspec.Struct, frozen=True):
     """What `sartor slim` was asked for.
 
     ``output`` is a file or, where there is such a folder, it ends in ``/``, or there are several
-    targets, a folder. An environment is changed ``in_place``: ``keeping`` says whether it can be
-    undone, ``removing`` whether files that are of no use there are removed.
+    targets, a folder. ``index`` is a folder for package indexes instead. Of a project's wheels
+    those are meant that are for ``python`` (``3.12``) and ``platform`` (``linux/arm64``). An
+    environment is changed ``in_place``: ``keeping`` says whether it can be undone, ``removing``
+    whether files that are of no use there are removed.
     """
 
     targets: list[str]
@@ -46,6 +50,9 @@ class SlimRequest(msgspec.Struct, frozen=True):
     in_place: bool = False
     keeping: bool = True
     removing: bool = False
+    index: str | None = None
+    python: str | None = None
+    platform: str | None = None
 
 
 def wanted_of(gpus: Sequence[str], *, keep_ptx: bool = False) -> Wanted:
@@ -84,7 +91,10 @@ def slim(request: SlimRequest, reporter: Reporter) -> Slimming:
     Raises `NoSuchTargetError`, `ArtifactUnreadableError`, `UsageError`, `DiskFullError`,
     `FolderNotWritableError`, at the first target that cannot be slimmed.
     """
-    results = [one for text in request.targets for one in _slimmed(text, request, reporter)]
+    if request.index is not None:
+        results = _indexes(request, reporter)
+    else:
+        results = [one for text in request.targets for one in _slimmed(text, request, reporter)]
     wanted = request.wanted
     return Slimming(
         gpus=list(wanted.targets),
@@ -100,16 +110,48 @@ def _slimmed(text: str, request: SlimRequest, reporter: Reporter) -> Iterator[Sl
         raise NoSuchTargetError("a target is an empty word", hint="is a variable not set?")
     remote = remote_target(text, is_there=os.path.lexists(text))
     if remote is not None:
-        raise UsageError(f"`{text}` is not a file", hint=WHAT_IS_SLIMMED)
+        yield from _of_project(remote, request, reporter)
+        return
     path = Path(text)
     if path.is_dir() or request.in_place:
         yield _environment(path, request, reporter)
         return
     match _kind(path):
         case "wheel":
-            raise UsageError(f"`{text}` is a wheel", hint=WHAT_IS_SLIMMED)
+            yield _wheel(path, request, reporter)
         case "library":
             yield _library(path, request, reporter)
+
+
+def _of_project(
+    remote: Requirement | str, request: SlimRequest, reporter: Reporter
+) -> Iterator[SlimmedTarget]:
+    """The wheels of a project that are for one Python and processor, fetched first."""
+    from sartor.paths import default_places
+    from sartor.slimming_wheels import fetched, meant_wheels
+
+    places = request.places or default_places()
+    files = meant_wheels(remote, request.python, request.platform, places, reporter)
+    for path in fetched(files, places, reporter):
+        yield _wheel(path, request, reporter)
+
+
+def _indexes(request: SlimRequest, reporter: Reporter) -> list[SlimmedTarget]:
+    """Indexes of wheels, one for each GPU."""
+    from sartor.paths import default_places
+    from sartor.slimming_index import IndexRequest, make_indexes
+
+    if request.index is None or request.output is not None or request.dry_run:
+        raise UsageError("`--index` says where what is written goes", hint="leave out the others")
+    asked = IndexRequest(
+        request.targets,
+        request.wanted,
+        Path(request.index),
+        request.places or default_places(),
+        request.python,
+        request.platform,
+    )
+    return make_indexes(asked, reporter)
 
 
 def _kind(path: Path) -> str:
@@ -173,6 +215,26 @@ def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTar
     )
 
 
+def _wheel(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:
+    """A wheel goes to this folder where no other is named."""
+    from sartor.slim.wheel import WheelRequest, slim_wheel
+
+    if request.dry_run:
+        return slim_wheel(WheelRequest(path, request.wanted), reporter)
+    output = Path(request.output or ".")
+    if request.output is None or _is_folder(request):
+        asked = WheelRequest(path, request.wanted, output, copy=request.output is not None)
+    else:
+        asked = WheelRequest(path, request.wanted, output.parent, output.name, copy=True)
+    return slim_wheel(asked, reporter)
+
+
+def _is_folder(request: SlimRequest) -> bool:
+    """Whether the output is named as a folder."""
+    output = request.output or ""
+    return output.endswith("/") or Path(output).is_dir() or len(request.targets) > 1
+
+
 def output_for(request: SlimRequest, name: str) -> Path:
     """Where what is made of a target goes, which is called ``name`` in a folder.
 
@@ -181,5 +243,4 @@ def output_for(request: SlimRequest, name: str) -> Path:
     if request.output is None:
         raise UsageError(f"where `{name}` is to go is not said", hint=NAME_OUTPUT)
     path = Path(request.output)
-    into_folder = request.output.endswith("/") or path.is_dir() or len(request.targets) > 1
-    return path / name if into_folder else path
+    return path / name if _is_folder(request) else path

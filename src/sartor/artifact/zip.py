@@ -84,10 +84,11 @@ class ZipMembers:
         self.not_read: list[NotRead] = []
         self.close = close
         self._source = source
-        self._directory_at, self.members = read_directory(source)
-        self._ends = _check_overlaps(self.members, self._directory_at, source.name)
+        self.directory_at, self.members = read_directory(source)
+        self._ends = _check_overlaps(self.members, self.directory_at, source.name)
         self._twice = _twice(self.members)
         self._plain_left = MOST_PLAIN
+        self._starts: dict[int, int] = {}
 
     def names(self) -> list[str]:
         """The names of all files, in the directory's order."""
@@ -137,6 +138,14 @@ class ZipMembers:
             yield f"it would be {member.size} bytes, more than is read of such a file"
         if member.size > self._plain_left:
             yield f"the files of one archive may have {MOST_PLAIN} bytes together"
+
+    def data_at(self, member: ZipMember) -> int:
+        """Where a member's data begin; raises `Invalid` where its header is not as listed."""
+        start = self._starts.get(member.offset)
+        if start is None:
+            start = _data_start(self._source, member, self._ends[member.offset])
+            self._starts[member.offset] = start
+        return start
 
     def end_of(self, member: ZipMember) -> int:
         """Where what follows a member begins."""

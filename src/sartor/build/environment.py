@@ -35,6 +35,7 @@ from sartor.plan.model import environment_key
 from sartor.plan.planner import Built
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sartor.plan.model import Stack
@@ -59,10 +60,16 @@ def environment_at(path: Path) -> Environment | None:
     return environment if environment.path == str(path) else None
 
 
-def built(places: Places) -> dict[Built, Environment]:
-    """Every finished environment, by what the planner knows it as; the newest of several."""
+def built(places: Places, slimmed_to: Sequence[str] | None = None) -> dict[Built, Environment]:
+    """Every finished environment, by what the planner knows it as; the newest of several.
+
+    ``slimmed_to``: of those for CUDA the ones that are reduced to these architectures; None: any.
+    """
     keys = (record.parent.name for record in places.environments.glob(f"*/{RECORD}"))
     found = [e for key in keys if (e := find(places, key)) is not None]
+    if slimmed_to is not None:
+        wanted = list(slimmed_to)
+        found = [e for e in found if e.stack.accelerator != "cuda" or e.stack.slimmed_to == wanted]
     return {of(e.stack): e for e in sorted(found, key=lambda e: e.built_at)}
 
 
@@ -93,13 +100,15 @@ def ensure(
     reporter: Reporter,
     *,
     from_folder: Path | None = None,
+    reduce: Callable[[Path], object] | None = None,
 ) -> tuple[Environment, bool]:
     """The environment for ``stack``, and whether it was there already.
 
     ``pylock`` is the resolver's lock of its packages (PEP 751); None for a source package, which
     is resolved once it is compiled. ``from_folder``: no index is asked, the lock names files, and
-    that folder has the wheels of missing system libraries. Two at a time wait for each other.
-    Raises the errors of `sartor.errors` numbered 20 to 27.
+    that folder has the wheels of missing system libraries. ``reduce`` is called with the folder of
+    one that is installed and not finished yet. Two at a time wait for each other. Raises the errors
+    of `sartor.errors` numbered 20 to 27.
     """
     make_folder(places.environments)
     sweep(places)
@@ -112,7 +121,7 @@ def ensure(
         found = find(places, key)
         if found:
             return found, True
-        return _build(stack, pylock, places, reporter, from_folder), False
+        return _build(stack, pylock, places, reporter, from_folder, reduce), False
 
 
 def sweep(places: Places) -> None:
@@ -131,6 +140,7 @@ def _build(
     places: Places,
     reporter: Reporter,
     from_folder: Path | None,
+    reduce: Callable[[Path], object] | None,
 ) -> Environment:
     key = environment_key(stack)
     staging = _staging(places, key)
@@ -151,6 +161,8 @@ def _build(
             write_atomically(lock, pylock)
         _install(stack, lock, staging, log, reporter, from_folder)
         supplied = _supply(stack, staging, log, reporter, from_folder)
+        if reduce is not None:
+            reduce(staging)
         environment = Environment(
             key=key,
             path=str(final),

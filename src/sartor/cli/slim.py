@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     add = parser.add_argument
-    add("targets", nargs="+", metavar="TARGET", help="a library, a wheel, an environment")
+    add(
+        "targets",
+        nargs="+",
+        metavar="TARGET",
+        help="a library, wheel or environment, `vllm==0.32.0`",
+    )
     add(
         "--gpu",
         action="append",
@@ -23,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--keep-ptx", action="store_true", help="keep what GPUs newer than all of them would load")
     add("--output", "-o", metavar="OUT", help="the file to write, or the folder to write to")
+    add(
+        "--index",
+        metavar="DIR",
+        help="make a package index for each GPU in this folder, or add to those there",
+    )
+    add("--python", metavar="VERSION", help="of a project's wheels, those for it: `3.12`")
+    add("--platform", help="of a project's wheels, those for it: `linux/arm64`")
     add("--dry-run", action="store_true", help="only say what would become")
     add("--in-place", action="store_true", help="change an environment where it is")
     add("--no-undo", action="store_true", help="keep nothing that would bring its files back")
@@ -50,12 +62,15 @@ def run(options: argparse.Namespace) -> int:
     request = SlimRequest(
         options.targets,
         _wanted(options),
-        None if options.output is None else options.output,
+        options.output,
         dry_run=options.dry_run,
         places=default_places(),
         in_place=options.in_place,
         keeping=not options.no_undo,
         removing=options.remove_unused,
+        index=options.index,
+        python=options.python,
+        platform=options.platform,
     )
     found = slim(request, terminal)
     terminal.clear()

@@ -87,6 +87,14 @@ _ARGUMENTS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
             "help": "take a newer release even where an environment of an older one is there",
         },
     ),
+    (
+        ("--slim",),
+        {
+            "action": "store_true",
+            "help": "reduce the packages of a new environment to the device code that this "
+            "machine's GPUs load",
+        },
+    ),
     (("--dry-run",), {"action": "store_true", "help": "plan, and stop before building"}),
     (
         ("--explain",),
@@ -117,7 +125,7 @@ def _refuse_plan_options(options: argparse.Namespace) -> None:
     """Raise `UsageError` for options that choose a stack, beside a bundle, which has one."""
     from sartor.errors import UsageError
 
-    names = ("engine", "build", "host", "python", "upgrade", "dry_run", "explain")
+    names = ("engine", "build", "host", "python", "upgrade", "slim", "dry_run", "explain")
     given = [f"`--{name.replace('_', '-')}`" for name in names if getattr(options, name)]
     if options.bundle and given:
         raise UsageError(
@@ -195,7 +203,7 @@ def up_request(options: argparse.Namespace) -> UpRequest:
         served=True,
     )
     bundles = tuple(options.bundle)
-    return UpRequest(want, options.model, options.host, options.upgrade, bundles)
+    return UpRequest(want, options.model, options.host, options.upgrade, bundles, slim=options.slim)
 
 
 def serve_request(options: argparse.Namespace) -> ServeRequest:

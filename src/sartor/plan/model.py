@@ -96,7 +96,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
 
     ``requirements`` are the roots of ``packages``. ``supply`` are system libraries that are missing
     and come from a wheel. ``env`` are variables to run it with. ``there`` are packages, with their
-    versions, that the interpreter itself has and that are not installed once more.
+    versions, that the interpreter itself has and that are not installed once more. ``slimmed_to``
+    are the architectures (``sm_90``) that its packages' device code is reduced to; none: it is not.
     """
 
     engine: str
@@ -118,6 +119,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     supply: list[str] = []
     source: Recipe | None = None
     there: dict[str, str] = {}
+    slimmed_to: list[str] = []
 
 
 def environment_key(stack: Stack) -> str:
@@ -129,6 +131,7 @@ def environment_key(stack: Stack) -> str:
     parts = [files, stack.requirements, stack.leave_out, stack.supply, stack.source, stack.python]
     parts += [stack.architecture, stack.launcher]
     parts += [stack.there] if stack.there else []
+    parts += [["slimmed", *stack.slimmed_to]] if stack.slimmed_to else []
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:16]
 
 

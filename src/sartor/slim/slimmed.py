@@ -72,7 +72,7 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slimmed(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="sartor.slimmed/1"
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="sartor.slimmed-in-place/1"
 ):
     """``sartor-slim/slimmed.json``: what was changed in an environment, by which Sartor.
 

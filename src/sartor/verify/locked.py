@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sartor.facts.packages import normalized
 from sartor.verify.model import Failed, NotChecked, Outcome, Passed
 from sartor.verify.remedies import install
-from sartor.verify.slimmed import slimming_of
+from sartor.verify.slimmed import slimmed_wheel, slimming_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +73,11 @@ def _file(
     if file.sha256 in hashes.get(package.name, set()) and there.installer == "uv":
         detail = f"uv installed {file.name} by its sha256 {file.sha256}"
         detail += f"; since then {slimming}" if slimming else ""
+        return Passed(check=check, grade="resolves", package=package.name, detail=detail)
+    wheel = slimmed_wheel(there)
+    of_it = wheel is not None and wheel.source.sha256 == file.sha256
+    if wheel is not None and of_it and hashes.get(package.name) and there.installer == "uv":
+        detail = f"uv installed by its sha256 what Sartor made of {file.name}: {slimming}"
         return Passed(check=check, grade="resolves", package=package.name, detail=detail)
     return NotChecked(
         check=check,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from sartor.errors import UndoRecordError
+from sartor.slim.provenance import FILE, SlimmedWheel
 from sartor.slim.slimmed import slimmed_in
 
 if TYPE_CHECKING:
@@ -15,18 +18,39 @@ if TYPE_CHECKING:
     from sartor.verify.subject import Subject
 
 
+def slimmed_wheel(dist: Distribution) -> SlimmedWheel | None:
+    """What a distribution's wheel says of its own slimming; None: it was not slimmed."""
+    try:
+        data = (dist.info / FILE).read_bytes()
+        return msgspec.json.decode(data, type=SlimmedWheel)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def words_of(wheel: SlimmedWheel) -> str:
+    """``slimmed to sm_90 from torch-2.11.0-….whl``."""
+    return f"slimmed to {', '.join(wheel.gpus)} from {wheel.source.name}, by Sartor {wheel.sartor}"
+
+
 def slimming_of(subject: Subject, dist: Distribution) -> str | None:
     """How a distribution was slimmed since it was installed; None where it was not.
 
     What an installer wrote since does not count: the RECORD must have the slimmed files.
     """
+    wheel = slimmed_wheel(dist)
+    here = _slimmed_here(subject, dist)
+    told = [words_of(wheel)] if wheel is not None else []
+    return "; ".join([*told, *here]) or None
+
+
+def _slimmed_here(subject: Subject, dist: Distribution) -> list[str]:
     root = subject.path.resolve()
     try:
         found = slimmed_in(root)
     except UndoRecordError as error:
-        return error.message
+        return [error.message]
     if found is None or dist.record is None:
-        return None
+        return []
     own = [one for one in found.files if _stands(one, dist, root)]
     slimmed = [one for one in own if one.change == "slimmed"]
     parts = [
@@ -35,7 +59,7 @@ def slimming_of(subject: Subject, dist: Distribution) -> str | None:
     ]
     removed = len(own) - len(slimmed)
     parts += [f"{_count(removed)} of no use removed"] if removed else []
-    return f"{', '.join(parts)}, by Sartor {found.sartor}" if parts else None
+    return [f"{', '.join(parts)}, by Sartor {found.sartor}"] if parts else []
 
 
 def unfinished(subject: Subject) -> dict[str, Changed]:
