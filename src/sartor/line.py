@@ -141,8 +141,8 @@ def prepare(
     from sartor.plan.obstacles import lock_of
 
     stack, reduce = stack_of(planned.plan), None
-    if slim and stack.accelerator == "cuda":
-        stack, reduce = _slimmed(stack, host, reporter)
+    if slim and stack.accelerator == "cuda" and _wanted(host).targets:
+        stack, reduce = slimmed_stack(stack, host, reporter)
     elif slim:
         reporter.note("nothing to slim: the stack computes on the CPU")
     with _stage(reporter, "build") as words:
@@ -152,7 +152,7 @@ def prepare(
     return environment
 
 
-def _slimmed(
+def slimmed_stack(
     stack: Stack, host: Host, reporter: Reporter
 ) -> tuple[Stack, Callable[[Path], object]]:
     """The stack that says what it is reduced to, and what reduces its environment.

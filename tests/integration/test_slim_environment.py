@@ -14,9 +14,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import pytest
 import uv
 
+from bundles import STACK
+from sartor.build.environment import built, ensure
+from sartor.host.describe import parse_host
+from sartor.line import slimmed_stack
+from sartor.paths import Places
+from sartor.plan.model import Python
 from sartor.reporter import Silent
 from sartor.slim.choice import Wanted
 from sartor.slimming_environment import InPlaceRequest, slim_environment
@@ -409,3 +416,30 @@ def foretold(sartor: Sartor, env: Made) -> dict[str, object]:
             {k: v for k, v in row.items() if k in UNITS} for row in one["verdicts"]
         ]
     return told
+
+
+def test_an_environment_is_reduced_before_it_is_finished(tmp_path: Path, made_wheel: Path) -> None:
+    """As `up --slim` makes one: beside the whole one, and found again as what it is."""
+    digest = hashlib.sha256(made_wheel.read_bytes()).hexdigest()
+    pylock = (
+        'lock-version = "1.0"\ncreated-by = "test"\n\n[[packages]]\nname = "made"\n'
+        f'version = "1.0"\n\n[packages.archive]\npath = "{made_wheel}"\n'
+        f'hashes = {{ sha256 = "{digest}" }}\n'
+    )
+    places, host = Places(tmp_path / "home"), parse_host("h200, driver=580")
+    stack = msgspec.structs.replace(
+        STACK, accelerator="cuda", python=Python(sys.executable, None), disk_mb=1, supply=[]
+    )
+    whole, _ = ensure(stack, pylock, places, Silent())
+    small, reduce = slimmed_stack(stack, host, Silent())
+    assert small.slimmed_to == ["sm_90"]
+    found, reused = ensure(small, pylock, places, Silent(), reduce=reduce)
+    assert not reused
+    assert found.path != whole.path
+    assert ensure(small, pylock, places, Silent()) == (found, True)
+    for name in LIBRARIES:
+        sizes = [(site(Path(one.path)) / name).stat().st_size for one in (found, whole)]
+        assert sizes[0] < sizes[1]
+    assert wrong_by_hand(Path(found.path)) == set()
+    for wanted, path in ((["sm_90"], found.path), ([], whole.path)):
+        assert [one.path for one in built(places, wanted).values()] == [path]
