@@ -12,6 +12,7 @@ from sartor.bundle.fetch import fetch_all, file_sha256
 from sartor.bundle.model import BundledModel, LeftOut, Member
 from sartor.bundle.own import NAME, own_wheel, pins, refuse_python
 from sartor.bundle.runtime import Pinned, pinned, supplies, wheels_for
+from sartor.bundle.slimmed import Slimmed, refuse_others, slim_all
 from sartor.bundle.there import Decided, decide, read_there
 from sartor.engines.facts import engine
 from sartor.errors import UsageError
@@ -20,6 +21,7 @@ from sartor.lock.reading import LOCK_NAME, PYLOCK_NAME
 from sartor.lock.stack import stack_of_lock
 from sartor.locking import read_locked
 from sartor.plan.model import Stack
+from sartor.slim.choice import Wanted
 
 if TYPE_CHECKING:
     from sartor.bundle.model import Kind
@@ -32,12 +34,16 @@ ORDER: tuple[Kind, ...] = ("wheel", "supply", "model", "sartor", "lock")
 
 
 class BundleRequest(msgspec.Struct, frozen=True):
-    """What is to be bundled: the lock's folder, the list of what is there, the model."""
+    """What is to be bundled: the lock's folder, the list of what is there, the model.
+
+    ``wanted``: its wheels are reduced to these GPUs; None: they are carried as they are locked.
+    """
 
     lock: Path
     there: Path | None = None
     model: str | None = None
     weights: bool = True
+    wanted: Wanted | None = None
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -74,7 +80,19 @@ def collect(asked: BundleRequest, places: Places, reporter: Reporter) -> Collect
     pieces = [_own_piece()]
     pieces += [_wheel("sartor", one, further[one], kept) for one in runs]
     pieces += [_lock_piece(asked.lock, name) for name in (PYLOCK_NAME, LOCK_NAME)]
-    pieces += [_wheel("wheel", Pinned(name, v), file, kept) for name, v, file in found]
+    slimmed = Slimmed({}, [])
+    if asked.wanted is not None:
+        refuse_others(asked.wanted, locking.host)
+        locked = [file for *_, file in found]
+        slimmed = slim_all(locked, kept, asked.wanted, places, reporter)
+        stack = msgspec.structs.replace(stack, slimmed_to=[t.gpu for t in asked.wanted.targets])
+    for name, v, file in found:
+        own = slimmed.files.get(str(file.sha256))
+        pieces.append(
+            _wheel("wheel", Pinned(name, v), file, kept)
+            if own is None
+            else _slimmed(Pinned(name, v), file, own)
+        )
     pieces += [_wheel("supply", one, further[one], kept) for one in extra]
     model = None
     if asked.model is not None:
@@ -91,7 +109,7 @@ def collect(asked: BundleRequest, places: Places, reporter: Reporter) -> Collect
         pieces=sorted(pieces, key=_place),
         left_out=left.left_out,
         model=model,
-        notes=left.notes,
+        notes=[*left.notes, *slimmed.notes],
     )
 
 
@@ -143,6 +161,15 @@ def _wheel(kind: Kind, one: Pinned, file: IndexFile, kept: dict[str, Path]) -> P
         ),
         kept[sha256],
     )
+
+
+def _slimmed(one: Pinned, file: IndexFile, path: Path) -> Piece:
+    """What stands for a locked wheel, and of which it was made."""
+    piece = _file("wheel", f"wheels/{path.name}", path)
+    member = msgspec.structs.replace(
+        piece.member, project=one.name, version=one.version, source=file.sha256
+    )
+    return msgspec.structs.replace(piece, member=member)
 
 
 def _lock_piece(folder: Path, name: str) -> Piece:

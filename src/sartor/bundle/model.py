@@ -18,7 +18,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     ``sartor``: Sartor itself and what it needs to run; ``wheel``: of the locked stack; ``supply``:
     a wheel that a missing system library may be taken from. ``project`` and ``version`` are those
-    of wheels.
+    of wheels. ``source`` is the sha256 of the locked wheel that a slimmed one was made of; None: it
+    is the very file.
     """
 
     path: str
@@ -27,6 +28,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     sha256: Sha256
     project: str | None = None
     version: str | None = None
+    source: Sha256 | None = None
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

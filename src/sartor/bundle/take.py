@@ -101,7 +101,7 @@ def environment(
     if found is not None:
         return found, True
     members = gather(opened, places, ["wheel", "supply"])
-    pylock = _pylock(locking, stack, members, places)
+    pylock = _pylock(locking, stack, bundle, members, places)
     supply = next((p.parent for path, p in members.items() if path.startswith("supply/")), None)
     return ensure(stack, pylock, places, reporter, from_folder=supply or places.locks)
 
@@ -203,16 +203,32 @@ def _stack(bundle: Bundle, locking: Locking, host: Host, python: str | None) -> 
             hint="make the bundle anew with the list of this machine's packages: `--there FILE`",
         )
     own = Python(path, install.answer(path, FULL_VERSION).strip())
-    return msgspec.structs.replace(stack, python=own, there=bundle.stack.there)
+    there, slimmed_to = bundle.stack.there, bundle.stack.slimmed_to
+    return msgspec.structs.replace(stack, python=own, there=there, slimmed_to=slimmed_to)
 
 
-def _pylock(locking: Locking, stack: Stack, members: dict[str, Path], places: Places) -> str:
-    """A lock (PEP 751) of the packages that are carried, with their files as they lie here."""
+def _pylock(
+    locking: Locking, stack: Stack, bundle: Bundle, members: dict[str, Path], places: Places
+) -> str:
+    """A lock (PEP 751) of the packages that are carried, with their files as they lie here.
+
+    In the place of a locked file stands what was slimmed of it, with its own digest.
+    """
+    slimmed = {member.source: member for member in bundle.members if member.source is not None}
     packages = []
     for one in locking.packages:
         if one.file is not None and one.name not in stack.there:
-            url = members[f"wheels/{one.file.name}"].as_uri()
-            file = msgspec.structs.replace(one.file, url=url)
+            member = slimmed.get(one.file.sha256)
+            path = members[f"wheels/{one.file.name}" if member is None else member.path]
+            file = msgspec.structs.replace(one.file, url=path.as_uri())
+            if member is not None:
+                file = msgspec.structs.replace(
+                    file,
+                    name=path.name,
+                    size=member.size,
+                    sha256=member.sha256,
+                    metadata_sha256=None,
+                )
             packages.append(msgspec.structs.replace(one, file=file))
     here = msgspec.structs.replace(locking, packages=packages)
     return lock_texts(here, places.locks.absolute())[PYLOCK_NAME]

@@ -36,6 +36,16 @@ _ARGUMENTS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
             "packages are not carried",
         },
     ),
+    (
+        ("--gpu",),
+        {
+            "metavar": "NAME",
+            "action": "append",
+            "default": [],
+            "help": "reduce the wheels to the device code that this GPU loads: `rtx-5090`, `sm_90`; "
+            "may be repeated",
+        },
+    ),
     (("--model",), {"metavar": "MODEL", "help": "carry this model: a file, a folder, org/name"}),
     (
         ("--model-config",),
@@ -114,6 +124,7 @@ def _made(options: argparse.Namespace) -> BundleState:
     from sartor.index.network import as_configured
     from sartor.paths import default_places
     from sartor.report.terminal import Terminal
+    from sartor.slimming import wanted_of
 
     if options.model and options.model_config:
         raise UsageError(
@@ -122,10 +133,12 @@ def _made(options: argparse.Namespace) -> BundleState:
         )
     as_configured()
     split = None if options.split is None else parse_size(options.split)
+    wanted = wanted_of(options.gpu) if options.gpu else None
     asked = BundleRequest(
         lock=Path(options.lock),
         there=None if options.there is None else Path(options.there),
         model=options.model or options.model_config,
         weights=options.model_config is None,
+        wanted=wanted,
     )
     return make(asked, Path(options.output), split, default_places(), Terminal())
