@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -16,9 +17,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from locks import resolved
+from locks import package, resolved
+from sartor.index.files import IndexFile
 from sartor.locking import lock_project, read_locked
 from sartor_cli import Done, Sartor, checked_home, user_variables
+from slim_maker import DATA
+from wheelserver import make_wheel
 from without_network import __file__ as cut_off
 
 if TYPE_CHECKING:
@@ -285,6 +289,47 @@ def test_a_target_without_what_was_said_is_refused(
     done = install(out, "--to", str(tmp_path / "to"), "--python", BASE)
     assert done.returncode == 81
     assert f"pip: wanted {version}" in done.stderr
+
+
+def test_slimmed_wheels_stand_for_the_locked_ones(
+    target: Sartor, maker: Sartor, made: Path, tmp_path: Path
+) -> None:
+    lock, out = tmp_path / "lock", tmp_path / "slim"
+    libraries = {"made/units.so": (DATA / "units.so").read_bytes(), "made/__init__.py": b""}
+    digest = locked_with(made / "lock", lock, make_wheel(libraries), tmp_path)
+    words = ("--gpu", "sm_90")
+    bundle(maker, lock, out, *words).succeeded()
+    again = bundle(maker, lock, tmp_path / "again", *words).succeeded().document
+    assert members(out) == members(tmp_path / "again")
+    (wheel,) = out.glob("wheels/made-*")
+    assert wheel.name == "made-1.0-1sm90-py3-none-any.whl"
+    manifest = json.loads((out / "bundle.json").read_bytes())
+    (member,) = [one for one in manifest["members"] if one["source"]]
+    assert (member["path"], member["source"]) == (f"wheels/{wheel.name}", digest)
+    assert manifest["stack"]["slimmed_to"] == ["sm_90"]
+    assert again["bytes"] == sum(size for size, _ in members(out).values())
+    more = ("--install", str(out), "--python", BASE, "--json")
+    found = target.run("bundle", *more, prefix=OFFLINE).succeeded().document
+    (there,) = Path(found["environment"]).glob("lib/python3*/site-packages/made/units.so")
+    assert there.stat().st_size < len(libraries["made/units.so"])
+    asked = ("verify", str(lock), "--env", found["environment"], "--grade", "resolves", "--json")
+    outcomes = {o["check"]: o for o in target.run(*asked).document["outcomes"]}
+    locked = outcomes["made is of the locked file"]
+    assert locked["outcome"] == "passed"
+    assert "slimmed to sm_90 from made-1.0-py3-none-any.whl" in locked["detail"]
+    assert "slimmed to sm_90" in outcomes["files of made are as recorded"]["detail"]
+
+
+def locked_with(lock: Path, out: Path, wheel: bytes, folder: Path) -> str:
+    """The real lock with a wheel of one's own; the wheel's sha256."""
+    path = folder / "made-1.0-py3-none-any.whl"
+    path.write_bytes(wheel)
+    digest = hashlib.sha256(wheel).hexdigest()
+    file = IndexFile(path.name, path.as_uri(), len(wheel), digest)
+    locking = read_locked(lock)
+    made = package("made", file=file, index=locking.packages[0].index)
+    lock_project(msgspec.structs.replace(locking, packages=[*locking.packages, made]), out)
+    return digest
 
 
 def base_pip() -> str:

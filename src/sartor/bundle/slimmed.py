@@ -12,6 +12,7 @@ from sartor import __version__
 from sartor.errors import NotSlimmableError, UsageError
 from sartor.locks import waiting_lock
 from sartor.paths import make_private_folder
+from sartor.slim.licence import Forbidden, may_be_changed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Slimmed(msgspec.Struct, frozen=True):
-    """By the sha256 of a locked wheel what is carried in its place; and why others are as locked."""
+    """By the sha256 of a locked wheel what is carried in its place; why others are as locked."""
 
     files: dict[str, Path]
     notes: list[str]
@@ -54,11 +55,16 @@ def slim_all(
     carried as it is, with a note.
     """
     found: dict[str, Path] = {}
-    notes = []
+    notes: list[str] = []
+    forbidden: dict[str, list[str]] = {}
     folder = make_private_folder(places.packages / "slimmed")
     with waiting_lock(folder / ".lock", reporter, "slimming packages"):
         for file in files:
-            sha256 = str(file.sha256)
+            sha256, project = str(file.sha256), file.name.partition("-")[0]
+            decision = may_be_changed(project)
+            if isinstance(decision, Forbidden):
+                forbidden.setdefault(decision.because, []).append(decision.project)
+                continue
             try:
                 path = _one(kept[sha256], folder / _key(sha256, wanted), wanted, reporter)
             except NotSlimmableError as error:
@@ -66,6 +72,7 @@ def slim_all(
             else:
                 if path is not None:
                     found[sha256] = path
+    notes += [f"as locked: {', '.join(names)}: {why}" for why, names in forbidden.items()]
     return Slimmed(found, notes)
 
 

@@ -218,7 +218,7 @@ def _pylock(
     packages = []
     for one in locking.packages:
         if one.file is not None and one.name not in stack.there:
-            member = slimmed.get(one.file.sha256)
+            member = slimmed.get(one.file.sha256 or "")
             path = members[f"wheels/{one.file.name}" if member is None else member.path]
             file = msgspec.structs.replace(one.file, url=path.as_uri())
             if member is not None:

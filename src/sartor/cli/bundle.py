@@ -42,7 +42,7 @@ _ARGUMENTS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
             "metavar": "NAME",
             "action": "append",
             "default": [],
-            "help": "reduce the wheels to the device code that this GPU loads: `rtx-5090`, `sm_90`; "
+            "help": "reduce the wheels to the device code that this GPU loads: `h200`, `sm_90`; "
             "may be repeated",
         },
     ),
