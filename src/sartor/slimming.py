@@ -113,14 +113,24 @@ def _slimmed(text: str, request: SlimRequest, reporter: Reporter) -> Iterator[Sl
         yield from _of_project(remote, request, reporter)
         return
     path = Path(text)
-    if path.is_dir() or request.in_place:
+    if path.is_dir() or _is_interpreter(path):
         yield _environment(path, request, reporter)
         return
+    if request.in_place:
+        raise UsageError(
+            f"`{path}` is no environment: `--in-place` changes those alone",
+            hint="a wheel or a library is written to another place: `-o OUT`",
+        )
     match _kind(path):
         case "wheel":
             yield _wheel(path, request, reporter)
         case "library":
             yield _library(path, request, reporter)
+
+
+def _is_interpreter(path: Path) -> bool:
+    """Whether a file is the Python of an environment, by its name and place; none is started."""
+    return path.parent.name == "bin" and path.name.startswith(("python", "pypy"))
 
 
 def _of_project(

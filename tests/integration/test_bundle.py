@@ -308,7 +308,9 @@ def test_slimmed_wheels_stand_for_the_locked_ones(
     assert (member["path"], member["source"]) == (f"wheels/{wheel.name}", digest)
     assert manifest["stack"]["slimmed_to"] == ["sm_90"]
     assert again["bytes"] == sum(size for size, _ in members(out).values())
-    more = ("--install", str(out), "--python", BASE, "--json")
+    described = tmp_path / "this.json"  # what is for another machine is not opened here
+    described.write_text(json.dumps(target.json("detect")))
+    more = ("--install", str(out), "--python", BASE, "--host", str(described), "--json")
     found = target.run("bundle", *more, prefix=OFFLINE).succeeded().document
     (there,) = Path(found["environment"]).glob("lib/python3*/site-packages/made/units.so")
     assert there.stat().st_size < len(libraries["made/units.so"])

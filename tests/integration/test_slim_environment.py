@@ -295,6 +295,11 @@ def test_what_does_not_hold_together(plain: Sartor, env: Made, tmp_path: Path) -
     plain.run("slim", str(env.path), "--no-undo", *HOPPER, "--json").failed("usage", 2)
     words = ("slim", str(tmp_path), "--in-place", *HOPPER, "--json")
     plain.run(*words).failed("no-environment", 41)
+    library = str(env.file("made/units.so"))
+    error = plain.run("slim", library, "--in-place", *HOPPER, "--json").failed("usage", 2)
+    assert "-o OUT" in error["hint"]
+    (by_python,) = plain.json("slim", env.python, "--dry-run", *HOPPER)["results"]
+    assert by_python["kind"] == "environment"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting wants root")

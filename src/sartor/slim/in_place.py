@@ -98,6 +98,7 @@ class InPlace:
                 make_folder(self._kept)
                 kept = f"{file.sha256[:16]}-{sha256[:16]}.zst"
                 keep(path, turned_round(plan.pieces, before.size), self._kept / kept)
+                _on_disk(self._kept / kept)
                 if restored_sha256(staged, self._kept / kept) != file.sha256:
                     why = "what would be kept of it does not bring it back"
                     return LibraryPlan(left(plan.result, "check", why), [])
@@ -172,6 +173,7 @@ class InPlace:
         )
         if staged is not None:
             _owned_by(staged, changed.before)
+            _on_disk(staged)
             staged.replace(path)
         elif changed.kept is not None:
             path.replace(self._kept / changed.kept)
@@ -250,6 +252,7 @@ class InPlace:
             new = self._staged_records(changed, undo=True)
             if staged is not None:
                 make_folder(path.parent)
+                _on_disk(staged)
                 staged.replace(path)
             self._place(new)
             self.forget(changed)
@@ -362,6 +365,15 @@ def _owned_by(path: Path, before: Before) -> None:
     if (found.st_uid, found.st_gid) != (before.uid, before.gid):
         with contextlib.suppress(OSError):
             os.chown(path, before.uid, before.gid)
+
+
+def _on_disk(path: Path) -> None:
+    """Wait until a file's bytes are where a machine that loses its power has them."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _size(path: Path) -> int:

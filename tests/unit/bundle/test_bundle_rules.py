@@ -21,10 +21,13 @@ from sartor.bundle.model import Bundle, Installer
 from sartor.bundle.own import pins
 from sartor.bundle.runtime import pinned
 from sartor.bundle.sizes import parse_size
+from sartor.bundle.slimmed import refuse_others
 from sartor.errors import LockFileError, NotLockableError, TargetUnfitError, UsageError
 from sartor.host.describe import parse_host
 from sartor.lock.model import Source
 from sartor.lock.stack import stack_of_lock
+from sartor.slim.choice import Wanted
+from sartor.verdict.model import Target
 
 if TYPE_CHECKING:
     from sartor.lock.model import HostClass
@@ -90,6 +93,15 @@ def test_more_than_is_wanted_is_no_fault() -> None:
     assert refuse_unfit(of_stack(FOR_H200, "cpu"), without) == []
     with pytest.raises(TargetUnfitError):
         refuse_unfit(of_stack(FOR_H200), without)
+
+
+def test_every_gpu_of_the_lock_is_named() -> None:
+    host = msgspec.structs.replace(HOST, gpus=["9.0", "9.0", "12.0"])
+    hopper, blackwell = Target("sm_90", "9.0"), Target("sm_120", "12.0")
+    refuse_others(Wanted((hopper, blackwell)), host)
+    with pytest.raises(UsageError, match=r"12\.0, which") as raised:
+        refuse_others(Wanted((hopper,)), host)
+    assert raised.value.hint == "name them too: `--gpu sm_120`"
 
 
 def test_the_pins_that_hold_on_a_target() -> None:
