@@ -16,7 +16,7 @@ from sartor.artifact.fatbin import Entry
 from sartor.facts.ptxas import options as known_options
 from sartor.facts.versions import known_version
 from sartor.slim.choice import look_of
-from sartor.verdict.load_rule import Architecture, Chosen, architecture, choose
+from sartor.verdict.load_rule import Architecture, Chosen, Unsettled, architecture, choose
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -120,6 +120,22 @@ def chosen_ptx(entries: Sequence[Entry], wanted: Wanted) -> dict[int, list[Archi
             own = Architecture(device.major, device.minor, code.suffix)
             found.setdefault(choice.index, set()).add(own)
     return {at: sorted(found[at], key=lambda code: code.number) for at in sorted(found)}
+
+
+def unsettled_ptx(
+    entries: Sequence[Entry], wanted: Wanted
+) -> dict[tuple[int, Architecture], NotCompiled]:
+    """PTX of which it is not known whether the driver takes it or another, and compiles that."""
+    images = [look_of(entry) for entry in entries]
+    found: dict[tuple[int, Architecture], NotCompiled] = {}
+    for target in wanted.targets:
+        choice = choose(images, msgspec.structs.replace(target, driver=None, driver_cuda=None))
+        device = architecture(target.gpu)
+        if isinstance(choice, Unsettled) and device is not None:
+            texts = [i for i in choice.among if images[i].kind == "ptx"]
+            if len(texts) == len(choice.among):
+                found[texts[0], device] = NotCompiled("unsettled", choice.why)
+    return found
 
 
 def job_of(ptx: Entry, code: Architecture, wanted: Wanted) -> Job | NotCompiled:

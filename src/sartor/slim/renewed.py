@@ -15,7 +15,7 @@ from sartor.artifact.fatbin import Kind
 from sartor.artifact.library import FATBIN, RELOCATABLE
 from sartor.slim.choice import kept_entries, kept_relocatable
 from sartor.slim.entries import compiled_entry, compressed_entry
-from sartor.slim.jobs import Compiled, Job, NotCompiled, chosen_ptx, job_of
+from sartor.slim.jobs import Compiled, Job, NotCompiled, chosen_ptx, job_of, unsettled_ptx
 from sartor.slim.model import LeftAlone, Retargeted
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ LEAST_COMPRESSED = 512
 
 NO_ROOM = (
     "its machine code is larger than what it would take the place of, and nothing else goes to "
-    "make room: the driver compiles it at first use, as before"
+    "make room: the driver compiles it at first use, as before; with `--compress` it may fit"
 )
 
 
@@ -149,6 +149,8 @@ def compression_of(regions: list[Region], wanted: Wanted) -> Compression | None:
 def _jobs(region: Region, wanted: Wanted, failed: dict[Place, NotCompiled]) -> dict[Place, Job]:
     jobs: dict[Place, Job] = {}
     for i, container in enumerate(region.containers):
+        for (at, code), why in unsettled_ptx(container.entries, wanted).items():
+            failed[Place(i, at, code)] = why
         for at, codes in chosen_ptx(container.entries, wanted).items():
             for code in codes:
                 place = Place(i, at, code)
