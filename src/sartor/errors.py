@@ -372,6 +372,13 @@ class NotBundlableError(SartorError):
     summary = "what is locked cannot be bundled: a source without a wheel, parts that are too small"
 
 
+class NotSlimmableError(SartorError):
+    """A package may not be changed, or what is wanted of it is not in it any more."""
+
+    code, exit_code = "not-slimmable", 85
+    summary = "a package may not be changed: its licence, a signature, or it was slimmed before"
+
+
 class BundleDamagedError(SartorError):
     """Parts or files of a bundle are missing or altered."""
 

@@ -144,7 +144,7 @@ def explain_os_errors(path: Path, hint: str | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise disk_full(path, hint=hint) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise not_writable(path, error, hint) from error

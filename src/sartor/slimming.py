@@ -126,7 +126,7 @@ def _slimmed(text: str, request: SlimRequest, reporter: Reporter) -> Iterator[Sl
         return
     match _kind(path):
         case "wheel":
-            raise UsageError(f"`{text}` is a wheel", hint=WHAT_IS_SLIMMED)
+            yield _wheel(path, request, reporter)
         case "library":
             yield _library(path, request, reporter)
 
@@ -181,6 +181,26 @@ def compiler_for(request: SlimRequest, reporter: Reporter) -> Compiler:
     return PtxasCompiler(request.places or default_places(), reporter)
 
 
+def _wheel(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:
+    """A wheel goes to this folder where no other is named."""
+    from sartor.slim.wheel import WheelRequest, slim_wheel
+
+    if request.dry_run:
+        return slim_wheel(WheelRequest(path, request.wanted), reporter)
+    output = Path(request.output or ".")
+    if request.output is None or _is_folder(request):
+        asked = WheelRequest(path, request.wanted, output, copy=request.output is not None)
+    else:
+        asked = WheelRequest(path, request.wanted, output.parent, output.name, copy=True)
+    return slim_wheel(replace(asked, compiler=compiler_for(request, reporter)), reporter)
+
+
+def _is_folder(request: SlimRequest) -> bool:
+    """Whether the output is named as a folder."""
+    output = request.output or ""
+    return output.endswith("/") or Path(output).is_dir() or len(request.targets) > 1
+
+
 def output_for(request: SlimRequest, name: str) -> Path:
     """Where what is made of a target goes, which is called ``name`` in a folder.
 
@@ -189,5 +209,4 @@ def output_for(request: SlimRequest, name: str) -> Path:
     if request.output is None:
         raise UsageError(f"where `{name}` is to go is not said", hint=NAME_OUTPUT)
     path = Path(request.output)
-    into_folder = request.output.endswith("/") or path.is_dir() or len(request.targets) > 1
-    return path / name if into_folder else path
+    return path / name if _is_folder(request) else path

@@ -84,8 +84,8 @@ class ZipMembers:
         self.not_read: list[NotRead] = []
         self.close = close
         self._source = source
-        self._directory_at, self.members = read_directory(source)
-        self._ends = _check_overlaps(self.members, self._directory_at, source.name)
+        self.directory_at, self.members = read_directory(source)
+        self._ends = _check_overlaps(self.members, self.directory_at, source.name)
         self._twice = _twice(self.members)
         self._plain_left = MOST_PLAIN
 
@@ -137,6 +137,10 @@ class ZipMembers:
             yield f"it would be {member.size} bytes, more than is read of such a file"
         if member.size > self._plain_left:
             yield f"the files of one archive may have {MOST_PLAIN} bytes together"
+
+    def data_at(self, member: ZipMember) -> int:
+        """Where a member's data begin; raises `Invalid` where its header is not as listed."""
+        return _data_start(self._source, member, self._ends[member.offset])
 
     def end_of(self, member: ZipMember) -> int:
         """Where what follows a member begins."""

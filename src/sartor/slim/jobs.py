@@ -85,6 +85,9 @@ class Compiler(Protocol):
     ) -> Generator[tuple[int, Compiled | NotCompiled]]:
         """What becomes of each job, by its place in ``jobs``, in any order."""
 
+    def stop(self) -> None:
+        """End what is being compiled, in whatever thread: it raises there."""
+
 
 class NoCompiler:
     """Compiles nothing: for a dry run."""
@@ -96,6 +99,9 @@ class NoCompiler:
         del source
         why = "nothing is compiled in a dry run: it stays counted as it is"
         yield from ((i, NotCompiled("dry-run", why)) for i in range(len(jobs)))
+
+    def stop(self) -> None:
+        """Nothing is to be ended."""
 
 
 NO_COMPILER = NoCompiler()

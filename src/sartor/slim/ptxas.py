@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,7 @@ from sartor.artifact.cubin import architecture, kernel_names
 from sartor.artifact.payload import plain_payload
 from sartor.artifact.ptx import read_ptx
 from sartor.artifact.source import BytesSource, Invalid
+from sartor.errors import InterruptedBySignal
 from sartor.facts import ptxas as known
 from sartor.host.machine import RealMachine
 from sartor.host.memory import read_memory
@@ -57,12 +59,17 @@ class Running(msgspec.Struct):
 
 
 class PtxasCompiler:
-    """Compiles with the ptxas that a `Toolchain` finds. ``workers``: at most so many at once."""
+    """Compiles with the ptxas that a `Toolchain` finds. ``workers``: at most so many at once.
+
+    Of several threads one compiles at a time, on all processors.
+    """
 
     def __init__(
         self, places: Places, reporter: Reporter, *, workers: int | None = None, fetch: bool = True
     ) -> None:
         self._reporter = reporter
+        self._one_at_a_time = threading.Lock()
+        self._stopped = threading.Event()
         self._toolchain = Toolchain(places, reporter, may_fetch=fetch)
         self._workers = workers or len(os.sched_getaffinity(0))
         self._kept = KeptFiles(
@@ -78,14 +85,27 @@ class PtxasCompiler:
     ) -> Generator[tuple[int, Compiled | NotCompiled]]:
         """What becomes of each job, as it is done; the largest are begun first.
 
-        Raises `NoPtxasError`, `Invalid`. Whatever ends it, no ptxas is left running.
+        Raises `NoPtxasError`, `Invalid`, and `InterruptedBySignal` where it is stopped. Whatever
+        ends it, no ptxas is left running.
         """
+        with self._one_at_a_time:
+            yield from self._compiled(source, jobs)
+
+    def stop(self) -> None:
+        """End what is being compiled in another thread, and compile no more."""
+        self._stopped.set()
+
+    def _compiled(
+        self, source: Source, jobs: Sequence[Job]
+    ) -> Generator[tuple[int, Compiled | NotCompiled]]:
         tools = [self._toolchain.ptxas(job.need) for job in jobs]
         waiting = sorted(range(len(jobs)), key=lambda i: -jobs[i].ptx.plain)
         total, done = sum(job.ptx.plain for job in jobs), 0
         running: list[Running] = []
         try:
             while waiting or running:
+                if self._stopped.is_set():
+                    raise InterruptedBySignal("compiling was stopped")
                 while waiting and self._has_room(running, jobs[waiting[0]]):
                     number = waiting.pop(0)
                     begun = self._begin(source, jobs[number], tools[number], number)

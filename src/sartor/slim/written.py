@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 SMALL = 256 << 10
 """Ranges up to this size are gathered, and written with what stands between them."""
 GATHERED = 1 << 20
+MOST_PREFIX = 200
+"""Letters of the output's name in the name that it has before: file systems allow 255."""
 NOT_COPIED = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 """What `copy_file_range` says where a file system or kernel does not do it."""
 HINT = "name a place for the output that you can write, on a file system with enough room"
 
 
 @contextmanager
-def beside(source: Path, output: Path, pieces: list[Piece]) -> Iterator[Path]:
-    """The file of ``pieces`` of ``source``, under a name of its own in the folder of ``output``.
+def placed(source: Path, output: Path) -> Iterator[tuple[Path, int]]:
+    """A new file in the folder of ``output``, under a name of its own, and its descriptor.
 
     It takes its place when the block ends, with the mode and times of ``source``; where the block
     raises it is removed. Raises `UsageError` where the two are one file, `FolderNotWritableError`,
@@ -44,18 +46,28 @@ def beside(source: Path, output: Path, pieces: list[Piece]) -> Iterator[Path]:
         )
     make_folder(output.parent, hint=HINT)
     with explain_os_errors(output.parent, HINT):
-        handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+        found = source.stat()
+        handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name[:MOST_PREFIX]}.")
         path = Path(name)
         try:
-            with os.fdopen(handle, "wb", buffering=0) as file, source.open("rb") as read:
-                _write(read.fileno(), file.fileno(), pieces)
-                found = os.fstat(read.fileno())
-                os.fchmod(file.fileno(), found.st_mode & 0o7777)
-            yield path
+            try:
+                yield path, handle
+                os.fchmod(handle, found.st_mode & 0o7777)
+            finally:
+                os.close(handle)
             os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
             path.replace(output)
         finally:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def beside(source: Path, output: Path, pieces: list[Piece]) -> Iterator[Path]:
+    """The file of ``pieces`` of ``source``, as `placed` gives it; raises what that raises."""
+    with placed(source, output) as (path, handle):
+        with source.open("rb") as read:
+            _write(read.fileno(), handle, pieces)
+        yield path
 
 
 def _write(source: int, target: int, pieces: list[Piece]) -> None:
