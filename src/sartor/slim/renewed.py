@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from sartor.artifact.fatbin import Kind
 from sartor.artifact.library import FATBIN, RELOCATABLE
 from sartor.slim.choice import kept_entries, kept_relocatable
-from sartor.slim.entries import compiled_entry, compressed_entry
+from sartor.slim.entries import Fresh, compiled_entry, compressed_entry
 from sartor.slim.jobs import Compiled, Job, NotCompiled, chosen_ptx, job_of, unsettled_ptx
 from sartor.slim.model import LeftAlone, Retargeted
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sartor.artifact.fatbin import Entry
     from sartor.artifact.source import Source
     from sartor.slim.choice import Wanted
-    from sartor.slim.entries import Compression, Fresh
+    from sartor.slim.entries import Compression
     from sartor.slim.jobs import Compiler
     from sartor.slim.model import LeftCode
     from sartor.slim.regions import Region
@@ -89,11 +89,16 @@ def retargeted(renewal: Renewal, left_out: list[int]) -> list[Retargeted]:
             continue
         linked = renewal.regions[0]
         ptx = linked.containers[place.container].entries[place.entry]
-        (made,) = (
-            one.entry
-            for one in linked.fresh[place.container]
-            if one.was == "compiled" and one.place == place.entry and _is_for(one, place.code)
+        made = next(
+            (
+                one.entry
+                for one in linked.fresh[place.container]
+                if one.was == "compiled" and one.place == place.entry and _is_for(one, place.code)
+            ),
+            None,
         )
+        if made is None:  # other code serves that GPU, too
+            continue
         row = rows.setdefault((ptx.architecture, made.architecture), [])
         row.append((ptx, made, result.release))
     return [
@@ -179,7 +184,21 @@ def with_compiled(
         rest = [t for t in wanted.targets if _number(t.compute_capability) not in numbers]
         kept[i] = kept_entries(entries, replace(wanted, targets=tuple(rest)))
         new[i] = sorted([*new[i], *own], key=lambda one: (one.place, _architecture(one)))
-    return replace(region, kept=kept, fresh=[tuple(own) for own in new])
+    made = replace(region, kept=kept, fresh=[tuple(own) for own in new])
+    for i in fresh:
+        made = _chosen_again(made, i, wanted)
+    return made
+
+
+def _chosen_again(region: Region, number: int, wanted: Wanted) -> Region:
+    """A container without what the driver passes over now: code for 8.0 serves 8.9, too."""
+    parts, kept, fresh = region.parts_of(number), list(region.kept), list(region.fresh)
+    chosen = kept_entries(region.entries_of(number), wanted)
+    stays = [part for i, part in enumerate(parts) if i in chosen]
+    fresh[number] = tuple(part for part in stays if isinstance(part, Fresh))
+    entries = region.containers[number].entries
+    kept[number] = frozenset(i for i, entry in enumerate(entries) if entry in stays)
+    return replace(region, kept=kept, fresh=fresh)
 
 
 def _number(capability: str) -> tuple[int, int]:
