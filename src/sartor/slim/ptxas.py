@@ -150,7 +150,7 @@ class PtxasCompiler:
             (folder / "in.ptx").write_bytes(text)
             with (folder / "said").open("wb") as said:
                 process = subprocess.Popen(
-                    [ptxas.path, f"-arch={job.arch}", *job.options, "in.ptx", "-o", "out.cubin"],
+                    [ptxas.path, *arguments_of(job), "in.ptx", "-o", "out.cubin"],
                     cwd=folder,
                     stdin=subprocess.DEVNULL,
                     stdout=said,
@@ -196,9 +196,14 @@ def memory_of(job: Job) -> int:
     return fact.bytes + fact.per_byte * job.ptx.plain
 
 
+def arguments_of(job: Job) -> list[str]:
+    """What ptxas is told, as nvcc tells it: the cubin's note repeats it."""
+    return [f"-arch={job.arch}", "-m64", *job.options]
+
+
 def key_of(text: bytes, job: Job, ptxas: Ptxas) -> str:
     """The name of what is kept: all that the machine code depends on."""
-    parts = [ptxas.version, job.arch, *job.options, hashlib.sha256(text).hexdigest()]
+    parts = [ptxas.version, *arguments_of(job), hashlib.sha256(text).hexdigest()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
