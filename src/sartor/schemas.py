@@ -20,6 +20,7 @@ from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
 from sartor.slim.model import Slimming
+from sartor.slim.provenance import SlimmedWheel
 from sartor.verdict.model import Inspection, Inspections
 from sartor.verify.model import Report, ReportComparison
 
@@ -62,6 +63,7 @@ DOCUMENTS: tuple[type[msgspec.Struct], ...] = (
     ReportComparison,
     ScanDocument,
     SchemaDocument,
+    SlimmedWheel,
     Slimming,
     StatusDocument,
     StopDocument,

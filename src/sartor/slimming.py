@@ -25,6 +25,8 @@ from sartor.verdict.model import Target
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from packaging.requirements import Requirement
+
     from sartor.host.model import Host
     from sartor.reporter import Reporter
     from sartor.slim.jobs import Compiler
@@ -37,7 +39,8 @@ class SlimRequest(msgspec.Struct, frozen=True):
     """What `sartor slim` was asked for.
 
     ``output`` is a file or, where there is such a folder, it ends in ``/``, or there are several
-    targets, a folder.
+    targets, a folder. ``index`` is a folder for package indexes instead. Of a project's wheels
+    those are meant that are for ``python`` (``3.12``) and ``platform`` (``linux/arm64``).
     """
 
     targets: list[str]
@@ -45,6 +48,9 @@ class SlimRequest(msgspec.Struct, frozen=True):
     output: str | None = None
     dry_run: bool = False
     places: Places | None = None
+    index: str | None = None
+    python: str | None = None
+    platform: str | None = None
 
 
 def wanted_of(
@@ -103,7 +109,10 @@ def slim(request: SlimRequest, reporter: Reporter) -> Slimming:
     Raises `NoSuchTargetError`, `ArtifactUnreadableError`, `UsageError`, `DiskFullError`,
     `FolderNotWritableError`, at the first target that cannot be slimmed.
     """
-    results = [one for text in request.targets for one in _slimmed(text, request, reporter)]
+    if request.index is not None:
+        results = _indexes(request, reporter)
+    else:
+        results = [one for text in request.targets for one in _slimmed(text, request, reporter)]
     wanted = request.wanted
     return Slimming(
         gpus=list(wanted.targets),
@@ -119,7 +128,8 @@ def _slimmed(text: str, request: SlimRequest, reporter: Reporter) -> Iterator[Sl
         raise NoSuchTargetError("a target is an empty word", hint="is a variable not set?")
     remote = remote_target(text, is_there=os.path.lexists(text))
     if remote is not None:
-        raise UsageError(f"`{text}` is not a file", hint=WHAT_IS_SLIMMED)
+        yield from _of_project(remote, request, reporter)
+        return
     path = Path(text)
     if path.is_dir():
         yield _environment(path, request, reporter)
@@ -129,6 +139,38 @@ def _slimmed(text: str, request: SlimRequest, reporter: Reporter) -> Iterator[Sl
             yield _wheel(path, request, reporter)
         case "library":
             yield _library(path, request, reporter)
+
+
+def _of_project(
+    remote: Requirement | str, request: SlimRequest, reporter: Reporter
+) -> Iterator[SlimmedTarget]:
+    """The wheels of a project that are for one Python and processor, fetched first."""
+    from sartor.paths import default_places
+    from sartor.slimming_wheels import fetched, meant_wheels
+
+    places = request.places or default_places()
+    files = meant_wheels(remote, request.python, request.platform, places, reporter)
+    for path in fetched(files, places, reporter):
+        yield _wheel(path, request, reporter)
+
+
+def _indexes(request: SlimRequest, reporter: Reporter) -> list[SlimmedTarget]:
+    """Indexes of wheels, one for each GPU."""
+    from sartor.paths import default_places
+    from sartor.slimming_index import IndexRequest, make_indexes
+
+    if request.index is None or request.output is not None or request.dry_run:
+        raise UsageError("`--index` says where what is written goes", hint="leave out the others")
+    asked = IndexRequest(
+        request.targets,
+        request.wanted,
+        Path(request.index),
+        request.places or default_places(),
+        request.python,
+        request.platform,
+        compiler_for(request, reporter),
+    )
+    return make_indexes(asked, reporter)
 
 
 def _kind(path: Path) -> str:

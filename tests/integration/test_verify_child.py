@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from sartor.verify.child import KEPT_BYTES, Program, run
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Passed
@@ -206,3 +208,52 @@ def test_only_the_grades_that_are_asked_for(program: Program) -> None:
     assert [found.check for found in run(program, launches)] == ["launched"]
     loads: list[Grade] = ["loads"]
     assert run(program, loads) == []
+
+
+def test_checks_with_a_process_for_themselves_run_side_by_side(program: Program) -> None:
+    """Two wait for one another; a third takes its process with it; the last stands on them."""
+    body = """
+    from pathlib import Path
+    folder = Path(__file__).parent
+
+    def meet(own, other):
+        (folder / own).touch()
+        until = time.monotonic() + 15
+        while not (folder / other).exists():
+            assert time.monotonic() < until, "the other did not run at the same time"
+            time.sleep(0.01)
+    """
+    calls = {"one": "meet('1', '2')", "bad": "os.abort()", "two": "meet('2', '1')"}
+    alone = "Check({!r}, 'launches', lambda: {}, 20, None, [], True)"
+    checks = ", ".join([*(alone.format(*pair) for pair in calls.items()), good("after")])
+    found = made(replace(program, at_once=2), body, checks)
+    assert {name: type(outcome) for name, outcome in found.items()} == {
+        "one": Passed,
+        "bad": Failed,
+        "two": Passed,
+        "after": Passed,
+    }
+    assert list(found)[-1] == "after"
+
+
+def test_what_is_stopped_leaves_no_process(program: Program) -> None:
+    """By another thread, in the middle of two checks at a time."""
+    marker = program.python.with_name("began")
+    body = f"def hang():\n    open({str(marker)!r}, 'w').close()\n    time.sleep(60)"
+    alone = "'launches', hang, 90, None, [], True"
+    text = ", ".join(f"Check('{name}', {alone})" for name in "abc")
+    program.python.with_name("written.py").write_text(
+        f"{HEAD}\n{body}\n\ndef checks(settings):\n    return [{text}]\n"
+    )
+    stop = threading.Event()
+
+    def end() -> None:
+        while not marker.exists():
+            stop.wait(0.01)
+        stop.set()
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    assert run(replace(program, at_once=2), stop=stop) == []
+    ending.join()
+    assert not psutil.Process().children(recursive=True)

@@ -88,6 +88,7 @@ class ZipMembers:
         self._ends = _check_overlaps(self.members, self.directory_at, source.name)
         self._twice = _twice(self.members)
         self._plain_left = MOST_PLAIN
+        self._starts: dict[int, int] = {}
 
     def names(self) -> list[str]:
         """The names of all files, in the directory's order."""
@@ -140,7 +141,11 @@ class ZipMembers:
 
     def data_at(self, member: ZipMember) -> int:
         """Where a member's data begin; raises `Invalid` where its header is not as listed."""
-        return _data_start(self._source, member, self._ends[member.offset])
+        start = self._starts.get(member.offset)
+        if start is None:
+            start = _data_start(self._source, member, self._ends[member.offset])
+            self._starts[member.offset] = start
+        return start
 
     def end_of(self, member: ZipMember) -> int:
         """Where what follows a member begins."""

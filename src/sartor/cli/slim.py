@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     add = parser.add_argument
-    add("targets", nargs="+", metavar="TARGET", help="a library, a wheel")
+    add("targets", nargs="+", metavar="TARGET", help="a library, a wheel, `vllm==0.32.0`")
     add(
         "--gpu",
         action="append",
@@ -29,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--compress", action="store_true", help="compress device code that is stored plain")
     add("--output", "-o", metavar="OUT", help="the file to write, or the folder to write to")
+    add(
+        "--index",
+        metavar="DIR",
+        help="make a package index for each GPU in this folder, or add to those there",
+    )
+    add("--python", metavar="VERSION", help="of a project's wheels, those for it: `3.12`")
+    add("--platform", help="of a project's wheels, those for it: `linux/arm64`")
     add("--dry-run", action="store_true", help="only say what would become")
     add("--verbose", "-v", action="store_true", help="say what was read, and what came from where")
 
@@ -45,9 +52,12 @@ def run(options: argparse.Namespace) -> int:
     request = SlimRequest(
         options.targets,
         _wanted(options),
-        None if options.output is None else options.output,
+        options.output,
         dry_run=options.dry_run,
         places=default_places(),
+        index=options.index,
+        python=options.python,
+        platform=options.platform,
     )
     found = slim(request, terminal)
     terminal.clear()

@@ -25,7 +25,7 @@ def slim_lines(document: Slimming) -> list[str]:
 
 def _block(result: SlimmedTarget, document: Slimming) -> list[str]:
     """What one target became."""
-    gpus = archs([target.gpu for target in document.gpus])
+    gpus = archs(result.gpus or [target.gpu for target in document.gpus])
     kept = f"{gpus}, and PTX for later ones" if document.keep_ptx else gpus
     if result.output is not None:
         head = f"{clean(result.target)} → {clean(result.output)}"

@@ -134,7 +134,8 @@ def _costs(report: Report) -> Iterator[str]:
         memory = f", {human_bytes(cost.gpu_bytes)} of GPU memory" if cost.gpu_bytes else ""
         spent.append(f"{cost.grade} {cost.seconds:.1f} s{memory}")
     if spent:
-        yield f"took         {'; '.join(spent)}"
+        whole = f"{report.seconds:.1f} s: " if report.seconds else ""
+        yield f"took         {whole}{'; '.join(spent)}"
 
 
 def _verdict(report: Report) -> Iterator[str]:

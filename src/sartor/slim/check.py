@@ -49,6 +49,16 @@ def fault_of(
         return f"the output cannot be read: {fault.reason}"
 
 
+def fault_of_plan(
+    source: Source, planned: Source, regions: list[Region], wanted: Wanted
+) -> str | None:
+    """What is wrong with a file that is ``planned`` of ``source``, read as if it were written."""
+    try:
+        return _fault_inside(source, planned, regions, wanted)
+    except (Invalid, NotUnderstood) as fault:
+        return f"the output cannot be read: {fault.reason}"
+
+
 def _fault_inside(
     source: Source, written: Source, regions: list[Region], wanted: Wanted
 ) -> str | None:

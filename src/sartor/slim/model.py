@@ -118,7 +118,8 @@ class SlimmedTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     ``output`` is what was written; None: nothing was, for ``why`` or because it was only asked what
     would become. Where ``changed`` is False the output is the input. The device code's bytes are
-    those of all libraries in the target. ``notes`` is what else is worth knowing.
+    those of all libraries in the target. ``gpus`` are those that it is for, where it is for some of
+    all alone. ``notes`` is what else is worth knowing.
     """
 
     target: str
@@ -132,6 +133,7 @@ class SlimmedTarget(msgspec.Struct, frozen=True, kw_only=True):
     device_bytes_least: int = 0
     libraries: list[SlimmedLibrary] = []
     why: str | None = None
+    gpus: list[str] = []
     notes: list[str] = []
 
 

@@ -56,6 +56,8 @@ class SlimmedWheel(
     source: SourceWheel
     gpus: list[str]
     keep_ptx: bool
+    retarget: bool = False
+    compress: bool = False
     libraries: list[ReducedLibrary]
 
 
@@ -77,6 +79,8 @@ def provenance(
         source=before.source if before else source,
         gpus=[target.gpu for target in wanted.targets],
         keep_ptx=wanted.keep_ptx,
+        retarget=wanted.retarget,
+        compress=wanted.compress,
         libraries=merged,
     )
 

@@ -28,6 +28,7 @@ from sartor.slim.jobs import NO_COMPILER, Compiler
 from sartor.slim.model import SlimmedTarget
 from sartor.slim.pieces import Copied
 from sartor.slim.provenance import SourceWheel, provenance
+from sartor.slim.spool import GATHERED
 from sartor.slim.wheel_check import wheel_fault
 from sartor.slim.wheel_contents import OWN, check_allowed, read_contents
 from sartor.slim.wheel_members import Workshop
@@ -104,7 +105,8 @@ class _Slimming:
     ) -> None:
         self._request = request
         self._contents = contents
-        self._build = build_tag(_first_build(contents, name), request.wanted)
+        self._asked = _asked(contents, request.wanted)
+        self._build = build_tag(_first_build(contents, name), self._asked)
         self._name = msgspec.structs.replace(name, build=self._build).text
         self._reporter = reporter
         self._workers = len(os.sched_getaffinity(0))
@@ -143,15 +145,19 @@ class _Slimming:
         with placed(self._request.path, output) as (path, handle):
             sink = FileSink(handle)
             self._write(sink, folder)
+            sink.flush()
             self._check(path)
         return self._result(sink.size, output)
 
     def _is_new(self) -> bool:
         """Whether it becomes another wheel: other bytes, or slimmed before to more GPUs."""
-        before, wanted = self._contents.before, self._request.wanted
-        now = [target.gpu for target in wanted.targets], wanted.keep_ptx
-        if before is not None and (before.gpus, before.keep_ptx) != now:
-            return True
+        before, asked = self._contents.before, self._asked
+        gpus = [target.gpu for target in asked.targets]
+        now = gpus, asked.keep_ptx, asked.retarget, asked.compress
+        if before is not None:
+            was = before.gpus, before.keep_ptx, before.retarget, before.compress
+            if was != now:
+                return True
         return any(library.changed for library in self._libraries)
 
     def _write(self, sink: Sink, scratch: Path) -> None:
@@ -159,7 +165,8 @@ class _Slimming:
         contents, writer = self._contents, Writer(sink)
         digest = self._deflating.submit(file_sha256, self._request.path)
         own = {contents.path(name) for name in OWN}
-        workshop = Workshop(contents, self._request.wanted, scratch, self._request.compiler)
+        request = self._request
+        workshop = Workshop(contents, request.wanted, scratch, self._workers, request.compiler)
         last: Entry | None = None
         with closing(workshop.prepared(self._preparing)) as members:
             for one in members:
@@ -203,7 +210,7 @@ class _Slimming:
 
     def _texts(self, writer: Writer, record: Entry, sha256: str) -> None:
         """What stands at the end: where it comes from, for which GPUs, and RECORD."""
-        contents, wanted = self._contents, self._request.wanted
+        contents, wanted = self._contents, self._asked
         source = SourceWheel(name=self._request.path.name, sha256=sha256, size=contents.source.size)
         said = provenance(source, wanted, self._libraries, contents.before)
         told = msgspec.json.format(msgspec.json.encode(said), indent=1) + b"\n"
@@ -237,12 +244,25 @@ class _Slimming:
             device_bytes_least=sum(library.device_bytes_least for library in libraries),
             libraries=libraries,
             why=None if is_new else NOTHING_TO_TAKE if has_code else NO_CODE,
+            gpus=[target.gpu for target in self._request.wanted.targets],
             notes=self._notes,
         )
 
 
 class _NothingToDo(Exception):  # noqa: N818 - no fault
     """The wheel stays as it is."""
+
+
+def _asked(contents: Contents, wanted: Wanted) -> Wanted:
+    """What was asked for, now and before: what was compiled or compressed stays so."""
+    before = contents.before
+    if before is None:
+        return wanted
+    return msgspec.structs.replace(
+        wanted,
+        retarget=wanted.retarget or before.retarget,
+        compress=wanted.compress or before.compress,
+    )
 
 
 def _first_build(contents: Contents, name: WheelName) -> str:
@@ -274,19 +294,33 @@ class CountingSink:
 
 
 class FileSink:
-    """A file, by its descriptor."""
+    """A file, by its descriptor; small pieces are gathered until `flush`."""
 
     def __init__(self, handle: int) -> None:
         self.size = 0
         self._handle = handle
+        self._gathered: list[bytes] = []
+        self._at = 0
 
     def write(self, data: bytes) -> None:
         """The next bytes."""
-        self.patch(self.size, data)
+        self._gathered.append(data)
         self.size += len(data)
+        if self.size - self._at >= GATHERED:
+            self.flush()
 
     def patch(self, offset: int, data: bytes) -> None:
         """Other bytes over those at ``offset``."""
+        self.flush()
+        self._write(offset, data)
+
+    def flush(self) -> None:
+        """Write what is gathered."""
+        data, self._gathered = b"".join(self._gathered), []
+        self._write(self._at, data)
+        self._at = self.size
+
+    def _write(self, offset: int, data: bytes) -> None:
         view = memoryview(data)
         while view:
             done = os.pwrite(self._handle, view, offset)

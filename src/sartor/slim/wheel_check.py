@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sartor.slim.wheel_contents import Contents
 
 COMPARED = 1 << 20
+TOGETHER = 64
+"""Members that one thread compares before it takes others."""
 
 
 class _Both(msgspec.Struct, frozen=True):
@@ -49,8 +51,13 @@ def wheel_fault(
         _Both(member, None if name in changed or name in own else old[name], changed.get(name))
         for name, member in new.items()
     ]
-    faults = pool.map(lambda both: _member_fault(contents, members, written, both), pairs)
-    found = next((fault for fault in faults if fault is not None), None)
+    batches = [pairs[i : i + TOGETHER] for i in range(0, len(pairs), TOGETHER)]
+
+    def first_fault(batch: list[_Both]) -> str | None:
+        faults = (_member_fault(contents, members, written, both) for both in batch)
+        return next((fault for fault in faults if fault is not None), None)
+
+    found = next((fault for fault in pool.map(first_fault, batches) if fault is not None), None)
     if found is not None:
         return found
     source = members.member_source(new[contents.path("RECORD")])

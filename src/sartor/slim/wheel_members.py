@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
+import posixpath
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
@@ -13,63 +12,44 @@ from typing import TYPE_CHECKING
 import msgspec
 from isal import isal_zlib
 
+from sartor.artifact.fatbin import MAGIC
 from sartor.artifact.inflate import inflate, pieces
 from sartor.artifact.members import ELF, ELF_HEADER, shown
-from sartor.artifact.source import Invalid, check_range
+from sartor.artifact.source import BytesSource, Invalid
 from sartor.artifact.zip import STORED
 from sartor.slim.archive import Entry
-from sartor.slim.check import fault_of
+from sartor.slim.check import fault_of_plan
 from sartor.slim.library import left, plan_library
 from sartor.slim.model import SlimmedLibrary
 from sartor.slim.pieces import PiecesSource
+from sartor.slim.spool import Room, Spool
 from sartor.slim.wheel_contents import unread
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
+    from sartor.artifact.source import Source
     from sartor.artifact.zip import ZipMember
     from sartor.slim.choice import Wanted
     from sartor.slim.jobs import Compiler
     from sartor.slim.wheel_contents import Contents
 
 AHEAD = 64
-MOST_AHEAD = 1 << 30
+MOST_AHEAD = 256 << 20
 """Members that are prepared before they are written: how many, and their bytes together."""
-LARGE = 16 << 20
-"""A member of this size is hashed and kept by a thread of its own while it is inflated."""
+MOST_TOGETHER = 256
+TOGETHER = 1 << 20
+"""Small members are prepared together: how many, and their bytes."""
+LARGE = 2 << 20
+"""A library up to this size is held in memory; of a larger one so much, until it is guessed whether
+it has device code. It is hashed by a thread of its own."""
 BLOCKS = 8
-
-
-class Spool:
-    """A member's plain bytes in a file without a name, which is gone when it is closed."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.name = name
-        self.size = 0
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
-
-    def append(self, data: bytes) -> None:
-        """The next bytes."""
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
-        self.size += len(data)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly ``length`` bytes from ``offset``; raises `Invalid` where there are fewer."""
-        check_range(self, offset, length)
-        data = os.pread(self._file.fileno(), length, offset)
-        while len(data) < length:  # Linux gives at most 2 GiB at a time
-            more = os.pread(self._file.fileno(), length - len(data), offset + len(data))
-            if not more:
-                raise Invalid(self.name, offset + len(data), "the file became shorter")
-            data += more
-        return data
-
-    def close(self) -> None:
-        """Give the room back."""
-        self._file.close()
+REGISTERS = b"cudaRegisterFatBinary"
+"""What a library with device code calls, and mostly names in its beginning."""
+LIKELY = "cuda"
+"""In the names of libraries that `patchelf` has been at, which name it at their end."""
+CONTAINER_MAGIC = MAGIC.to_bytes(4, "little")
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -94,35 +74,58 @@ class Workshop:
     """Prepares the members of a wheel, several at a time, in their order."""
 
     def __init__(
-        self, contents: Contents, wanted: Wanted, folder: Path, compiler: Compiler
+        self,
+        contents: Contents,
+        wanted: Wanted,
+        folder: Path,
+        workers: int,
+        compiler: Compiler,
     ) -> None:
         self._contents = contents
         self._wanted = wanted
+        self._workers = workers
         self._folder = folder
         self._compiler = compiler
+        self._room = Room()
 
     def prepared(self, pool: ThreadPoolExecutor) -> Generator[Prepared]:
         """Each member in the order of their bytes; raises `Invalid` at the first that is not whole.
 
         Whoever is given one closes it.
         """
-        waiting: deque[tuple[int, Future[Prepared]]] = deque()
+        waiting: deque[tuple[int, Future[list[Prepared]]]] = deque()
+        largest = max(self._contents.entries, key=lambda entry: entry.member.size)
+        begun = pool.submit(self._all, [largest])  # it takes longest
         held = 0
         try:
-            for entry in self._contents.entries:
-                size = entry.member.size
-                while waiting and (len(waiting) >= AHEAD or held + size > MOST_AHEAD):
+            for batch in _batches(self._contents.entries):
+                size = sum(entry.member.size for entry in batch)
+                while len(waiting) > self._workers and (
+                    len(waiting) >= AHEAD or held + size > MOST_AHEAD
+                ):
                     freed, future = waiting.popleft()
                     held -= freed
-                    yield future.result()
-                waiting.append((size, pool.submit(self._prepare, entry)))
+                    yield from future.result()
+                own = begun if batch == [largest] else pool.submit(self._all, batch)
+                waiting.append((size, own))
                 held += size
             while waiting:
-                yield waiting.popleft()[1].result()
+                yield from waiting.popleft()[1].result()
         finally:
-            for _, future in waiting:
+            for future in (begun, *(future for _, future in waiting)):
                 if not future.cancel() and future.exception() is None:
-                    future.result().close()
+                    for one in future.result():
+                        one.close()
+
+    def _all(self, entries: list[Entry]) -> list[Prepared]:
+        found: list[Prepared] = []
+        try:
+            found += map(self._prepare, entries)
+        except BaseException:
+            for one in found:
+                one.close()
+            raise
+        return found
 
     def _prepare(self, entry: Entry) -> Prepared:
         member = entry.member
@@ -133,20 +136,52 @@ class Workshop:
             return Prepared(entry, note=note)
         blocks = self._plain(member)
         head = next(blocks, b"")
-        whole = chain((head,), blocks)
         checks = _Checks(member, *self._expected(member.name))
         if not head.startswith(ELF) or member.size < ELF_HEADER:
-            for block in whole:
+            for block in chain((head,), blocks):
                 checks.update(block)
             checks.finish()
             return Prepared(entry)
-        spool = Spool(self._folder, member.name)
+        return self._library(entry, chain((head,), blocks), checks)
+
+    def _library(self, entry: Entry, blocks: Iterator[bytes], checks: _Checks) -> Prepared:
+        """A library is kept as a whole where it may have device code.
+
+        That is guessed; one that was taken to have none, and has some, is inflated again.
+        """
+        member = entry.member
+        first: list[bytes] = []
+        for block in blocks:
+            checks.update(block)
+            first.append(block)
+            if checks.size > LARGE:
+                break
+        begin = b"".join(first)
+        first.clear()
+        if len(begin) == member.size:
+            checks.finish()
+            return self._planned(entry, BytesSource(begin, member.name), None)
+        likely = REGISTERS in begin or LIKELY in posixpath.basename(member.name).lower()
+        spool = self._spool(member) if likely else None
+        found = _Found(begin)
+        if spool is not None:
+            spool.append(begin)
+        del begin
         try:
-            _spooled(whole, spool, checks)
-            return self._planned(entry, spool)
+            _behind(blocks, checks.update, spool.append if spool is not None else found.update)
+            checks.finish()
+            if spool is None and found.any:
+                spool = self._spool(member)
+                for block in self._plain(member):
+                    spool.append(block)
+            return Prepared(entry) if spool is None else self._planned(entry, spool, spool)
         except BaseException:
-            spool.close()
+            if spool is not None:
+                spool.close()
             raise
+
+    def _spool(self, member: ZipMember) -> Spool:
+        return Spool(self._folder, member.name, member.size, self._room)
 
     def _plain(self, member: ZipMember) -> Iterator[bytes]:
         contents = self._contents
@@ -163,39 +198,65 @@ class Workshop:
             return "sha256", None
         return recorded.algorithm or "sha256", recorded.digest
 
-    def _planned(self, entry: Entry, spool: Spool) -> Prepared:
-        plan = plan_library(spool, entry.member.name, self._wanted, self._compiler)
+    def _planned(self, entry: Entry, source: Source, spool: Spool | None) -> Prepared:
+        plan = plan_library(source, entry.member.name, self._wanted, self._compiler)
         result, new = plan.result, None
         if result.changed:
-            new = PiecesSource(plan.pieces, spool)
-            fault = fault_of(spool, new, plan.pieces, plan.regions, self._wanted)
+            new = PiecesSource(plan.pieces, source)
+            fault = fault_of_plan(source, new, plan.regions, self._wanted)
             if fault is not None:
                 result, new = left(result, "check", fault), None
         told = result if result.device_bytes_before or result.left_alone else None
         if new is None:
-            spool.close()
+            if spool is not None:
+                spool.close()
             return Prepared(entry, told)
         return Prepared(entry, told, new, spool)
 
 
-def _spooled(blocks: Iterator[bytes], spool: Spool, checks: _Checks) -> None:
-    def take(block: bytes) -> None:
-        checks.update(block)
-        spool.append(block)
+def _batches(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """The members in their order, small ones together, large ones each alone."""
+    batch: list[Entry] = []
+    held = 0
+    for entry in entries:
+        size = entry.member.size
+        if batch and (len(batch) == MOST_TOGETHER or held + size > TOGETHER):
+            yield batch
+            batch, held = [], 0
+        batch.append(entry)
+        held += size
+    if batch:
+        yield batch
 
-    if checks.member.size < LARGE:
+
+def _behind(blocks: Iterator[bytes], *takers: Callable[[bytes], None]) -> None:
+    """Give each block to the ``takers``, in a thread of its own, while the next is inflated."""
+
+    def take(block: bytes) -> None:
+        for taker in takers:
+            taker(block)
+
+    with ThreadPoolExecutor(1) as behind:
+        waiting: deque[Future[None]] = deque()
         for block in blocks:
-            take(block)
-    else:
-        with ThreadPoolExecutor(1) as behind:
-            waiting: deque[Future[None]] = deque()
-            for block in blocks:
-                waiting.append(behind.submit(take, block))
-                if len(waiting) > BLOCKS:
-                    waiting.popleft().result()
-            for future in waiting:
-                future.result()
-    checks.finish()
+            waiting.append(behind.submit(take, block))
+            if len(waiting) > BLOCKS:
+                waiting.popleft().result()
+        for future in waiting:
+            future.result()
+
+
+class _Found:
+    """Whether what begins a container of device code is among bytes on their way."""
+
+    def __init__(self, begin: bytes) -> None:
+        self.any = CONTAINER_MAGIC in begin
+        self._end = begin[-3:]
+
+    def update(self, block: bytes) -> None:
+        """The next bytes."""
+        self.any = self.any or CONTAINER_MAGIC in block or CONTAINER_MAGIC in self._end + block[:3]
+        self._end = block[-3:]
 
 
 class _Checks:
@@ -206,12 +267,12 @@ class _Checks:
         self._hash = None if digest is None else hashlib.new(algorithm)
         self._algorithm = algorithm
         self._digest = digest
-        self._size = self._crc = 0
+        self.size = self._crc = 0
 
     def update(self, block: bytes) -> None:
         """The next bytes; raises `Invalid` where there are too many."""
-        self._size += len(block)
-        if self._size > self.member.size:
+        self.size += len(block)
+        if self.size > self.member.size:
             raise self._wrong(f"has more bytes than the {self.member.size} that are stated")
         self._crc = isal_zlib.crc32(block, self._crc)
         if self._hash is not None:
@@ -219,8 +280,8 @@ class _Checks:
 
     def finish(self) -> None:
         """Raises `Invalid` where the bytes are not those that are stated."""
-        if self._size != self.member.size:
-            raise self._wrong(f"has {self._size} bytes, and {self.member.size} are stated")
+        if self.size != self.member.size:
+            raise self._wrong(f"has {self.size} bytes, and {self.member.size} are stated")
         if self._crc != self.member.crc:
             raise self._wrong(f"has another CRC-32 ({self._crc:#010x}) than is stated")
         if self._hash is not None and self._hash.digest() != self._digest:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST_LABEL = 16
 """Letters of a variant's label (PEP 825)."""
-BUILD = re.compile(rb"^Build:.*?$", re.MULTILINE)
+BUILD = re.compile(rb"^Build:[^\r\n]*", re.MULTILINE)
 TAG = re.compile(rb"^(Tag:.*?)(\r?\n|\Z)", re.MULTILINE)
 
 

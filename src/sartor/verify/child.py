@@ -10,7 +10,9 @@ import contextlib
 import os
 import selectors
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -44,7 +46,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     ``variables`` are set beside the user's own. ``label`` is what its start is called as a check,
     ``grade`` the grade of that; it may take ``start_seconds``, for whatever it imports. ``beside``
-    is a folder with what the checks themselves import and the environment does not have.
+    is a folder with what the checks themselves import and the environment does not have. Of checks
+    that have a process for themselves ``at_once`` run at a time.
     """
 
     module: str
@@ -55,16 +58,21 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     variables: dict[str, str] = {}
     start_seconds: float = 300.0
     beside: Path | None = None
+    at_once: int = 1
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """A check as a program announces it; ``seconds`` is its limit."""
+    """A check as a program announces it; ``seconds`` is its limit.
+
+    ``alone``: it has a process for itself.
+    """
 
     name: str
     grade: Grade
     seconds: float
     package: str | None = None
     features: list[str] = []
+    alone: bool = False
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,43 +95,105 @@ def run(
     program: Program,
     grades: Collection[Grade] = GRADES,
     on_outcome: Callable[[Outcome], None] = lambda _: None,
+    stop: threading.Event | None = None,
 ) -> list[Outcome]:
     """Run a program's checks of ``grades``, a process after another until all are made.
 
-    ``on_outcome`` is called with each as it comes. A program that does not even announce its
-    checks is one failure, named by its label.
+    ``on_outcome`` is called with each as it comes, never twice at the same time. A program that
+    does not even announce its checks is one failure, named by its label. Where ``stop`` is set by
+    another thread the rest is left.
     """
-    outcomes: list[Outcome] = []
+    return _Run(program, grades, on_outcome, stop or threading.Event()).whole()
 
-    def found(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        on_outcome(outcome)
 
-    left: set[str] | None = None
-    while left is None or left:
-        session = _Session(program, grades, found)
+class _Run:
+    """The checks of a program: those that are made, and those that are left."""
+
+    def __init__(
+        self,
+        program: Program,
+        grades: Collection[Grade],
+        on_outcome: Callable[[Outcome], None],
+        stop: threading.Event,
+    ) -> None:
+        self._program = program
+        self._grades = grades
+        self._on_outcome = on_outcome
+        self._stop = stop
+        self._outcomes: list[Outcome] = []
+        self._one_by_one = threading.Lock()
+        self._made: set[str] = set()
+
+    def whole(self) -> list[Outcome]:
+        """First those that have a process for themselves, where several may run at a time."""
+        planned: list[Planned] | None = None
+        if self._program.at_once > 1:
+            planned = self._session(())
+            self._side_by_side([one for one in planned or () if one.alone])
+            if planned is None:
+                return self._outcomes
+        left = None if planned is None else self._left(planned)
+        while (left is None or left) and not self._stop.is_set():
+            planned = self._session(left)
+            if planned is None:
+                break
+            left = self._left(planned)
+        return self._outcomes
+
+    def _left(self, planned: list[Planned]) -> set[str]:
+        return {one.name for one in planned} - self._made
+
+    def _side_by_side(self, checks: list[Planned]) -> None:
+        """Each in its own process, as many at a time as the program says."""
+        with ThreadPoolExecutor(self._program.at_once) as pool:
+            try:
+                for future in [pool.submit(self._session, (one.name,)) for one in checks]:
+                    future.result()
+            except BaseException:
+                self._stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _session(self, only: Collection[str] | None) -> list[Planned] | None:
+        """One process, for the checks in ``only`` (None: all); what it announced.
+
+        None where it came to nothing, and nothing more will.
+        """
+        session = _Session(self._program, self._grades, self._found, self._stop)
         try:
-            session.run(left)
+            session.run(only)
         except OSError as error:  # the interpreter is gone, or is none
-            why = f"{program.python}: {error.strerror}"
-            found(Failed(check=program.label, grade=program.grade, detail=why))
-            break
+            why = f"{self._program.python}: {error.strerror}"
+            self._found(Failed(check=self._program.label, grade=self._program.grade, detail=why))
+            return None
+        if self._stop.is_set():
+            return None
         if session.planned is None or not (session.made or session.begun or session.done):
-            found(session.never_began())
-            break
+            self._found(session.never_began())
+            return None
         if session.begun is not None:
-            found(session.broke_off(session.begun))
+            self._found(session.broke_off(session.begun))
             session.made.add(session.begun.name)
-        left = {planned.name for planned in session.planned} - session.made
-    return outcomes
+        self._made |= session.made
+        return session.planned
+
+    def _found(self, outcome: Outcome) -> None:
+        with self._one_by_one:
+            self._outcomes.append(outcome)
+            self._on_outcome(outcome)
 
 
 class _Session:
     """One process: what it announced, what it made, what it printed, and how it ended."""
 
     def __init__(
-        self, program: Program, grades: Collection[Grade], found: Callable[[Outcome], None]
+        self,
+        program: Program,
+        grades: Collection[Grade],
+        found: Callable[[Outcome], None],
+        stop: threading.Event,
     ) -> None:
+        self._stop = stop
         self.planned: list[Planned] | None = None
         self.begun: Planned | None = None
         self.made: set[str] = set()
@@ -219,8 +289,9 @@ class _Session:
                         self._take(data)
                 if not ready and process.poll() is not None:
                     return  # what it left behind may hold the pipes open
+        at_once = self._hung is not None or self._stop.is_set()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0 if self._hung is not None else DYING_SECONDS)
+            process.wait(0 if at_once else DYING_SECONDS)
 
     def _over_its_time(self) -> bool:
         """Whether it has to be ended: hung, done but still there, or not to be understood."""
@@ -229,7 +300,7 @@ class _Session:
         over = time.monotonic() - self._since > limit
         if over and not self.done:
             self._hung = limit
-        return over or self._broken is not None
+        return over or self._broken is not None or self._stop.is_set()
 
     def _take(self, data: bytes) -> None:
         *lines, self._results = (self._results + data).split(b"\n")

@@ -57,6 +57,13 @@ CACHES = {
 """Where what is compiled at run time goes: below the proof's own folder."""
 
 
+MOST_AT_ONCE = 8
+ENGINE_CORES = 2
+ENGINE_BYTES, ENGINE_GPU_BYTES = 16 << 30, 16 << 30
+"""What an engine's start is given: cores, main memory and GPU memory. Most of it is other
+programs' share: compilers at run time, and what else computes on the GPU."""
+
+
 def engine_programs(subject: Subject, host: Host, folder: Path) -> list[Program]:
     """The programs for the engines that are installed, launches before what stands on them.
 
@@ -68,7 +75,10 @@ def engine_programs(subject: Subject, host: Host, folder: Path) -> list[Program]
             settings = _settings(subject, host, project, folder)
             found += [
                 _program("vllm_ops", settings, subject, folder),
-                _program("vllm_engine", settings, subject, folder),
+                msgspec.structs.replace(
+                    _program("vllm_engine", settings, subject, folder),
+                    at_once=_at_once(host) if subject.accelerator == "cuda" else 1,
+                ),
             ]
     for project, module in KERNELS.items():
         if project in subject.packages:
@@ -80,6 +90,15 @@ def engine_programs(subject: Subject, host: Host, folder: Path) -> list[Program]
             program = _program("llama_cpp", settings, subject, folder)
             found.append(msgspec.structs.replace(program, beside=_numpy(subject, folder)))
     return found
+
+
+def _at_once(host: Host) -> int:
+    """How many engines may start at a time on this machine."""
+    cores = (host.cpu and host.cpu.cores) or 1
+    memory = host.memory.available_bytes or host.memory.total_bytes or 0
+    gpus = [gpu.memory_bytes or 0 for gpu in host.gpus] if host.driver else []
+    room = (cores // ENGINE_CORES, memory // ENGINE_BYTES, min(gpus, default=0) // ENGINE_GPU_BYTES)
+    return max(1, min(MOST_AT_ONCE, *room))
 
 
 def _numpy(subject: Subject, folder: Path) -> Path | None:

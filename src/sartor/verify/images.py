@@ -19,6 +19,7 @@ from sartor.verify.loader_words import reinstall
 from sartor.verify.model import Failed, NotApplicable, NotChecked
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterable
 
     from sartor.host.model import Host
@@ -70,8 +71,9 @@ def check_first_use(
     contents: Contents,
     proving: Proving,
     found: Callable[[Outcome], None],
+    stop: threading.Event,
 ) -> None:
-    """Of the grade *launches* what the driver would compile at first use."""
+    """Of the grade *launches* what the driver would compile at first use, until ``stop`` is set."""
     targets = driven(host)
     if not targets and subject.accelerator == "cuda":
         why = f"{_no_gpu(host)}: what its driver would compile at first use is not known"
@@ -88,7 +90,7 @@ def check_first_use(
             continue
         rows = [_row(code, code.of_grades("jit"), target, "launches") for code in wanted]
         program = _program(subject, target, rows, {}, proving.jit_seconds)
-        _run(program, proving, wanted, contents, found)
+        _run(program, proving, wanted, contents, found, stop)
 
 
 def driven(host: Host) -> list[Target]:
@@ -153,6 +155,7 @@ def _run(
     codes: list[Code],
     contents: Contents,
     found: Callable[[Outcome], None],
+    stop: threading.Event | None = None,
 ) -> None:
     """Run it; what fails is told with what lies there."""
     gpu = program.settings["capability"]
@@ -164,7 +167,7 @@ def _run(
         name_of(code, f"sm_{gpu.replace('.', '')}", program.grade): code
         for code in by_name.values()
     }
-    for outcome in run(program, proving.grades):
+    for outcome in run(program, proving.grades, stop=stop):
         code = of_check.get(outcome.check)
         told = _told(outcome, code, contents) if code is not None else outcome
         found(_of(code, contents, told) if code is not None else told)

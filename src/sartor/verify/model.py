@@ -131,7 +131,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=
     ``grade`` is the highest grade of which, and of those before it, every check passed or was not
     applicable; ``asked`` the highest that was tried. ``packages`` maps each installed project to
     its version, ``files`` each file with machine code (below the environment) to its sha256, and
-    ``lock`` is the sha256 of the ``pylock.toml`` that the environment was held against.
+    ``lock`` is the sha256 of the ``pylock.toml`` that the environment was held against. ``seconds``
+    is the wall time of all of it; ``costs`` of checks that ran side by side add up to more.
     """
 
     environment: str
@@ -147,6 +148,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=
     files: dict[str, str] = {}
     lock: str | None = None
     costs: list[GradeCost] = []
+    seconds: float | None = None
 
     @property
     def failures(self) -> list[Failed]:

@@ -2,6 +2,7 @@
 
 usage: python tests/gpu/verify/engines.py OUT PROJECT… [--site FOLDER…] [--device cpu|cuda]
            [--programs NAME…] [--checks WORD…] [--grades GRADE…] [--python PYTHON]
+           [--at-once N]
 
 Wants Sartor on PYTHONPATH. PROJECTs are what is proved (vllm, xllamacpp, …); they need not be in an
 environment of their own: the checks run in one that is made here over PYTHON's and the ``--site``
@@ -88,6 +89,7 @@ def main() -> None:
     options.add_argument("--checks", nargs="*", default=[])
     options.add_argument("--grades", nargs="*", default=GRADES)
     options.add_argument("--python", default=sys.executable)
+    options.add_argument("--at-once", type=int, help="engines; default: as many as fit the machine")
     asked = options.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     counts: Counter[tuple[str, str]] = Counter()
@@ -123,7 +125,8 @@ def main() -> None:
                 continue
             began = time.perf_counter()
             settings = program.settings | {"only": asked.checks}
-            own = msgspec.structs.replace(program, settings=settings)
+            at_once = asked.at_once or program.at_once
+            own = msgspec.structs.replace(program, settings=settings, at_once=at_once)
             child.run(own, asked.grades, on_outcome=found)
             said(f"== {program.module}: {time.perf_counter() - began:.1f} s")
         for outcome in without_checks(subject):

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A stack out of a bundle, installed and verified on a machine with a GPU and without a network.
-# usage: run_bundle.sh OUT PARTS [GRADE]     OUT gets install.log, loads.{json,log}, GRADE.{json,log}
+# usage: run_bundle.sh OUT PARTS [GRADE]     OUT gets install.log and GRADE.{json,log}
 # PARTS: the folder that all parts of the bundle were carried to, with bundle.json and install.py:
 #   sartor bundle LOCK --there there.json --split 62M -o PARTS      (there.json: `pip list` there)
 # BASE: the interpreter whose packages were left out of the bundle (default: python3).
@@ -32,5 +32,4 @@ verify() {
         --jit-seconds "${VERIFY_JIT:-600}" --output "$out/$1.json"; echo "status $?"; } > "$out/$1.log" 2>&1
     "$python" "$(dirname -- "$(readlink -f -- "$0")")/told.py" "$1" "$out/$1.json" /dev/null
 }
-verify loads
-[ "$grade" = loads ] || verify "$grade"
+verify "$grade"

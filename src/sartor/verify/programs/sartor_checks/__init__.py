@@ -44,7 +44,10 @@ class Result(NamedTuple):
 
 
 class Check(NamedTuple):
-    """One check. ``run`` returns a `Result` or its detail, or raises; ``seconds`` is its limit."""
+    """One check. ``run`` returns a `Result` or its detail, or raises; ``seconds`` is its limit.
+
+    ``alone``: it has a process for itself, and others may run at the same time.
+    """
 
     name: str
     grade: str
@@ -52,6 +55,7 @@ class Check(NamedTuple):
     seconds: float = 120.0
     package: Optional[str] = None  # noqa: UP045
     features: List[str] = []  # noqa: UP006
+    alone: bool = False
 
 
 class NotMade(Exception):  # noqa: N818 - not an error

@@ -26,6 +26,8 @@ from sartor_checks.pool import Done, Job, Make, Pool, usable_cores
 
 CONTEXT_BYTES = 1 << 30
 """GPU memory that is left for each worker: its context, and the code that it loads."""
+NICE = 5
+"""Other checks, with a limit to their time, may run beside the driver's compiler."""
 MOST_FAILURES = 20
 WAIT_SECONDS = 120.0
 MB = 1e6
@@ -92,6 +94,7 @@ def path_of(row: Row, unit: Unit) -> str:
 
 def loader(capability: str) -> Tuple[Make, Any]:  # noqa: UP006
     """What a worker does with a unit: the driver's code, its name, and the GPU memory in use."""
+    os.nice(NICE)
     driver, files = Driver(capability), Files()
 
     def make(where: Any) -> Tuple[Any, bool]:  # noqa: UP006

@@ -5,6 +5,7 @@ usage: python -I loop.py < JOB       (by `sartor.verify.child`)
 JOB is one JSON object: ``program`` (a module of this package), ``settings``, ``grades``, ``checks``
 (the names of those to run; null: all of these grades), ``beside`` (a folder to import from after
 all others, or null) and ``results`` (the file descriptor to write to, a JSON object on each line).
+All checks of the grades are announced, also those that are not to be run.
 A line ``begin`` stands before each check, so that one that takes the process with it is known.
 Where a check has poisoned the process (a CUDA context after an illegal access), the rest is left.
 """
@@ -54,12 +55,12 @@ def main() -> None:
         sys.path.append(job["beside"])
     program = importlib.import_module("sartor_checks." + job["program"])
     checks = [check for check in program.checks(job["settings"]) if check.grade in job["grades"]]
-    if job["checks"] is not None:
-        wanted = set(job["checks"])
-        checks = [check for check in checks if check.name in wanted]
-    keys = ("name", "grade", "seconds", "package", "features")
+    keys = ("name", "grade", "seconds", "package", "features", "alone")
     say(plan=[{key: getattr(check, key) for key in keys} for check in checks])
+    wanted = job["checks"]
     for check in checks:
+        if wanted is not None and check.name not in wanted:
+            continue
         say(begin=check.name)
         found = outcome(check)
         poisoned = found.pop("poisoned", False)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import struct
 from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple  # noqa: UP035 - Python 3.9
@@ -89,7 +90,10 @@ def write_model(kind: str, folder: str) -> str:
         scratch.mkdir(parents=True)
         (scratch / "config.json").write_text(json.dumps(CONFIGS[kind]), "utf-8")
         (scratch / "model.safetensors").write_bytes(safetensors(dict(weights(kind))))
-        scratch.rename(folder)
+        try:
+            scratch.rename(folder)
+        except OSError:  # another process was first
+            shutil.rmtree(scratch)
     return folder
 
 

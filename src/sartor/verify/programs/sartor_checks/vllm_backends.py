@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from typing import Any, Dict, List  # noqa: UP035 - Python 3.9
+import importlib.util
+import re
+from typing import Any, Dict, Iterator, List  # noqa: UP035 - Python 3.9
 
 from sartor_checks import NothingToCheck, NotMade, tiny
 
@@ -24,6 +26,8 @@ REGISTRIES = (
     ("vllm.platforms.interface", "_Backend"),
 )
 NOT_ATTENTION = ("CUSTOM", "NO_ATTENTION", "TORCH_SDPA")
+WANTS = re.compile(r"requires the `?(\w+)`? (?:module|package|library) to be installed")
+REFUSED = "is not valid for this configuration"
 
 
 def registry() -> Any:
@@ -36,12 +40,13 @@ def registry() -> Any:
     raise NotMade("this version of vLLM keeps its attention backends somewhere else")
 
 
-def names() -> list[str]:
-    """Those that may be meant for this machine, by name."""
+def names(device: str) -> list[str]:
+    """Those that may be meant for this device (``cpu``, ``cuda``), by name."""
+    others = (*ANOTHERS, "CPU_") if device == "cuda" else ANOTHERS
     return [
         name
         for name in registry().__members__
-        if not name.startswith(ANOTHERS) and name not in NOT_ATTENTION
+        if not name.startswith(others) and name not in NOT_ATTENTION
     ]
 
 
@@ -86,15 +91,41 @@ def refusal(name: str, dtype: str, latent: bool) -> str | None:
     )
     member = registry()[name]
     try:
-        path = current_platform.get_attn_backend_cls(
-            member, asked, num_heads=config["num_attention_heads"]
-        )
+        with a_configuration():
+            path = current_platform.get_attn_backend_cls(
+                member, asked, num_heads=config["num_attention_heads"]
+            )
     except Exception as error:
         if "ImportError" in str(error):
             imported(member)
         return str(error)
     own = member.get_path()
     return None if path == own else f"takes `{str(path).rpartition('.')[2]}` instead"
+
+
+@contextlib.contextmanager
+def a_configuration() -> Iterator[None]:
+    """A configuration as vLLM makes it by itself: some backends ask for the one that is set."""
+    try:
+        from vllm.config import VllmConfig, set_current_vllm_config
+
+        configuration = VllmConfig()
+    except Exception:  # a version that makes none without a model asks for none
+        yield
+        return
+    with set_current_vllm_config(configuration):
+        yield
+
+
+def withheld(error: Exception) -> str | None:
+    """What vLLM says where a backend cannot be had here, and nothing is broken; else None.
+
+    It refuses it for this GPU or model, or wants a module of somebody else's that is not installed.
+    """
+    wanted = WANTS.search(str(error)) if isinstance(error, ImportError) else None
+    if wanted and importlib.util.find_spec(wanted[1]) is None:
+        return f"it runs where the module `{wanted[1]}` is installed, which vLLM does not require"
+    return f"vLLM: {error}" if REFUSED in str(error) else None
 
 
 def imported(member: Any) -> None:

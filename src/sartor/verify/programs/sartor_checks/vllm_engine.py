@@ -59,7 +59,7 @@ def checks(settings: Settings) -> list[Check]:
         ("runs", "launches", launched, START_SECONDS),
         ("logits", "golden", compared, GOLDEN_SECONDS),
     )
-    every = variants()
+    every = variants(settings["device"])
     found = [
         Check(
             f"vllm {what}, {variant.name}",
@@ -68,6 +68,7 @@ def checks(settings: Settings) -> list[Check]:
             seconds,
             settings["package"],
             variant.features,
+            alone=run is launched,
         )
         for what, grade, run, seconds in ways
         for variant in every
@@ -75,7 +76,7 @@ def checks(settings: Settings) -> list[Check]:
     return asked_for(found, settings)
 
 
-def variants() -> list[Variant]:
+def variants(device: str) -> list[Variant]:
     """Every way of running; whether this machine has it is found where it is tried."""
     graphs = {
         "enforce_eager": False,
@@ -83,7 +84,7 @@ def variants() -> list[Variant]:
     }
     found = [
         Variant("attention " + name, backend=name, features=backends.FEATURES.get(name, []))
-        for name in backends.names()
+        for name in backends.names(device)
     ]
     for version, features in backends.FLASH_ATTENTION.items():
         name = f"attention FLASH_ATTN {version}"
@@ -103,12 +104,16 @@ def launched(variant: Variant, settings: Settings) -> Result:
     variant = applicable(variant, settings)
     try:
         detail = answered(variant, settings)
-    except (NothingToCheck, NotMade) as error:
-        mark(settings["folder"], variant).write_text(str(error), "utf-8")
-        error.poisoned = True  # type: ignore[union-attr]
+    except NothingToCheck as nothing:
+        raise not_for_here(str(nothing), variant, settings) from None
+    except NotMade as error:
+        error.poisoned = True  # type: ignore[attr-defined]
         raise
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
+        words = backends.withheld(error) if variant.backend else None
+        if words:
+            raise not_for_here(words, variant, settings) from None
         if NO_COMPILER.search(text):
             words = "it is compiled at run time, and that failed: " + text[-600:]
             failure = NotMade(words)
@@ -123,12 +128,20 @@ def compared(variant: Variant, settings: Settings) -> Result:
     """The answer that `launched` kept, against the reference."""
     folder = settings["folder"]
     applicable(variant, settings)
-    instead = mark(folder, variant)
-    if instead.exists() and "instead" in instead.read_text("utf-8"):
-        raise NothingToCheck(instead.read_text("utf-8"))
+    nothing = mark(folder, variant).with_suffix(".nothing")
+    if nothing.exists():
+        raise NothingToCheck(nothing.read_text("utf-8"))
     answers = logits.kept(folder, variant.name)
     model, mode = mark(folder, variant).read_text("utf-8").split()
     return logits.held_against(str(Path(folder, model)), answers, mode)
+
+
+def not_for_here(words: str, variant: Variant, settings: Settings) -> NothingToCheck:
+    """To be raised once an engine was begun; `compared` will say the same."""
+    mark(settings["folder"], variant).with_suffix(".nothing").write_text(words, "utf-8")
+    nothing = NothingToCheck(words)
+    nothing.poisoned = True  # type: ignore[attr-defined]
+    return nothing
 
 
 def mark(folder: str, variant: Variant) -> Path:
