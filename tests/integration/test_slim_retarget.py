@@ -5,6 +5,7 @@ Where nvcc is not installed the tests are skipped, and say so.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -35,9 +36,13 @@ from sartor.slim.regions import find_regions
 from sartor.verdict.load_rule import architecture
 from sartor.verdict.model import Target
 from slim_maker import UNITS, library
+from slim_wheels import NAME, read_wheel, write_wheel
+from slim_wheels import library as unit_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sartor_cli import Sartor
 
 TARGETS = (Target("sm_90", "9.0"), Target("sm_120", "12.0"))
 AHEAD = Wanted(TARGETS, retarget=True)
@@ -281,3 +286,28 @@ def test_a_run_that_is_ended_goes_on_where_it_was(
     assert process.returncode == 0, said
     assert len((counting / "begun").read_text().split()) == len(OPTIONS) - kept
     assert images(output)[:-DEBUG] == images(units["native"])[:-DEBUG]
+
+
+def test_a_wheel_with_code_compiled_ahead_of_time(plain: Sartor, tmp_path: Path) -> None:
+    """What it is called, what it says of itself, and that its library is that of the library."""
+    program("ptxas")
+    wheel = write_wheel(tmp_path / NAME)
+    (tmp_path / "units.so").write_bytes(unit_library())
+    asked = ("--gpu=sm_90", "--gpu=sm_120", "--retarget")
+    done = plain.run("slim", str(wheel), *asked, "-o", f"{tmp_path}/out/").succeeded()
+    assert "1 unit of compute_80" in done.stdout
+    (made,) = (tmp_path / "out").iterdir()
+    assert "-1sm90.sm120.aot-" in made.name
+    plain.run("slim", f"{tmp_path}/units.so", *asked, "-o", f"{tmp_path}/alone.so").succeeded()
+    files = read_wheel(made)
+    (member,) = (name for name in files if name.endswith("units.so"))
+    assert files[member] == (tmp_path / "alone.so").read_bytes()
+    (said,) = (json.loads(files[name]) for name in files if name.endswith("/sartor.json"))
+    assert (said["retarget"], said["compress"]) == (True, False)
+    assert ("sm_90", 1) in [(row["arch"], row["units"]) for row in said["libraries"][0]["compiled"]]
+    plain.run("slim", str(made), "--gpu=sm_90", "-o", f"{tmp_path}/less/").succeeded()
+    plain.run("slim", str(wheel), *asked[0::2], "-o", f"{tmp_path}/once/").succeeded()
+    (less,), (once,) = ((tmp_path / name).iterdir() for name in ("less", "once"))
+    assert "-1sm90.aot-" in less.name
+    assert less.name == once.name
+    assert read_wheel(less) == read_wheel(once)
