@@ -119,3 +119,11 @@ def _entries(data: bytes, address: int) -> list[bytes]:
         at += own + payload
     assert at == end
     return entries
+
+
+class Shown(bytes):
+    """A library; a failing one is shown by its images."""
+
+    def __repr__(self) -> str:
+        found = [[len(entry) for entry in unit] for unit in found_units(self)]
+        return f"<a library of entries with {found} bytes>"

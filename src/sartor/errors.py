@@ -400,6 +400,13 @@ class TargetUnfitError(SartorError):
     summary = "the machine is not the kind that a bundle is for, or lacks what it was said to have"
 
 
+class NoPtxasError(SartorError):
+    """PTX was to be compiled, and there is no ptxas that does."""
+
+    code, exit_code = "no-ptxas", 90
+    summary = "there is no ptxas that compiles the PTX for the GPU, and none could be fetched"
+
+
 class InterruptedBySignal(SartorError):  # noqa: N818 - an interruption, not a fault
     """The user, or the system, asked Sartor to stop in the middle."""
 

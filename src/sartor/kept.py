@@ -16,6 +16,7 @@ from sartor.errors import SartorError
 from sartor.paths import make_private_folder, write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from sartor.reporter import Reporter
@@ -32,12 +33,19 @@ class KeptFiles:
     """
 
     def __init__(
-        self, folder: Path | None, reporter: Reporter, *, what: str, most: int = 500
+        self,
+        folder: Path | None,
+        reporter: Reporter,
+        *,
+        what: str,
+        most: int = 500,
+        most_bytes: int | None = None,
     ) -> None:
         self._folder = folder
         self._reporter = reporter
         self._what = what
         self._most = most
+        self._most_bytes = most_bytes
 
     @property
     def is_kept(self) -> bool:
@@ -91,13 +99,21 @@ class KeptFiles:
             self._folder = None
             self._reporter.warn(f"{self._what} is not kept: {why}")
 
+    def _is_full(self, entries: Iterable[os.DirEntry[str]]) -> bool:
+        if self._most_bytes is None:
+            return False
+        with contextlib.suppress(OSError):  # another process may be at it
+            return sum(entry.stat().st_size for entry in entries) > self._most_bytes
+        return False
+
     def _make_room(self, folder: Path) -> None:
         """Leave out those that were written longest ago, and what killed writers left."""
         with os.scandir(folder) as there:
-            names = [entry.name for entry in there]
-        if len(names) < self._most:
+            entries = list(there)
+        names = [entry.name for entry in entries]
+        if len(names) < self._most and not self._is_full(entries):
             return
         with contextlib.suppress(OSError):  # another process may be at it
             paths = sorted((folder / n for n in names), key=lambda path: path.stat().st_mtime)
-            for path in paths[: self._most // 5]:
+            for path in paths[: max(min(self._most, len(paths)) // 5, 1)]:
                 path.unlink(missing_ok=True)

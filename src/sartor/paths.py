@@ -77,6 +77,11 @@ class Places(msgspec.Struct, frozen=True):
         return self.root / "caches" / "packages"
 
     @property
+    def compiled(self) -> Path:
+        """Machine code that was compiled from PTX, by what it was compiled from."""
+        return self.root / "caches" / "ptxas" / "cubins"
+
+    @property
     def bundles(self) -> Path:
         """What was put together out of the parts of bundles, by their digest."""
         return self.root / "bundles"

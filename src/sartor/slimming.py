@@ -13,9 +13,11 @@ from sartor.artifact.members import file_kind
 from sartor.artifact.source import FileSource, Invalid
 from sartor.artifact.targets import ZIP_MAGICS
 from sartor.errors import ArtifactUnreadableError, NoSuchTargetError, UsageError
+from sartor.facts.versions import known_version
 from sartor.paths import Places
 from sartor.remote.reference import remote_target
 from sartor.slim.choice import Wanted
+from sartor.slim.jobs import NO_COMPILER
 from sartor.slim.library import slim_library
 from sartor.slim.model import SlimmedTarget, Slimming
 from sartor.verdict.model import Target
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from sartor.host.model import Host
     from sartor.reporter import Reporter
+    from sartor.slim.jobs import Compiler
 
 WHAT_IS_SLIMMED = "a wheel or a shared library can be slimmed"
 NAME_OUTPUT = "name a file or a folder for it: `-o OUT`"
@@ -55,10 +58,17 @@ class SlimRequest(msgspec.Struct, frozen=True):
     platform: str | None = None
 
 
-def wanted_of(gpus: Sequence[str], *, keep_ptx: bool = False) -> Wanted:
+def wanted_of(
+    gpus: Sequence[str],
+    *,
+    keep_ptx: bool = False,
+    retarget: bool = False,
+    compress: bool = False,
+) -> Wanted:
     """What is kept for the GPUs of these names (``rtx-5090``, ``sm_90``); none: those here.
 
-    Each architecture once, in their order: names and drivers change nothing of what is kept.
+    Each architecture once, in their order: names and drivers change nothing of what is kept. The
+    oldest driver, where all are known, decides how new code is compressed and compiled.
     Raises what `sartor.verdict.targets.resolve` raises, and `UsageError` where there is none.
     """
     from sartor.verdict.targets import Asked, resolve
@@ -69,7 +79,20 @@ def wanted_of(gpus: Sequence[str], *, keep_ptx: bool = False) -> Wanted:
             "no GPU is named, and this machine has none",
             hint="name what it is for: `--gpu rtx-5090`, `--gpu sm_90`",
         )
-    return Wanted(tuple(_bare(found)), keep_ptx)
+    return Wanted(
+        tuple(_bare(found)),
+        keep_ptx,
+        retarget=retarget,
+        compress=compress,
+        driver=_oldest([target.driver for target in found]),
+        driver_cuda=_oldest([target.driver_cuda for target in found]),
+    )
+
+
+def _oldest(versions: list[str | None]) -> str | None:
+    """The oldest; None where one is not known."""
+    known = [version for text in versions if (version := known_version(text))]
+    return str(min(known)) if known and len(known) == len(versions) else None
 
 
 def _bare(targets: Iterable[Target]) -> list[Target]:
@@ -160,6 +183,7 @@ def _indexes(request: SlimRequest, reporter: Reporter) -> list[SlimmedTarget]:
         request.places or default_places(),
         request.python,
         request.platform,
+        compiler_for(request, reporter),
     )
     return make_indexes(asked, reporter)
 
@@ -202,6 +226,7 @@ def _environment(path: Path, request: SlimRequest, reporter: Reporter) -> Slimme
         dry_run=request.dry_run,
         keeping=request.keeping,
         removing=request.removing,
+        compiler=compiler_for(request, reporter),
     )
     reporter.stage("slim", str(path))
     return slim_environment(path, asked, reporter)
@@ -210,7 +235,7 @@ def _environment(path: Path, request: SlimRequest, reporter: Reporter) -> Slimme
 def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:
     output = None if request.dry_run else output_for(request, path.name)
     reporter.stage("slim", path.name)
-    found = slim_library(path, output, request.wanted)
+    found = slim_library(path, output, request.wanted, compiler_for(request, reporter))
     return SlimmedTarget(
         target=str(path),
         kind="library",
@@ -225,6 +250,16 @@ def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTar
     )
 
 
+def compiler_for(request: SlimRequest, reporter: Reporter) -> Compiler:
+    """Who compiles PTX for a request: nobody where none is to be, or nothing is to be done."""
+    if not request.wanted.retarget or request.dry_run:
+        return NO_COMPILER
+    from sartor.paths import default_places
+    from sartor.slim.ptxas import PtxasCompiler
+
+    return PtxasCompiler(request.places or default_places(), reporter)
+
+
 def _wheel(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:
     """A wheel goes to this folder where no other is named."""
     from sartor.slim.wheel import WheelRequest, slim_wheel
@@ -236,7 +271,7 @@ def _wheel(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarge
         asked = WheelRequest(path, request.wanted, output, copy=request.output is not None)
     else:
         asked = WheelRequest(path, request.wanted, output.parent, output.name, copy=True)
-    return slim_wheel(asked, reporter)
+    return slim_wheel(replace(asked, compiler=compiler_for(request, reporter)), reporter)
 
 
 def _is_folder(request: SlimRequest) -> bool:

@@ -17,6 +17,7 @@ from sartor.paths import not_writable
 from sartor.slim.choice import Wanted
 from sartor.slim.environment_model import InEnvironment, LeftPackage, UnusedFiles
 from sartor.slim.in_place import HINT, InPlace, Owned
+from sartor.slim.jobs import NO_COMPILER, Compiler
 from sartor.slim.library import plan_library
 from sartor.slim.model import LeftAlone, SlimmedLibrary, SlimmedTarget
 from sartor.slim.patch import Unfit
@@ -57,12 +58,16 @@ class Slimmable(msgspec.Struct, frozen=True):
 
 
 class InPlaceRequest(msgspec.Struct, frozen=True):
-    """``keeping``: what brings files back is kept; ``removing``: those without use are removed."""
+    """``keeping``: what brings files back is kept; ``removing``: those without use are removed.
+
+    ``compiler`` compiles PTX where ``wanted`` asks for it.
+    """
 
     wanted: Wanted
     dry_run: bool = False
     keeping: bool = True
     removing: bool = False
+    compiler: Compiler = NO_COMPILER
 
 
 def environment_at(path: Path) -> Slimmable:
@@ -197,7 +202,8 @@ class _Slimming:
             return
         shared = (self._root / path).stat().st_nlink > 1
         file = replace(file, earlier=self._before.get(path))
-        result = self._place.slim(file, wanted, keeping=self._request.keeping).result
+        keeping, compiler = self._request.keeping, self._request.compiler
+        result = self._place.slim(file, wanted, keeping=keeping, compiler=compiler).result
         self._add(path, result)
         if result.changed and shared:
             self._shared += result.bytes_before

@@ -36,6 +36,7 @@ from sartor.slim.index import (
     root_html,
     with_file,
 )
+from sartor.slim.jobs import NO_COMPILER, Compiler
 from sartor.slim.licence import Forbidden, may_be_changed
 from sartor.slim.model import SlimmedTarget
 from sartor.slim.wheel import WheelRequest, copied, slim_wheel
@@ -63,6 +64,7 @@ class IndexRequest(msgspec.Struct, frozen=True):
     places: Places
     python: str | None = None
     platform: str | None = None
+    compiler: Compiler = NO_COMPILER
 
 
 class _Wheel(msgspec.Struct, frozen=True):
@@ -120,6 +122,8 @@ class _Index:
             sha256=wheel.file.sha256 or "",
             gpus=[target.gpu for target in self._wanted.targets],
             keep_ptx=self._wanted.keep_ptx,
+            retarget=self._wanted.retarget,
+            compress=self._wanted.compress,
             sartor=__version__,
         )
         there = _there(folder, page, wheel.file, made_of)
@@ -148,7 +152,8 @@ class _Index:
                 why=f"taken as it is: {decision.because}",
                 gpus=[target.gpu for target in self._wanted.targets],
             )
-        return slim_wheel(WheelRequest(path, self._wanted, folder, copy=True), reporter)
+        asked = WheelRequest(path, self._wanted, folder, copy=True, compiler=self._request.compiler)
+        return slim_wheel(asked, reporter)
 
     def _page(self, folder: Path, project: str) -> ProjectPage:
         path = folder / JSON

@@ -14,13 +14,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from cuda_judges import listed
+from nvcc import program, told
+from sartor.paths import Places
+from sartor.reporter import Silent
 from sartor.slim.choice import Wanted
+from sartor.slim.jobs import NO_COMPILER, Compiler
 from sartor.slim.library import slim_library
+from sartor.slim.ptxas import PtxasCompiler
 from sartor.verdict.model import Target
 from slim_maker import DATA, found_units
 
@@ -28,6 +34,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOPPER = Wanted((Target("sm_90", "9.0"),))
+AHEAD = Wanted(HOPPER.targets, retarget=True, compress=True)
+EVERYWHERE = Wanted(
+    tuple(Target(f"sm_{n}", f"{n // 10}.{n % 10}") for n in (80, 89, 90, 100, 120)), retarget=True
+)
 LONG = "$ORIGIN/" + "long/" * 60
 LARGE = """
 template <int N> __global__ void fill(float *out) {
@@ -53,6 +63,8 @@ LINKED = {
     "program": "-no-pie -DMAIN",
     "program-pie": "-pie -DMAIN",
 }
+COMPILED = {"retargeted": AHEAD, "grown": EVERYWHERE}
+"""`units.so` with PTX compiled: at once, and after it was made smaller, so that it grows again."""
 
 
 class Pair(NamedTuple):
@@ -61,27 +73,8 @@ class Pair(NamedTuple):
     before: Path
     after: Path
     is_program: bool = False
-
-
-def program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"there is no {name} on this machine: it was not asked")
-    return found
-
-
-def told(*argv: str | Path, expect: int | None = 0, **variables: str) -> str:
-    """What a program says, on either stream."""
-    done = subprocess.run(
-        [str(word) for word in argv],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        env={**os.environ, **variables},
-    )
-    assert expect is None or done.returncode == expect, done.stdout
-    return done.stdout
+    wanted: Wanted = HOPPER
+    compiler: Compiler = NO_COMPILER
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +84,15 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["units.so", "linked.so", *LINKED])
+@pytest.fixture(scope="module", params=["units.so", "linked.so", *LINKED, *COMPILED])
 def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, runtime: Path
 ) -> Pair:
     """A committed library, or one that nvcc and the linker make here, as it was and slimmed."""
     folder = tmp_path_factory.mktemp("pair")
     before = folder / "before.so"
+    if request.param in COMPILED:
+        return compiled(folder, before, request.param)
     if request.param in LINKED:
         make(folder, before, LINKED[request.param].split(), runtime)
     else:
@@ -108,6 +103,22 @@ def pair(
     assert result.changed, result.left_alone
     assert after.stat().st_size < 0.7 * before.stat().st_size
     return Pair(before, after, "program" in request.param)
+
+
+def compiled(folder: Path, before: Path, name: str) -> Pair:
+    program("ptxas")
+    wanted, after = COMPILED[name], folder / "after.so"
+    compiler = PtxasCompiler(Places(folder / "sartor"), Silent(), fetch=False)
+    if name == "grown":
+        slim_library(DATA / "units.so", before, HOPPER)
+    else:
+        shutil.copyfile(DATA / "units.so", before)
+        before.chmod(0o755)
+    result = slim_library(before, after, wanted, compiler)
+    assert result.changed, result.left_alone
+    assert result.retargeted
+    assert (after.stat().st_size > before.stat().st_size) is (name == "grown")
+    return Pair(before, after, wanted=wanted, compiler=compiler)
 
 
 def make(folder: Path, library: Path, options: list[str], runtime: Path) -> None:
@@ -166,6 +177,8 @@ def test_the_run_time_is_given_the_same_units(pair: Pair, runtime: Path) -> None
         assert words[1:3] == ["466243b1", "ba55ed50"]
     rest = [[line for line in lines if not line.startswith("unit ")] for lines in (before, after)]
     assert rest[0] == rest[1]
+    if pair.wanted.retarget:
+        return
     sizes = [int(words[3]) for words in units]
     was = [int(line.split()[3]) for line in before if line.startswith("unit ")]
     assert all(now <= old for now, old in zip(sizes, was, strict=True))
@@ -193,14 +206,16 @@ def test_gdb_finds_symbols_where_they_are(pair: Pair) -> None:
     assert "0x" in address(pair.after)
 
 
-def test_nvidias_cuobjdump_lists_what_was_promised(pair: Pair) -> None:
-    promised = slim_library(pair.before, None, HOPPER)
-    counted = {(t.kind, t.arch.rstrip("f")): t.kept for t in promised.images if t.kept}
-    assert dict(listed(pair.after)) == counted
+def test_nvidias_cuobjdump_lists_what_was_promised(pair: Pair, tmp_path: Path) -> None:
+    promised = slim_library(pair.before, tmp_path / "again.so", pair.wanted, pair.compiler)
+    counted = Counter[tuple[str, str]]()
+    for tally in promised.images:
+        counted[tally.kind, tally.arch.rstrip("f")] += tally.kept + tally.new
+    assert listed(pair.after) == +counted
 
 
 def test_twice_is_once(pair: Pair, tmp_path: Path) -> None:
-    slim_library(pair.after, tmp_path / "twice.so", HOPPER)
+    slim_library(pair.after, tmp_path / "twice.so", pair.wanted, pair.compiler)
     assert (tmp_path / "twice.so").read_bytes() == pair.after.read_bytes()
 
 

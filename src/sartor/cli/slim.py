@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep what this GPU loads: `rtx-5090`, `sm_90`; may be repeated (default: those here)",
     )
     add("--keep-ptx", action="store_true", help="keep what GPUs newer than all of them would load")
+    add(
+        "--retarget",
+        action="store_true",
+        help="compile ahead of time the PTX that the driver would compile at first use",
+    )
+    add("--compress", action="store_true", help="compress device code that is stored plain")
     add("--output", "-o", metavar="OUT", help="the file to write, or the folder to write to")
     add(
         "--index",
@@ -84,7 +90,12 @@ def run(options: argparse.Namespace) -> int:
 def _wanted(options: argparse.Namespace) -> Wanted:
     from sartor.slimming import wanted_of
 
-    return wanted_of(options.gpu, keep_ptx=options.keep_ptx)
+    return wanted_of(
+        options.gpu,
+        keep_ptx=options.keep_ptx,
+        retarget=options.retarget,
+        compress=options.compress,
+    )
 
 
 def _refuse_undo_options(options: argparse.Namespace) -> None:

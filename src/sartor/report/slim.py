@@ -9,7 +9,7 @@ from sartor.report.table import table
 from sartor.report.words import archs, clean, short_paths, wrapped
 
 if TYPE_CHECKING:
-    from sartor.slim.model import SlimmedLibrary, SlimmedTarget, Slimming
+    from sartor.slim.model import Retargeted, SlimmedLibrary, SlimmedTarget, Slimming
 
 WIDTH = 98
 NAME_WIDTH = 36
@@ -44,6 +44,7 @@ def _block(result: SlimmedTarget, document: Slimming) -> list[str]:
         before, after = _images(result.libraries)
         rows.append(["images", str(before), "→", str(after), "", ""])
     lines += [f"  {line}" for line in table(rows)]
+    lines += _renewed(result.libraries)
     if result.environment is not None:
         from sartor.report.slim_environment import environment_lines
 
@@ -75,6 +76,7 @@ def _libraries(result: SlimmedTarget) -> list[str]:
     for name, library in zip(names, shown, strict=True):
         for left in library.left_alone:
             size = f", {human_bytes(left.bytes)}" if left.bytes else ""
+            size += f" in {_counted(left.units, 'unit')}" if left.units else ""
             lines += wrapped(f"  {name}: left alone{size}: ", left.why, WIDTH, hang=6)
     return lines
 
@@ -88,4 +90,29 @@ def _row(name: str, library: SlimmedLibrary) -> list[str]:
 def _images(libraries: list[SlimmedLibrary]) -> tuple[int, int]:
     """How many images there were, and are."""
     tallies = [tally for library in libraries for tally in library.images]
-    return sum(t.kept + t.dropped for t in tallies), sum(t.kept for t in tallies)
+    return sum(t.kept + t.dropped for t in tallies), sum(t.kept + t.new for t in tallies)
+
+
+def _renewed(libraries: list[SlimmedLibrary]) -> list[str]:
+    """What was compiled ahead of time, and compressed, in all libraries together."""
+    rows: dict[tuple[str, str, str], list[Retargeted]] = {}
+    for row in [row for library in libraries for row in library.retargeted]:
+        rows.setdefault((row.ptx, row.arch, ", ".join(row.ptxas)), []).append(row)
+    lines = []
+    for (ptx, arch, ptxas), same in rows.items():
+        texts, code = sum(row.ptx_bytes for row in same), sum(row.bytes for row in same)
+        plain = sum(row.plain_bytes for row in same)
+        how = "" if plain == code else f", {human_bytes(plain)} plain"
+        lines.append(
+            f"  compiled: {_counted(sum(row.units for row in same), 'unit')} of {ptx} "
+            f"({human_bytes(texts)}) → {arch} ({human_bytes(code)}{how}) by ptxas {ptxas}"
+        )
+    tallies = [tally for library in libraries for tally in library.images]
+    images, saved = sum(t.compressed for t in tallies), sum(t.saved_bytes for t in tallies)
+    if images:
+        lines.append(f"  compressed: {_counted(images, 'image')}, {human_bytes(saved)} less")
+    return lines
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ from sartor.artifact.elf import Elf
 from sartor.artifact.library import RELOCATABLE
 from sartor.artifact.model import Image, Library, Unit
 from sartor.artifact.source import Invalid
+from sartor.slim.entries import Fresh, digest_of
 from sartor.slim.headers import LOAD, NOBITS, NotUnderstood, read_headers
 from sartor.slim.pieces import first_difference
 from sartor.slim.references import Relative, wrappers
@@ -70,7 +71,7 @@ def _fault_inside(
     if _pointed(written, elf, new) != _pointed(source, Elf(source), regions):
         return "a wrapper points to another translation unit than before"
     for old, now in zip(regions, new, strict=True):
-        fault = _fault_of_images(old, now)
+        fault = _fault_of_images(old, now) or _fault_of_fresh(source, written, old, now)
         if fault is not None:
             return fault
     for target in wanted.targets:
@@ -83,11 +84,24 @@ def _fault_inside(
 
 
 def _fault_of_images(old: Region, now: Region) -> str | None:
-    units = zip(old.containers, old.kept, now.containers, strict=True)
-    for i, (before, kept, after) in enumerate(units):
-        stayed = [entry for place, entry in enumerate(before.entries) if place in kept]
-        if [_told(entry) for entry in stayed] != [_told(entry) for entry in after.entries]:
+    for i, after in enumerate(now.containers):
+        planned = [_told(entry) for entry in old.entries_of(i)]
+        if planned != [_told(entry) for entry in after.entries]:
             return f"unit {i} in `{old.name}` has other images than were to stay"
+    return None
+
+
+def _fault_of_fresh(source: Source, written: Source, old: Region, now: Region) -> str | None:
+    """What is new holds what was compiled; what was compressed gives the input's bytes again."""
+    for i, after in enumerate(now.containers):
+        for part, entry in zip(old.parts_of(i), after.entries, strict=True):
+            if not isinstance(part, Fresh):
+                continue
+            same = digest_of(written, entry) == part.digest
+            if same and part.was == "compressed":
+                same = digest_of(source, old.containers[i].entries[part.place]) == part.digest
+            if not same:
+                return f"a new image in unit {i} does not decompress to what it was made of"
     return None
 
 

@@ -34,10 +34,17 @@ class Wanted(msgspec.Struct, frozen=True):
     """What a library shall still run on.
 
     ``keep_ptx``: each unit keeps the PTX that GPUs newer than all of today's would take.
+    ``retarget``: PTX that the driver would compile is compiled ahead of time. ``compress``: what is
+    stored plain is compressed. ``driver`` and ``driver_cuda`` are the oldest driver's of the GPUs,
+    where all are known: they say what images may be compressed with, and compiled by.
     """
 
     targets: tuple[Target, ...]
     keep_ptx: bool = False
+    retarget: bool = False
+    compress: bool = False
+    driver: str | None = None
+    driver_cuda: str | None = None
 
 
 def look_of(entry: Entry) -> Look:

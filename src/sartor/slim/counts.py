@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
@@ -15,6 +15,8 @@ from sartor.slim.headers import NOBITS
 from sartor.slim.model import LeftAlone, SlimmedLibrary, SlimmedUnit, Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sartor.artifact.fatbin import Entry
     from sartor.artifact.model import ImageKind
     from sartor.artifact.source import Source
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from sartor.slim.model import LeftCode
     from sartor.slim.regions import Region
 
+State = Literal["kept", "dropped", "compressed", "new"]
 WHY: dict[LeftCode, str] = {
     "relocatable": f"`{RELOCATABLE}`: the run time links it where the code in `{FATBIN}` does not "
     "fit, or what stays of it was asked for",
@@ -35,31 +38,27 @@ def counted(
     result: SlimmedLibrary, source: Source, regions: list[Region], wanted: Wanted
 ) -> SlimmedLibrary:
     """The result with all that is counted; raises `Invalid`."""
-    tallies: dict[tuple[ImageKind, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    tallies: dict[tuple[ImageKind, str], Counter[str]] = defaultdict(Counter)
     units: list[SlimmedUnit] = []
     special: dict[LeftCode, int] = defaultdict(int)
     for region in regions:
-        for container, kept in zip(region.containers, region.kept, strict=True):
-            names: list[list[str]] = [[], []]
-            for i, entry in enumerate(container.entries):
-                goes = i not in kept
-                names[goes].append(entry.architecture)
-                _add(tallies[entry.image_kind, entry.architecture], entry, goes)
-                code = None if goes else _special(region, entry)
+        for i, container in enumerate(region.containers):
+            units.append(_unit(region, i))
+            for entry, state, size in _states(region, i):
+                _add(tallies[entry.image_kind, entry.architecture], entry, state, size)
+            for at in region.kept[i]:
+                code = _special(region, container.entries[at])
                 if code is not None:
-                    special[code] += entry.stored
-            units.append(SlimmedUnit(offset=container.offset, kept=names[0], dropped=names[1]))
-    images = [
-        Tally(kind=kind, arch=arch, kept=n, kept_bytes=size, dropped=gone, dropped_bytes=less)
-        for (kind, arch), (n, size, gone, less) in tallies.items()
-    ]
+                    special[code] += container.entries[at].stored
+    images = [Tally(kind=kind, arch=arch, **sums) for (kind, arch), sums in tallies.items()]
     images.sort(key=lambda tally: (KIND_ORDER.index(tally.kind), len(tally.arch), tally.arch))
     scattered = _scattered(source)
-    after = sum(tally.kept_bytes for tally in images) + sum(left.bytes for left in scattered)
+    elsewhere = sum(left.bytes for left in scattered)
     return replace(
         result,
-        device_bytes_before=after + sum(tally.dropped_bytes for tally in images),
-        device_bytes_after=after,
+        device_bytes_before=elsewhere
+        + sum(t.kept_bytes + t.saved_bytes + t.dropped_bytes for t in images),
+        device_bytes_after=elsewhere + sum(t.kept_bytes + t.new_bytes for t in images),
         device_bytes_least=_least(regions, wanted),
         images=images,
         units=units,
@@ -70,10 +69,36 @@ def counted(
     )
 
 
-def _add(sums: list[int], entry: Entry, goes: bool) -> None:
-    first = 2 if goes else 0
-    sums[first] += 1
-    sums[first + 1] += entry.stored
+def _unit(region: Region, number: int) -> SlimmedUnit:
+    names: dict[str, list[str]] = {"kept": [], "dropped": [], "new": []}
+    for entry, state, _ in _states(region, number):
+        names["kept" if state == "compressed" else state].append(entry.architecture)
+    return SlimmedUnit(
+        offset=region.containers[number].offset,
+        kept=names["kept"],
+        dropped=names["dropped"],
+        new=names["new"],
+    )
+
+
+def _states(region: Region, number: int) -> Iterator[tuple[Entry, State, int]]:
+    """What becomes of each image: itself, what is done with it, and what it takes then."""
+    fresh = {one.place: one for one in region.fresh[number] if one.was == "compressed"}
+    for at, entry in enumerate(region.containers[number].entries):
+        if at in fresh:
+            yield entry, "compressed", fresh[at].entry.stored
+        else:
+            yield entry, "kept" if at in region.kept[number] else "dropped", entry.stored
+    for one in region.fresh[number]:
+        if one.was == "compiled":
+            yield one.entry, "new", one.entry.stored
+
+
+def _add(sums: Counter[str], entry: Entry, state: State, size: int) -> None:
+    if state == "compressed":
+        sums.update(compressed=1, saved_bytes=entry.stored - size)
+    held = "kept" if state == "compressed" else state
+    sums.update({held: 1, f"{held}_bytes": size})
 
 
 def _special(region: Region, entry: Entry) -> LeftCode | None:
@@ -91,14 +116,14 @@ def _special(region: Region, entry: Entry) -> LeftCode | None:
 def _least(regions: list[Region], wanted: Wanted) -> int:
     """What the images take that are chosen for the GPUs, without those for later ones."""
     wanted = replace(wanted, keep_ptx=False)
-    linked = [c.entries for region in regions if region.name == FATBIN for c in region.containers]
+    held = [(r.name, [r.entries_of(i) for i in range(len(r.containers))]) for r in regions]
+    linked = [entries for name, units in held if name == FATBIN for entries in units]
     total = 0
-    for region in regions:
-        for container in region.containers:
-            entries = container.entries
+    for name, units in held:
+        for entries in units:
             chosen = (
                 kept_entries(entries, wanted)
-                if region.name == FATBIN
+                if name == FATBIN
                 else kept_relocatable(entries, linked, wanted)
             )
             total += sum(entries[i].stored for i in chosen)

@@ -22,6 +22,7 @@ from sartor.artifact.digest import file_sha256
 from sartor.errors import DiskFullError, FolderNotWritableError
 from sartor.paths import explain_os_errors, make_folder
 from sartor.slim import rows
+from sartor.slim.jobs import NO_COMPILER
 from sartor.slim.library import LibraryPlan, left, written_library
 from sartor.slim.patch import Unfit, keep, restored, restored_sha256, turned_round
 from sartor.slim.slimmed import FOLDER, Before, Changed, Row, Slimmed, slimmed_in, write_down
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sartor.slim.choice import Wanted
+    from sartor.slim.jobs import Compiler
 
 HINT = (
     "free some space on its file system, or give the permission to write there; what is slimmed so "
@@ -80,14 +82,18 @@ class InPlace:
         names = [one.kept for one in self.slimmed.files if one.kept]
         return sum(_size(self._kept / name) for name in names)
 
-    def slim(self, file: Owned, wanted: Wanted, *, keeping: bool) -> LibraryPlan:
-        """Reduce a library in its place; it stays where nothing would go. Raises `DiskFullError`
-        and `FolderNotWritableError`."""
+    def slim(
+        self, file: Owned, wanted: Wanted, *, keeping: bool, compiler: Compiler = NO_COMPILER
+    ) -> LibraryPlan:
+        """Reduce a library in its place; it stays where nothing would go.
+
+        Raises `DiskFullError`, `FolderNotWritableError`, and what ``compiler`` raises.
+        """
         path = self._root / file.path
         with self._explained():
             make_folder(self._new)
             staged = self._new / "file"
-            plan = written_library(path, staged, wanted)
+            plan = written_library(path, staged, wanted, compiler)
             if not plan.result.changed:
                 staged.unlink()
                 return plan

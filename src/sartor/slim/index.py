@@ -39,6 +39,8 @@ class MadeOf(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     gpus: list[str]
     keep_ptx: bool
+    retarget: bool = False
+    compress: bool = False
     sartor: str
 
 

@@ -4,6 +4,10 @@ Containers are packed. Of the gap that this leaves, whole pages are cut out of t
 behind it moves down in the file, and stays where it is in memory. The segment that held the gap
 becomes two, with unmapped memory between them.
 
+New code may need more than was there. Where the region ends its segment it may grow up to the next
+one in memory, and what lies behind it moves up in the file; else what is new must fit where the old
+was, and PTX whose machine code does not stays (`sartor.slim.fitted`).
+
 What `Planned` says is the same however a library got there: for fewer GPUs, the layout of an
 already reduced library is that of the whole one.
 """
@@ -33,11 +37,10 @@ from sartor.slim.headers import (
 from sartor.slim.holder import after_region, holder_of, page_of
 from sartor.slim.pieces import Copied, Edit, Made, Piece, PiecesSource, edited, on_top
 from sartor.slim.references import Relative, pointer_edits, symbol_edits
-from sartor.slim.regions import Packed, Region, find_regions, pack, same_region, with_all
+from sartor.slim.regions import Packed, Region, pack, same_region, with_all
 from sartor.slim.room import BLOCK_ALIGNMENT, NO_BLOCK, Block, block_to_move, dynamic_edits
 
 if TYPE_CHECKING:
-    from sartor.slim.choice import Wanted
     from sartor.slim.headers import SectionHeader
 
 
@@ -53,24 +56,31 @@ class Planned(msgspec.Struct, frozen=True):
     small: bool = False
 
 
-def plan_layout(source: Source, wanted: Wanted) -> Planned:
-    """The plan for one library; raises `Invalid` or `NotUnderstood`, and touches nothing.
+class TooLarge(Exception):  # noqa: N818 - for `sartor.slim.fitted`, which leaves something out
+    """What a region becomes is larger than its place, by so many bytes."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__(by)
+        self.by = by
+
+
+def plan_layout(source: Source, regions: list[Region]) -> Planned:
+    """The plan for one library; touches nothing. Raises `Invalid`, `NotUnderstood`, `TooLarge`.
 
     One section after another is made smaller; the second as it stands in what the first gave.
     Relocatable code is not touched before the linked code was: the room for program headers would
     be taken in another order.
     """
-    regions = find_regions(source, read_headers(source, Elf(source)), wanted)
     planned: list[Piece] | None = None
     done: list[Region] = []
     for region in regions:
         below = source if planned is None else PiecesSource(planned, source)
         may = region is regions[0] or _ends_its_segment(below, regions[0])
-        pieces = _smaller(below, region) if region.drops and may else None
+        pieces = _smaller(below, region) if region.changes and may else None
         if pieces is not None:
             planned = on_top(pieces, below) if isinstance(below, PiecesSource) else pieces
         done.append(with_all(region) if pieces is None else region)
-    small = planned is None and any(region.drops for region in regions)
+    small = planned is None and any(region.changes for region in regions)
     return Planned(done, planned, small)
 
 
@@ -82,16 +92,47 @@ def _ends_its_segment(source: Source, region: Region) -> bool:
 
 
 def _smaller(source: Source, region: Region) -> list[Piece] | None:
-    """A file with one of its regions packed; None where less than a page would go."""
+    """A file with one of its regions packed; None where less than a page would go, unless there is
+    compiled code in it."""
     elf = Elf(source)
     headers = read_headers(source, elf)
-    layout = _laid_out(source, elf, headers, same_region(source, headers, region))
-    if layout.cut <= 0 and layout.holder.end > layout.region.end:
-        return None
+    region = same_region(source, headers, region)
+    layout = _laid_out(source, elf, headers, region)
+    if layout.is_whole:
+        if layout.cut <= 0 and not region.has_compiled:
+            return None
+        if layout.cut <= 0:
+            layout = _in_place(source, elf, headers, region)
     try:
         return layout.pieces()
     except (ValueError, struct.error) as fault:  # edits of one place, or a field that overflows
         raise NotUnderstood(f"its tables are at odds with one another: {fault}") from fault
+
+
+def _in_place(source: Source, elf: Elf, headers: Headers, region: Region) -> Layout:
+    """What is new where the old was, with zeros behind it: no segment is cut."""
+    start = region.start + -region.address % region.alignment
+    packed = pack(region, region.address + start - region.start)
+    room = region.end - start
+    if packed.size > room:
+        raise TooLarge(packed.size - room)
+    filled = Packed(
+        [*packed.pieces, Made(bytes(room - packed.size))], room, packed.places, packed.old_sizes
+    )
+    return Layout(
+        source=source,
+        elf=elf,
+        headers=headers,
+        region=region,
+        relative=Relative(source, elf),
+        block=NO_BLOCK,
+        packed=filled,
+        holder=holder_of(headers, region),
+        block_at=region.start,
+        packed_at=start,
+        tail=region.end,
+        cut=0,
+    )
 
 
 def _laid_out(source: Source, elf: Elf, headers: Headers, region: Region) -> Layout:
@@ -110,7 +151,9 @@ def _laid_out(source: Source, elf: Elf, headers: Headers, region: Region) -> Lay
     packed_at = start + -(start + by) % region.alignment
     packed = pack(region, packed_at + by)
     tail = after_region(source, headers, region, holder)
-    cut = max(tail - packed_at - packed.size, 0) // page * page
+    cut = (tail - packed_at - packed.size) // page * page
+    if region.end == holder.end:
+        _check_room(headers, holder, packed_at + by + packed.size, page)
     return Layout(
         source=source,
         elf=elf,
@@ -125,6 +168,14 @@ def _laid_out(source: Source, elf: Elf, headers: Headers, region: Region) -> Lay
         tail=tail,
         cut=cut,
     )
+
+
+def _check_room(headers: Headers, holder: ProgramHeader, end: int, page: int) -> None:
+    """Whether a segment may go on up to the address ``end``; raises `TooLarge`."""
+    behind = [s.address for s in headers.segments if s.type == LOAD and s.address > holder.address]
+    most = min(behind, default=1 << 62) // page * page
+    if end > most:
+        raise TooLarge(end - most)
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +198,11 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     packed_at: int
     tail: int
     cut: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether more is loaded behind the region with it."""
+        return self.holder.end > self.region.end
 
     @property
     def packed_end(self) -> int:
@@ -219,6 +275,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
             head = self._fewer_rights(old.part(old.offset, self.packed_end), old)
             if region.end == old.end:
                 return [head]
+            if not self.cut:
+                return [old]
             tail = self._fewer_rights(old.part(region.end, old.end), old)
             return [head, replace(tail, offset=self.after(tail.offset))]
         if old.type != LOAD and old.file_size and block.start <= old.offset < block.end:

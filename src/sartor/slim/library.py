@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from sartor.artifact.elf import Elf
 from sartor.artifact.source import FileSource, Invalid
 from sartor.errors import ArtifactUnreadableError, NoSuchTargetError
 from sartor.slim.check import fault_of
 from sartor.slim.counts import counted
-from sartor.slim.headers import NotUnderstood
-from sartor.slim.layout import plan_layout
+from sartor.slim.fitted import fitted
+from sartor.slim.headers import NotUnderstood, read_headers
+from sartor.slim.jobs import NO_COMPILER
 from sartor.slim.model import LeftAlone, SlimmedLibrary, Tally
 from sartor.slim.pieces import Copied, Piece, length
-from sartor.slim.regions import Region
+from sartor.slim.regions import Region, find_regions
+from sartor.slim.renewed import not_retargeted, renewed, retargeted
 from sartor.slim.written import beside
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from sartor.artifact.source import Source
     from sartor.slim.choice import Wanted
+    from sartor.slim.jobs import Compiler
     from sartor.slim.model import LeftCode
 
 
@@ -38,50 +42,68 @@ class LibraryPlan(msgspec.Struct, frozen=True):
     regions: list[Region] = []
 
 
-def plan_library(source: Source, path: str, wanted: Wanted) -> LibraryPlan:
-    """The plan for the library in ``source``, which the result calls ``path``. Raises nothing.
+def plan_library(
+    source: Source, path: str, wanted: Wanted, compiler: Compiler = NO_COMPILER
+) -> LibraryPlan:
+    """The plan for the library in ``source``, which the result calls ``path``.
 
-    What is not understood is left alone, whole, and said so in the result.
+    What is not understood is left alone, whole, and said so in the result. Where ``wanted`` asks
+    for PTX to be compiled, ``compiler`` does it, and what it raises is raised; nothing else is.
     """
     result = SlimmedLibrary(
         path=path,
         gpus=list(wanted.targets),
         keep_ptx=wanted.keep_ptx,
+        retarget=wanted.retarget,
+        compress=wanted.compress,
         changed=False,
         bytes_before=source.size,
         bytes_after=source.size,
     )
     same = untouched(source)
     try:
-        planned = plan_layout(source, wanted)
+        regions = find_regions(source, read_headers(source, Elf(source)), wanted)
+        renewal = renewed(source, regions, wanted, compiler)
+        planned, left_out = fitted(source, renewal.regions, wanted)
         result = counted(result, source, planned.regions, wanted)
     except NotUnderstood as fault:
         return LibraryPlan(left(result, "layout", fault.reason), same)
     except Invalid as fault:
         return LibraryPlan(left(result, "unreadable", fault.reason), same)
+    told = not_retargeted(renewal, left_out)
+    result = replace(result, left_alone=[*told, *result.left_alone])
     if planned.small:
         why = "what would go is less than can be cut out of the file"
         return LibraryPlan(left(result, "small", why), same)
     if planned.pieces is None:
         return LibraryPlan(result, same)
-    result = replace(result, changed=True, bytes_after=length(planned.pieces))
+    result = replace(
+        result,
+        changed=True,
+        bytes_after=length(planned.pieces),
+        retargeted=retargeted(renewal, left_out),
+    )
     return LibraryPlan(result, planned.pieces, planned.regions)
 
 
-def slim_library(path: Path, output: Path | None, wanted: Wanted) -> SlimmedLibrary:
+def slim_library(
+    path: Path, output: Path | None, wanted: Wanted, compiler: Compiler = NO_COMPILER
+) -> SlimmedLibrary:
     """Write the library at ``path``, reduced, to ``output``; None: only say what would become.
 
     Mode and times are kept. What is left alone is copied. Raises `NoSuchTargetError`,
     `ArtifactUnreadableError` where it is no regular file, and what `beside` raises.
     """
-    return written_library(path, output, wanted).result
+    return written_library(path, output, wanted, compiler).result
 
 
-def written_library(path: Path, output: Path | None, wanted: Wanted) -> LibraryPlan:
+def written_library(
+    path: Path, output: Path | None, wanted: Wanted, compiler: Compiler = NO_COMPILER
+) -> LibraryPlan:
     """As `slim_library`; what was written is made of the plan's pieces."""
     try:
         with FileSource(path) as source:
-            plan = plan_library(source, str(path), wanted)
+            plan = plan_library(source, str(path), wanted, compiler)
             if output is None:
                 return plan
             try:
@@ -126,8 +148,10 @@ def left(result: SlimmedLibrary, code: LeftCode, why: str) -> SlimmedLibrary:
         device_bytes_after=result.device_bytes_before,
         images=[_all_kept(tally) for tally in result.images],
         units=[
-            replace(unit, kept=[*unit.kept, *unit.dropped], dropped=[]) for unit in result.units
+            replace(unit, kept=[*unit.kept, *unit.dropped], dropped=[], new=[])
+            for unit in result.units
         ],
+        retargeted=[],
         left_alone=[whole, *result.left_alone],
     )
 
@@ -136,7 +160,11 @@ def _all_kept(tally: Tally) -> Tally:
     return replace(
         tally,
         kept=tally.kept + tally.dropped,
-        kept_bytes=tally.kept_bytes + tally.dropped_bytes,
+        kept_bytes=tally.kept_bytes + tally.saved_bytes + tally.dropped_bytes,
         dropped=0,
         dropped_bytes=0,
+        new=0,
+        new_bytes=0,
+        compressed=0,
+        saved_bytes=0,
     )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from sartor.artifact.source import Source
 
 AT_ONCE = 1 << 20
+MOST_JOINED = 1 << 16
+"""New bytes of up to this size are joined to those before them."""
 
 
 class Copied(NamedTuple):
@@ -78,10 +80,14 @@ def _append(found: list[Piece], piece: Piece) -> None:
         if last.offset + last.size == piece.offset:
             found[-1] = Copied(last.offset, last.size + piece.size)
             return
-    elif isinstance(last, Made) and isinstance(piece, Made):
+    elif isinstance(last, Made) and isinstance(piece, Made) and _are_small(last, piece):
         found[-1] = Made(last.data + piece.data)
         return
     found.append(piece)
+
+
+def _are_small(*pieces: Made) -> bool:
+    return sum(piece.size for piece in pieces) <= MOST_JOINED
 
 
 def length(pieces: Iterable[Piece]) -> int:

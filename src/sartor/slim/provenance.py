@@ -9,6 +9,7 @@ import msgspec
 from sartor import __version__
 from sartor.artifact.device_code import KIND_ORDER
 from sartor.artifact.model import ImageKind
+from sartor.slim.model import Retargeted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,12 +38,13 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReducedLibrary(msgspec.Struct, frozen=True, kw_only=True):
-    """A library that has other bytes than in the source: its sizes, and what is gone."""
+    """A library that has other bytes than in the source: its sizes, what is gone, what is new."""
 
     path: str
     bytes_before: int
     bytes_after: int
     removed: list[Removed]
+    compiled: list[Retargeted] = []
 
 
 class SlimmedWheel(
@@ -54,6 +56,8 @@ class SlimmedWheel(
     source: SourceWheel
     gpus: list[str]
     keep_ptx: bool
+    retarget: bool = False
+    compress: bool = False
     libraries: list[ReducedLibrary]
 
 
@@ -75,6 +79,8 @@ def provenance(
         source=before.source if before else source,
         gpus=[target.gpu for target in wanted.targets],
         keep_ptx=wanted.keep_ptx,
+        retarget=wanted.retarget,
+        compress=wanted.compress,
         libraries=merged,
     )
 
@@ -89,6 +95,7 @@ def _reduced(library: SlimmedLibrary) -> ReducedLibrary:
             for t in library.images
             if t.dropped
         ],
+        compiled=library.retargeted,
     )
 
 
@@ -102,6 +109,16 @@ def _both(first: ReducedLibrary | None, then: ReducedLibrary | None) -> ReducedL
         own = sums.setdefault((one.kind, one.arch), [0, 0])
         own[0] += one.images
         own[1] += one.bytes
-    removed = [Removed(kind=k, arch=a, images=n, bytes=b) for (k, a), (n, b) in sums.items()]
+    gone = {one.arch for one in then.removed if one.kind == "cubin"}
+    for row in first.compiled:
+        if row.arch in gone:  # it was not in the source
+            own = sums["cubin", row.arch]
+            own[0], own[1] = own[0] - row.units, own[1] - row.bytes
+    compiled = [*(row for row in first.compiled if row.arch not in gone), *then.compiled]
+    removed = [
+        Removed(kind=k, arch=a, images=n, bytes=b) for (k, a), (n, b) in sums.items() if n > 0
+    ]
     removed.sort(key=lambda one: (KIND_ORDER.index(one.kind), len(one.arch), one.arch))
-    return msgspec.structs.replace(first, bytes_after=then.bytes_after, removed=removed)
+    return msgspec.structs.replace(
+        first, bytes_after=then.bytes_after, removed=removed, compiled=compiled
+    )

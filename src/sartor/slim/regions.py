@@ -10,10 +10,12 @@ from msgspec.structs import replace
 from sartor.artifact.fatbin import CONTAINER, MAGIC, Container, containers
 from sartor.artifact.library import FATBIN, RELOCATABLE
 from sartor.slim.choice import kept_entries, kept_relocatable
+from sartor.slim.entries import Fresh
 from sartor.slim.headers import ALLOCATED, COMPRESSED, NOBITS, NotUnderstood
 from sartor.slim.pieces import Copied, Made
 
 if TYPE_CHECKING:
+    from sartor.artifact.fatbin import Entry
     from sartor.artifact.source import Source
     from sartor.slim.choice import Wanted
     from sartor.slim.headers import Headers
@@ -23,7 +25,11 @@ LEAST_ALIGNMENT, MOST_ALIGNMENT = 8, 4096
 
 
 class Region(msgspec.Struct, frozen=True, kw_only=True):
-    """One section of containers; ``kept`` says for each container which of its images stay."""
+    """One section of containers; ``kept`` says for each container which of its images stay.
+
+    ``fresh`` are for each container the entries that are not in the input: each stands in its
+    place, before what stays there.
+    """
 
     name: str
     index: int
@@ -33,12 +39,32 @@ class Region(msgspec.Struct, frozen=True, kw_only=True):
     alignment: int
     containers: list[Container]
     kept: list[frozenset[int]]
+    fresh: list[tuple[Fresh, ...]] = []
 
     @property
-    def drops(self) -> bool:
-        """Whether there is anything that does not stay."""
+    def changes(self) -> bool:
+        """Whether there is anything that does not stay, or is new."""
         pairs = zip(self.containers, self.kept, strict=True)
-        return any(len(kept) < len(held.entries) for held, kept in pairs)
+        return any(self.fresh) or any(len(kept) < len(held.entries) for held, kept in pairs)
+
+    @property
+    def has_compiled(self) -> bool:
+        """Whether any of what is new was compiled, and not only compressed."""
+        return any(one.was == "compiled" for own in self.fresh for one in own)
+
+    def parts_of(self, number: int) -> list[Entry | Fresh]:
+        """What becomes of a container, in its order: entries that stay, and new ones."""
+        fresh, kept = self.fresh[number], self.kept[number]
+        parts: list[Entry | Fresh] = []
+        for i, entry in enumerate(self.containers[number].entries):
+            parts += [one for one in fresh if one.place == i]
+            parts += [entry] if i in kept else []
+        return parts
+
+    def entries_of(self, number: int) -> list[Entry]:
+        """The headers of what becomes of a container."""
+        parts = self.parts_of(number)
+        return [part.entry if isinstance(part, Fresh) else part for part in parts]
 
     def address_of(self, container: Container) -> int:
         """Where the container is in memory."""
@@ -77,13 +103,16 @@ def find_regions(source: Source, headers: Headers, wanted: Wanted) -> list[Regio
         first = images[0] if linked is not None else []
         stays = [kept_relocatable(entries, first, wanted) for entries in images[-1]]
         kept = [*kept[: len(found) - 1], stays]
-    return [replace(region, kept=own) for region, own in zip(found, kept, strict=True)]
+    return [
+        replace(region, kept=own, fresh=[()] * len(own))
+        for region, own in zip(found, kept, strict=True)
+    ]
 
 
 def with_all(region: Region) -> Region:
     """The region with all its images."""
     whole = [frozenset(range(len(container.entries))) for container in region.containers]
-    return replace(region, kept=whole)
+    return replace(region, kept=whole, fresh=[()] * len(whole))
 
 
 def same_region(source: Source, headers: Headers, region: Region) -> Region:
@@ -91,7 +120,7 @@ def same_region(source: Source, headers: Headers, region: Region) -> Region:
     found = _held(source, headers, region.name)
     if found is None or len(found.containers) != len(region.containers):
         raise NotUnderstood(f"`{region.name}` is not what it was")
-    return replace(found, kept=region.kept)
+    return replace(found, kept=region.kept, fresh=region.fresh)
 
 
 def _held(source: Source, headers: Headers, name: str) -> Region | None:
@@ -126,6 +155,12 @@ def _size(container: Container) -> int:
     return sum(entry.header_size + entry.size for entry in container.entries)
 
 
+def _piece(part: Entry | Fresh) -> Piece:
+    if isinstance(part, Fresh):
+        return Made(part.data)
+    return Copied(part.offset, part.header_size + part.size)
+
+
 def pack(region: Region, address: int) -> Packed:
     """The region from ``address`` on, each container at a multiple of the section's alignment.
 
@@ -135,13 +170,12 @@ def pack(region: Region, address: int) -> Packed:
     places: dict[int, Place] = {}
     old_sizes: dict[int, int] = {}
     at = address
-    for container, kept in zip(region.containers, region.kept, strict=True):
+    for i, container in enumerate(region.containers):
         padding = -at % region.alignment
-        entries = [container.entries[i] for i in sorted(kept)]
-        size = sum(entry.header_size + entry.size for entry in entries)
+        parts = [_piece(part) for part in region.parts_of(i)]
+        size = sum(part.size for part in parts)
         header = CONTAINER.pack(MAGIC, 1, CONTAINER.size, size)
-        pieces += [Made(bytes(padding) + header)]
-        pieces += [Copied(entry.offset, entry.header_size + entry.size) for entry in entries]
+        pieces += [Made(bytes(padding) + header), *parts]
         old = region.address_of(container)
         places[old] = Place(at + padding, CONTAINER.size + size)
         old_sizes[old] = container.end - container.offset

@@ -15,7 +15,7 @@ from sartor.artifact.source import Invalid, check_range
 if TYPE_CHECKING:
     from pathlib import Path
 
-IN_MEMORY = 160 << 20
+IN_MEMORY = 128 << 20
 """Bytes of all libraries that are held in memory at a time."""
 GATHERED = 8 << 20
 """Bytes that are written at a time: a system takes large writes at a fifth of the cost of small."""

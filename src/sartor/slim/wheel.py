@@ -24,6 +24,7 @@ from sartor.reporter import Reporter
 from sartor.slim.archive import Entry, Writer, new_entry
 from sartor.slim.choice import Wanted
 from sartor.slim.deflate import Sums, deflated
+from sartor.slim.jobs import NO_COMPILER, Compiler
 from sartor.slim.model import SlimmedTarget
 from sartor.slim.pieces import Copied
 from sartor.slim.provenance import SourceWheel, provenance
@@ -52,6 +53,7 @@ class WheelRequest(msgspec.Struct, frozen=True):
 
     ``name`` is what the output is called; None: as the source, with a build tag. ``copy``: a wheel
     of which nothing can be left out is put into the folder as it is, under its own name.
+    ``compiler`` compiles PTX where ``wanted`` asks for it.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class WheelRequest(msgspec.Struct, frozen=True):
     folder: Path | None = None
     name: str | None = None
     copy: bool = False
+    compiler: Compiler = NO_COMPILER
 
 
 def slim_wheel(request: WheelRequest, reporter: Reporter | None = None) -> SlimmedTarget:
@@ -102,7 +105,8 @@ class _Slimming:
     ) -> None:
         self._request = request
         self._contents = contents
-        self._build = build_tag(_first_build(contents, name), request.wanted)
+        self._asked = _asked(contents, request.wanted)
+        self._build = build_tag(_first_build(contents, name), self._asked)
         self._name = msgspec.structs.replace(name, build=self._build).text
         self._reporter = reporter
         self._workers = len(os.sched_getaffinity(0))
@@ -129,6 +133,9 @@ class _Slimming:
                 return self._result(size, None)
             output = request.folder / (request.name or request.path.name)
             return self._result(size, copied(request.path, output))
+        except BaseException:
+            request.compiler.stop()
+            raise
         finally:
             self._preparing.shutdown(cancel_futures=True)
             self._deflating.shutdown(cancel_futures=True)
@@ -144,10 +151,13 @@ class _Slimming:
 
     def _is_new(self) -> bool:
         """Whether it becomes another wheel: other bytes, or slimmed before to more GPUs."""
-        before, wanted = self._contents.before, self._request.wanted
-        now = [target.gpu for target in wanted.targets], wanted.keep_ptx
-        if before is not None and (before.gpus, before.keep_ptx) != now:
-            return True
+        before, asked = self._contents.before, self._asked
+        gpus = [target.gpu for target in asked.targets]
+        now = gpus, asked.keep_ptx, asked.retarget, asked.compress
+        if before is not None:
+            was = before.gpus, before.keep_ptx, before.retarget, before.compress
+            if was != now:
+                return True
         return any(library.changed for library in self._libraries)
 
     def _write(self, sink: Sink, scratch: Path) -> None:
@@ -155,7 +165,8 @@ class _Slimming:
         contents, writer = self._contents, Writer(sink)
         digest = self._deflating.submit(file_sha256, self._request.path)
         own = {contents.path(name) for name in OWN}
-        workshop = Workshop(contents, self._request.wanted, scratch, self._workers)
+        request = self._request
+        workshop = Workshop(contents, request.wanted, scratch, self._workers, request.compiler)
         last: Entry | None = None
         with closing(workshop.prepared(self._preparing)) as members:
             for one in members:
@@ -199,7 +210,7 @@ class _Slimming:
 
     def _texts(self, writer: Writer, record: Entry, sha256: str) -> None:
         """What stands at the end: where it comes from, for which GPUs, and RECORD."""
-        contents, wanted = self._contents, self._request.wanted
+        contents, wanted = self._contents, self._asked
         source = SourceWheel(name=self._request.path.name, sha256=sha256, size=contents.source.size)
         said = provenance(source, wanted, self._libraries, contents.before)
         told = msgspec.json.format(msgspec.json.encode(said), indent=1) + b"\n"
@@ -240,6 +251,18 @@ class _Slimming:
 
 class _NothingToDo(Exception):  # noqa: N818 - no fault
     """The wheel stays as it is."""
+
+
+def _asked(contents: Contents, wanted: Wanted) -> Wanted:
+    """What was asked for, now and before: what was compiled or compressed stays so."""
+    before = contents.before
+    if before is None:
+        return wanted
+    return msgspec.structs.replace(
+        wanted,
+        retarget=wanted.retarget or before.retarget,
+        compress=wanted.compress or before.compress,
+    )
 
 
 def _first_build(contents: Contents, name: WheelName) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sartor.artifact.source import Source
     from sartor.artifact.zip import ZipMember
     from sartor.slim.choice import Wanted
+    from sartor.slim.jobs import Compiler
     from sartor.slim.wheel_contents import Contents
 
 AHEAD = 64
@@ -39,12 +41,14 @@ MOST_AHEAD = 256 << 20
 MOST_TOGETHER = 256
 TOGETHER = 1 << 20
 """Small members are prepared together: how many, and their bytes."""
-LARGE = 16 << 20
-"""A library up to this size is held in memory; of a larger one so much, until it is known whether
-it is kept. It is hashed by a thread of its own."""
+LARGE = 2 << 20
+"""A library up to this size is held in memory; of a larger one so much, until it is guessed whether
+it has device code. It is hashed by a thread of its own."""
 BLOCKS = 8
 REGISTERS = b"cudaRegisterFatBinary"
-"""What a library with device code calls, and names in its beginning where it is linked to it."""
+"""What a library with device code calls, and mostly names in its beginning."""
+LIKELY = "cuda"
+"""In the names of libraries that `patchelf` has been at, which name it at their end."""
 CONTAINER_MAGIC = MAGIC.to_bytes(4, "little")
 
 
@@ -69,11 +73,19 @@ class Prepared(msgspec.Struct, frozen=True):
 class Workshop:
     """Prepares the members of a wheel, several at a time, in their order."""
 
-    def __init__(self, contents: Contents, wanted: Wanted, folder: Path, workers: int) -> None:
+    def __init__(
+        self,
+        contents: Contents,
+        wanted: Wanted,
+        folder: Path,
+        workers: int,
+        compiler: Compiler,
+    ) -> None:
         self._contents = contents
         self._wanted = wanted
         self._workers = workers
         self._folder = folder
+        self._compiler = compiler
         self._room = Room()
 
     def prepared(self, pool: ThreadPoolExecutor) -> Generator[Prepared]:
@@ -133,7 +145,10 @@ class Workshop:
         return self._library(entry, chain((head,), blocks), checks)
 
     def _library(self, entry: Entry, blocks: Iterator[bytes], checks: _Checks) -> Prepared:
-        """A library is kept as a whole where it may have device code."""
+        """A library is kept as a whole where it may have device code.
+
+        That is guessed; one that was taken to have none, and has some, is inflated again.
+        """
         member = entry.member
         first: list[bytes] = []
         for block in blocks:
@@ -146,7 +161,8 @@ class Workshop:
         if len(begin) == member.size:
             checks.finish()
             return self._planned(entry, BytesSource(begin, member.name), None)
-        spool = self._spool(member) if REGISTERS in begin else None
+        likely = REGISTERS in begin or LIKELY in posixpath.basename(member.name).lower()
+        spool = self._spool(member) if likely else None
         found = _Found(begin)
         if spool is not None:
             spool.append(begin)
@@ -183,7 +199,7 @@ class Workshop:
         return recorded.algorithm or "sha256", recorded.digest
 
     def _planned(self, entry: Entry, source: Source, spool: Spool | None) -> Prepared:
-        plan = plan_library(source, entry.member.name, self._wanted)
+        plan = plan_library(source, entry.member.name, self._wanted, self._compiler)
         result, new = plan.result, None
         if result.changed:
             new = PiecesSource(plan.pieces, source)

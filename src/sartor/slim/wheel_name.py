@@ -46,9 +46,14 @@ def parse_name(name: str) -> WheelName:
 
 
 def tag_words(wanted: Wanted) -> str:
-    """What the build tag says of what was asked for: ``sm90``, ``sm90.sm120.ptx``."""
+    """What the build tag says of what was asked for: ``sm90``, ``sm90.sm120.ptx``, ``sm90.aot``.
+
+    ``ptx``: with PTX for later GPUs; ``aot``: with code compiled ahead of time; ``packed``:
+    compressed.
+    """
     words = [target.gpu.replace("_", "") for target in wanted.targets]
-    return ".".join([*words, *(["ptx"] if wanted.keep_ptx else [])])
+    asked = {"ptx": wanted.keep_ptx, "aot": wanted.retarget, "packed": wanted.compress}
+    return ".".join([*words, *(word for word, is_so in asked.items() if is_so)])
 
 
 def build_tag(build: str, wanted: Wanted) -> str:

@@ -284,6 +284,15 @@ def _unpacked(compression: str | None, target: Target) -> Refused | Unknown | No
     return Refused(why) if have < least else None
 
 
+def reads_compressed(compression: str, driver: str) -> bool:
+    """Whether a driver (``580.65.06``) is known to read images that are compressed so."""
+    fact = next((row for row in facts.compressions() if row.name == compression), None)
+    if fact is None:
+        return False
+    least, have = known_version(fact.driver_min), known_version(driver)
+    return least is None or (have is not None and have >= least)
+
+
 def _compiled(ptx_isa: str | None, target: Target) -> Outcome:
     """What the driver's own compiler does with PTX of that version, for a device that it fits."""
     isa = known_version(ptx_isa)

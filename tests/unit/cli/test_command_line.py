@@ -170,13 +170,13 @@ def test_every_document_has_a_schema() -> None:
     assert "sartor.host/1" in str(raised.value.hint)
 
 
-ROOMS_SPEAK = (".model", ".errors", ".schemas")
+ROOMS_SPEAK = ("model", ".errors", ".schemas", ".slimmed", ".provenance")
 """Where documents are; a schema elsewhere is of a file that a room keeps for itself."""
 
 
 def test_every_struct_with_a_schema_is_published() -> None:
     for module in pkgutil.walk_packages(sartor.__path__, "sartor."):
-        if module.name.endswith("model"):
+        if module.name.endswith(ROOMS_SPEAK):
             importlib.import_module(module.name)
     tagged, waiting = set(), [msgspec.Struct]
     while waiting:

@@ -24,6 +24,7 @@ from slim_maker import (
     SEGMENT,
     UNITS,
     X86_64,
+    Shown,
     found_units,
     library,
     loaded,
@@ -44,14 +45,6 @@ IMAGES = st.builds(
     st.sampled_from([None, "-O1 --fmad false"]),
     st.sampled_from([None, "lz4", "zstd"]),
 )
-
-
-class Shown(bytes):
-    """A library; a failing one is shown by its images."""
-
-    def __repr__(self) -> str:
-        found = [[len(entry) for entry in unit] for unit in found_units(self)]
-        return f"<a library of entries with {found} bytes>"
 
 
 UNITS_OF_IMAGES = st.lists(st.lists(IMAGES, max_size=5), min_size=UNITS, max_size=UNITS)

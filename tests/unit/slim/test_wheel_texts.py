@@ -10,6 +10,7 @@ import pypi_simple  # noqa: F401 - urllib3 binds a socket where it is imported: 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from packaging.utils import parse_wheel_filename
 
 from sartor.artifact.source import BytesSource
@@ -45,6 +46,7 @@ def wanted(*numbers: int, keep_ptx: bool = False) -> Wanted:
         ("", wanted(90), "1sm90"),
         ("", wanted(90, 120), "1sm90.sm120"),
         ("", wanted(90, keep_ptx=True), "1sm90.ptx"),
+        ("2", replace(wanted(90), retarget=True, compress=True), "2sm90.aot.packed"),
         ("2", wanted(90), "2sm90"),
         ("0cu129", wanted(90), "0cu129.sm90"),
     ],
