@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import mmap
 import os
 import random
 import shutil
@@ -300,6 +302,62 @@ def test_what_does_not_hold_together(plain: Sartor, env: Made, tmp_path: Path) -
     assert "-o OUT" in error["hint"]
     (by_python,) = plain.json("slim", env.python, "--dry-run", *HOPPER)["results"]
     assert by_python["kind"] == "environment"
+
+
+def test_a_record_that_is_behind_its_files_is_explained(plain: Sartor, env: Made) -> None:
+    """As a run leaves it that is killed between the two."""
+    record = info(env.path, "made") / "RECORD"
+    before = record.read_bytes()
+    slimmed(plain, env)
+    after = record.read_bytes()
+    record.write_bytes(before)
+    report = verified(plain, env.path, 1)
+    (failed,) = [o for o in report["outcomes"] if o["outcome"] == "failed"]
+    assert "slimming was interrupted" in failed["hint"]
+    assert not slimmed(plain, env)["changed"]
+    assert record.read_bytes() == after
+    verified(plain, env.path, 0)
+
+
+def test_uv_and_sartor_wait_for_each_other(plain: Sartor, env: Made) -> None:
+    """By uv's lock of the environment; and a library that is in use goes on as it was."""
+    name = env.file("made/units.so")
+    with name.open("rb") as file, (env.path / ".lock").open("a") as lock:
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        words = ["pip", "uninstall", "--python", env.python, "nothing-of-that-name"]
+        with (
+            subprocess.Popen([uv.find_uv_bin(), *words], stderr=subprocess.DEVNULL) as other,
+            plain.start("slim", str(env.path), "--in-place", *HOPPER, "--json") as running,
+        ):
+            time.sleep(3)
+            assert other.poll() is None
+            assert name.stat().st_size == len(mapped)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            running.wait().succeeded()
+            other.wait()
+        assert name.stat().st_size < len(mapped)
+        assert mapped[:] == (DATA / "units.so").read_bytes()
+        mapped.close()
+
+
+def test_a_file_of_two_packages(plain: Sartor, env: Made, tmp_path: Path) -> None:
+    """It is slimmed where both may be changed, and both RECORDs follow."""
+    members = {"made/units.so": (DATA / "units.so").read_bytes()}
+    other = tmp_path / "other-1.0-py3-none-any.whl"
+    other.write_bytes(make_wheel(members, "other"))
+    install(env, str(other))
+    before = contents(env.path)
+    slimmed(plain, env)
+    assert wrong_by_hand(env.path) == set()
+    assert env.file("made/units.so").stat().st_size < len(members["made/units.so"])
+    undone(plain, env)
+    assert contents(env.path) == before
+    forbidden = tmp_path / "nvidia_other-1.0-py3-none-any.whl"
+    forbidden.write_bytes(make_wheel(members, "nvidia_other"))
+    install(env, str(forbidden))
+    slimmed(plain, env)
+    assert env.file("made/units.so").read_bytes() == members["made/units.so"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting wants root")
