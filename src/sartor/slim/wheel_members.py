@@ -111,6 +111,9 @@ class Workshop:
                 held += size
             while waiting:
                 yield from waiting.popleft()[1].result()
+        except BaseException:  # whoever asked is gone: nothing is compiled for them
+            self._compiler.stop()
+            raise
         finally:
             for future in (begun, *(future for _, future in waiting)):
                 if not future.cancel() and future.exception() is None:
