@@ -12,11 +12,17 @@ from msgspec.structs import replace
 from sartor.artifact.members import file_kind
 from sartor.artifact.source import FileSource, Invalid
 from sartor.artifact.targets import ZIP_MAGICS
-from sartor.errors import ArtifactUnreadableError, NoSuchTargetError, UsageError
+from sartor.errors import (
+    ArtifactUnreadableError,
+    NoSuchTargetError,
+    NotSlimmableError,
+    UsageError,
+)
 from sartor.paths import Places
 from sartor.remote.reference import remote_target
 from sartor.slim.choice import Wanted
 from sartor.slim.library import slim_library
+from sartor.slim.licence import Forbidden, library_may_be_changed
 from sartor.slim.model import SlimmedTarget, Slimming
 from sartor.verdict.model import Target
 
@@ -172,6 +178,13 @@ def _environment(path: Path, request: SlimRequest, reporter: Reporter) -> Slimme
 
 
 def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:
+    decision = library_may_be_changed(path.name)
+    if isinstance(decision, Forbidden):
+        raise NotSlimmableError(
+            f"`{path}` is left as it is: {decision.because}",
+            found=[f"source: {decision.source}"],
+            hint="keep it as it is",
+        )
     output = None if request.dry_run else output_for(request, path.name)
     reporter.stage("slim", path.name)
     found = slim_library(path, output, request.wanted)

@@ -10,15 +10,23 @@ from sartor.artifact.model import ImageKind
 from sartor.verdict.model import Target
 
 LeftCode = Literal[
-    "layout", "unreadable", "check", "relocatable", "scattered", "lto-ir", "unknown-kind", "small"
+    "layout",
+    "unreadable",
+    "check",
+    "relocatable",
+    "scattered",
+    "lto-ir",
+    "unknown-kind",
+    "small",
+    "licence",
 ]
 
 
 class LeftAlone(msgspec.Struct, frozen=True, kw_only=True):
     """Device code, or a whole library, that stays as it was, and why.
 
-    ``layout``, ``unreadable``, ``check`` and ``small`` are said of the library: it is copied
-    through, byte for byte. ``bytes`` are what stays that would be looked at else.
+    ``layout``, ``unreadable``, ``check``, ``small`` and ``licence`` are said of the library: it is
+    copied through, byte for byte. ``bytes`` are what stays that would be looked at else.
     """
 
     code: LeftCode

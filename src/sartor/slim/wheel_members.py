@@ -20,6 +20,7 @@ from sartor.artifact.zip import STORED
 from sartor.slim.archive import Entry
 from sartor.slim.check import fault_of_plan
 from sartor.slim.library import left, plan_library
+from sartor.slim.licence import Forbidden, library_may_be_changed
 from sartor.slim.model import SlimmedLibrary
 from sartor.slim.pieces import PiecesSource
 from sartor.slim.spool import Room, Spool
@@ -192,7 +193,10 @@ class Workshop:
     def _planned(self, entry: Entry, source: Source, spool: Spool | None) -> Prepared:
         plan = plan_library(source, entry.member.name, self._wanted)
         result, new = plan.result, None
-        if result.changed:
+        decision = library_may_be_changed(entry.member.name)
+        if result.changed and isinstance(decision, Forbidden):
+            result = left(result, "licence", decision.because)
+        elif result.changed:
             new = PiecesSource(plan.pieces, source)
             fault = fault_of_plan(source, new, plan.regions, self._wanted)
             if fault is not None:
