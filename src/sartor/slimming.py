@@ -129,12 +129,15 @@ def _of_project(
 ) -> Iterator[SlimmedTarget]:
     """The wheels of a project that are for one Python and processor, fetched first."""
     from sartor.paths import default_places
+    from sartor.slim.wheel_contents import refuse_forbidden
     from sartor.slimming_wheels import fetched, meant_wheels
 
     places = request.places or default_places()
     files = meant_wheels(remote, request.python, request.platform, places, reporter)
+    for file in files:
+        refuse_forbidden(file.name, file.name.partition("-")[0])
     for path in fetched(files, places, reporter):
-        yield _wheel(path, request, reporter)
+        yield replace(_wheel(path, request, reporter), target=path.name)
 
 
 def _indexes(request: SlimRequest, reporter: Reporter) -> list[SlimmedTarget]:

@@ -98,6 +98,20 @@ def test_twice_the_same_bytes(source: Path, slim: Path, plain: Sartor, tmp_path:
     assert (tmp_path / "again" / slim.name).read_bytes() == slim.read_bytes()
 
 
+def test_fewer_gpus_later_are_the_same_bytes(
+    source: Path, slim: Path, plain: Sartor, tmp_path: Path
+) -> None:
+    both = plain.json(
+        "slim", str(source), "--gpu", "sm_90", "--gpu", "sm_120", "-o", f"{tmp_path}/both/"
+    )
+    (first,) = both["results"]
+    assert "-1sm90.sm120-" in first["output"]
+    then = plain.json("slim", first["output"], "--gpu", "sm_90", "-o", f"{tmp_path}/one/")
+    assert Path(then["results"][0]["output"]).read_bytes() == slim.read_bytes()
+    words = ("slim", str(slim), "--gpu", "sm_80", "-o", f"{tmp_path}/none/", "--json")
+    assert source.name in plain.run(*words).failed("not-slimmable", 85)["hint"]
+
+
 def test_verdicts_are_as_good(source: Path, slim: Path, plain: Sartor) -> None:
     before, after = (
         plain.json("inspect", str(path), "--gpu", "sm_90", "--no-store") for path in (source, slim)
