@@ -197,6 +197,16 @@ def test_a_licence_that_forbids_it(tmp_path: Path, name: str) -> None:
         slim(path)
 
 
+def test_a_library_of_nvidias_that_another_project_carries(tmp_path: Path) -> None:
+    carried = "units.libs/libcufft-d0da41ae.so.11.0"
+    path = write_wheel(tmp_path / NAME, contents(extra={carried: library()}))
+    result = slim_wheel(WheelRequest(path, ONE, tmp_path / "out"))
+    left = {one.path: [why.code for why in one.left_alone] for one in result.libraries}
+    assert left[carried] == ["licence"]
+    assert left["units/units.so"] == []
+    assert read_wheel(tmp_path / "out" / SLIM)[carried] == library()
+
+
 def test_a_licence_by_the_name_in_the_metadata(tmp_path: Path) -> None:
     files = contents()
     files[f"{INFO}/METADATA"] = files[f"{INFO}/METADATA"].replace(b"units", b"nvidia-cufft")
