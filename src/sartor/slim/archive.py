@@ -29,6 +29,7 @@ from sartor.artifact.zip import (
     LOCATOR,
     LOCATOR_MAGIC,
     SIZES_FOLLOW,
+    STORED,
     UTF_8,
     ZIP64_FIELD,
     ZipMember,
@@ -183,7 +184,9 @@ def _is_wide(member: ZipMember) -> bool:
 
 
 def _needed(entry: Entry, *, wide: bool) -> int:
-    return max(entry.needed, NEEDS_ZIP64) if wide else entry.needed
+    """What a reader must know; of other methods than deflate, what the member's maker said."""
+    own = NEEDS_DEFLATE if entry.member.method in {STORED, DEFLATED} else entry.needed
+    return max(own, NEEDS_ZIP64) if wide else own
 
 
 def _local(entry: Entry, extra: bytes, *, wide: bool) -> bytes:
