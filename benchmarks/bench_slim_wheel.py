@@ -13,6 +13,7 @@ Without wheels behind `--` the bytes of the last run stay.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -37,13 +38,13 @@ JUDGE = ROOT / "tests" / "heavy" / "judges" / "smallest.py"
 PROVES = ["src/sartor/slim", "benchmarks/bench_slim_wheel.py", "tests/heavy/judges/smallest.py"]
 NEGATIVA = "-75 % device code, -55 % file (Negativa-ML, published, over its frameworks and models)"
 PEAK = (
-    "import json, resource, sys, time; from pathlib import Path\n"
+    "import json, re, sys, time; from pathlib import Path\n"
     "from sartor.slim.wheel import WheelRequest, slim_wheel\n"
     "from sartor.slim.choice import Wanted; from sartor.verdict.model import Target\n"
     "wanted = Wanted((Target('sm_90', '9.0'),)); began = time.process_time()\n"
     "slim_wheel(WheelRequest(Path(sys.argv[1]), wanted, Path(sys.argv[2])))\n"
-    "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-    "print(json.dumps([peak, time.process_time() - began]))"
+    "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]\n"
+    "print(json.dumps([int(peak), time.process_time() - began]))"
 )
 
 
@@ -164,6 +165,7 @@ def main(rounds: int, for_time: list[Path], wheels: list[Path]) -> int:
     content: dict[str, object] = {
         "script": f"benchmarks/bench_slim_wheel.py {rounds} TIMED… -- WHEEL…",
         "timed_for": TIMED,
+        "load_average": os.getloadavg(),
         "beside": NEGATIVA,
         "times": times,
         "bytes": bytes_,

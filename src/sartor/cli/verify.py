@@ -109,7 +109,7 @@ def _verified(options: argparse.Namespace, reporter: Reporter) -> Report:
         Path(options.env) if options.env is not None else None,
         Path(options.lock) if options.lock is not None else None,
         options.only,
-        Proving(asked=options.grade, jit_seconds=options.jit_seconds),
+        Proving(asked=options.grade, jit_seconds=options.jit_seconds, keep_part=True),
         default_places(),
         reporter,
     )

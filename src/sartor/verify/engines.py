@@ -9,6 +9,7 @@ import msgspec
 from sartor.errors import SartorError
 from sartor.reporter import Silent
 from sartor.verify.child import Program
+from sartor.verify.images import driver_cache
 from sartor.verify.model import Grade, NotChecked
 from sartor.verify.torch import WITHOUT_MULTICAST
 
@@ -39,6 +40,7 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 """Nothing is fetched or told; vLLM's engine is in the process that is watched, its cache small."""
+DRIVER_CACHE = "caches/driver"
 CACHES = {
     "VLLM_CACHE_ROOT": "vllm",
     "VLLM_CONFIG_ROOT": "vllm-config",
@@ -50,7 +52,6 @@ CACHES = {
     "CUTE_DSL_CACHE_DIR": "cutlass-dsl",
     "HUMMING_CACHE_DIR": "humming/cache",
     "HUMMING_TMP_DIR": "humming/tmp",
-    "CUDA_CACHE_PATH": "driver",
     "HF_HOME": "hub",
     "XDG_CACHE_HOME": "other",
 }
@@ -177,6 +178,7 @@ def _gguf(subject: Subject, host: Host, binding: str, folder: Path) -> dict[str,
 
 def _program(module: str, settings: dict[str, Any], subject: Subject, folder: Path) -> Program:
     caches = {name: str(folder / "caches" / place) for name, place in CACHES.items()}
+    caches |= driver_cache(folder / DRIVER_CACHE)
     sampler = {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
     return Program(
         module=module,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -32,11 +32,23 @@ if TYPE_CHECKING:
 UNIT_SECONDS = 240.0
 COMPILER_BYTES = 3 << 30
 """Main memory for each process of the driver's compiler."""
-COMMON = {"CUDA_CACHE_DISABLE": "1", "CUDA_MODULE_LOADING": "EAGER"}
-NO_COMPILER = {"CUDA_DISABLE_PTX_JIT": "1"}
+COMMON = {"CUDA_MODULE_LOADING": "EAGER"}
+NO_COMPILER = {"CUDA_CACHE_DISABLE": "1", "CUDA_DISABLE_PTX_JIT": "1"}
 OFFSET = re.compile(r"unit at (0x[0-9a-f]+): (.*)")
+CACHE_BYTES = (4 << 30) - 1
+"""The driver's own limit."""
 MOST_NAMED = 3
 """Kernels of a failing unit that are named, and failing units whose kernels are read."""
+
+
+class Beside(NamedTuple):
+    """For what runs beside other checks: until ``stop`` is set.
+
+    ``cache`` is an empty folder: what the driver compiled stays there for the engines' checks.
+    """
+
+    cache: Path
+    stop: threading.Event
 
 
 def check_images(
@@ -71,9 +83,9 @@ def check_first_use(
     contents: Contents,
     proving: Proving,
     found: Callable[[Outcome], None],
-    stop: threading.Event,
+    beside: Beside,
 ) -> None:
-    """Of the grade *launches* what the driver would compile at first use, until ``stop`` is set."""
+    """Of the grade *launches* what the driver would compile at first use."""
     targets = driven(host)
     if not targets and subject.accelerator == "cuda":
         why = f"{_no_gpu(host)}: what its driver would compile at first use is not known"
@@ -89,8 +101,14 @@ def check_first_use(
                 found(_of(code, contents, _not_asked(code, target)))
             continue
         rows = [_row(code, code.of_grades("jit"), target, "launches") for code in wanted]
-        program = _program(subject, target, rows, {}, proving.jit_seconds)
-        _run(program, proving, wanted, contents, found, stop)
+        variables = driver_cache(beside.cache)
+        program = _program(subject, target, rows, variables, proving.jit_seconds)
+        _run(program, proving, wanted, contents, found, beside.stop)
+
+
+def driver_cache(folder: Path) -> dict[str, str]:
+    """The variables that give the driver's compiler ``folder`` for what it made."""
+    return {"CUDA_CACHE_PATH": str(folder), "CUDA_CACHE_MAXSIZE": str(CACHE_BYTES)}
 
 
 def driven(host: Host) -> list[Target]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor import __version__
+from sartor.errors import InterruptedBySignal
 from sartor.verify.model import (
     GRADES,
     Grade,
@@ -25,7 +26,7 @@ from sartor.verify.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sartor.host.model import Host
     from sartor.reporter import Reporter
@@ -38,12 +39,14 @@ class Proving(msgspec.Struct, frozen=True, kw_only=True):
     """How far, and with what limits.
 
     ``jit_seconds`` is wall time for the driver's compiler: PTX that it has not come to by then is
-    not checked. ``open_seconds`` is the limit for opening one library.
+    not checked. ``open_seconds`` is the limit for opening one library. ``keep_part``: Ctrl-C and
+    SIGTERM end in a report of what was made until then; else they are raised.
     """
 
     asked: Grade = "golden"
     jit_seconds: float = 600.0
     open_seconds: float = 60.0
+    keep_part: bool = False
 
     @property
     def grades(self) -> tuple[Grade, ...]:
@@ -54,43 +57,18 @@ class Proving(msgspec.Struct, frozen=True, kw_only=True):
 def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) -> Report:
     """Make every check of every grade that was asked for: one that fails does not end the others.
 
-    ``host`` is the machine that this runs on.
+    ``host`` is the machine that this runs on. Ctrl-C and SIGTERM end it as `Proving` says.
     """
     from sartor.verify.features import feature_proofs
-    from sartor.verify.loads import check_loads
-    from sartor.verify.resolves import check_resolves
-    from sartor.verify.runs import check_runs
-    from sartor.verify.statics import static_outcomes
 
-    began = time.perf_counter()
-    outcomes: list[Outcome] = []
-    seconds: dict[Grade, float] = {}
-
-    one_by_one = threading.Lock()
-
-    def found(outcome: Outcome) -> None:
-        with one_by_one:
-            outcomes.append(outcome)
-            reporter.progress("verifying", len(outcomes), None, "checks")
-
-    with _timed(seconds, "resolves"):
-        files = check_resolves(subject, found, reporter)
-        statics = list(static_outcomes(subject, host, proving.grades))
-        for outcome in statics:
-            if outcome.grade == "resolves":
-                found(outcome)
-    contents = None
-    if "loads" in proving.grades:
-        with _timed(seconds, "loads"):
-            found(_interpreter_starts(subject))
-            for outcome in statics:
-                if outcome.grade != "resolves":
-                    found(outcome)
-            contents = check_loads(subject, host, proving, found)
-    if contents is not None and "launches" in proving.grades:
-        check_runs(subject, host, contents, proving, found)
-        for outcome in _without_checks(subject, proving, outcomes):
-            found(outcome)
+    made = _Proof(subject, host, proving, reporter)
+    try:
+        made.make()
+    except (KeyboardInterrupt, InterruptedBySignal):
+        if not proving.keep_part:
+            raise
+        made.break_off()
+    outcomes = made.outcomes
     return Report(
         environment=str(subject.path),
         python=subject.python_version,
@@ -101,20 +79,74 @@ def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) ->
         made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         sartor=__version__,
         packages=subject.packages,
-        files=files,
+        files=made.files,
         features=feature_proofs(subject, host, outcomes),
         lock=subject.lock_sha256,
-        costs=[_cost(grade, outcomes, seconds) for grade in proving.grades],
-        seconds=round(time.perf_counter() - began, 3),
+        costs=[_cost(grade, outcomes, made.seconds) for grade in proving.grades],
+        seconds=round(time.perf_counter() - made.began, 3),
     )
 
 
-@contextmanager
-def _timed(seconds: dict[Grade, float], grade: Grade) -> Iterator[None]:
-    """The wall time of the block goes to ``grade``."""
-    began = time.perf_counter()
-    yield
-    seconds[grade] = time.perf_counter() - began
+class _Proof:
+    """A proof while it is made: the outcomes so far, and what each grade took that has an end."""
+
+    def __init__(self, subject: Subject, host: Host, proving: Proving, reporter: Reporter) -> None:
+        self.began = time.perf_counter()
+        self.outcomes: list[Outcome] = []
+        self.seconds: dict[Grade, float] = {}
+        self.files: dict[str, str] = {}
+        self._subject, self._host, self._proving = subject, host, proving
+        self._reporter = reporter
+        self._one_by_one = threading.Lock()
+        self._ended: set[Grade] = set()
+
+    def make(self) -> None:
+        """Grade after grade, but that what runs is of two."""
+        from sartor.verify.loads import check_loads
+        from sartor.verify.resolves import check_resolves
+        from sartor.verify.runs import check_runs
+        from sartor.verify.statics import static_outcomes
+
+        subject, host, proving = self._subject, self._host, self._proving
+        with self._timed("resolves"):
+            self.files = check_resolves(subject, self._found, self._reporter)
+            statics = list(static_outcomes(subject, host, proving.grades))
+            self._all_found(o for o in statics if o.grade == "resolves")
+        if "loads" not in proving.grades:
+            return
+        with self._timed("loads"):
+            self._found(_interpreter_starts(subject))
+            self._all_found(o for o in statics if o.grade != "resolves")
+            contents = check_loads(subject, host, proving, self._found)
+        if "launches" in proving.grades:
+            check_runs(subject, host, contents, proving, self._found)
+            self._all_found(list(_without_checks(subject, proving, self.outcomes)))
+            self._ended |= {"launches", "golden"}
+
+    def break_off(self) -> None:
+        """Of each grade that has not come to its end the rest is not checked."""
+        for grade in self._proving.grades:
+            if grade not in self._ended:
+                why = "the proof was broken off"
+                check = f"what was left of {grade}"
+                self._found(NotChecked(check=check, grade=grade, why=why))
+
+    def _found(self, outcome: Outcome) -> None:
+        with self._one_by_one:
+            self.outcomes.append(outcome)
+            self._reporter.progress("verifying", len(self.outcomes), None, "checks")
+
+    def _all_found(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            self._found(outcome)
+
+    @contextmanager
+    def _timed(self, grade: Grade) -> Iterator[None]:
+        """The wall time of the block goes to ``grade``, which has come to its end with it."""
+        began = time.perf_counter()
+        yield
+        self.seconds[grade] = time.perf_counter() - began
+        self._ended.add(grade)
 
 
 def _interpreter_starts(subject: Subject) -> Outcome:

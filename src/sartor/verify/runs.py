@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sartor.verify.child import run
-from sartor.verify.engines import engine_programs, without_checks
-from sartor.verify.images import check_first_use
+from sartor.verify.engines import DRIVER_CACHE, engine_programs, without_checks
+from sartor.verify.images import Beside, check_first_use
 from sartor.verify.torch import torch_programs
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ def check_runs(
     stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="sartor-verify-") as name:
         torch, engines = torch_programs(subject, host), engine_programs(subject, host, Path(name))
+        beside = Beside(Path(name, DRIVER_CACHE), stop)
         work = [
-            partial(check_first_use, subject, host, contents, proving, found, stop),
+            partial(check_first_use, subject, host, contents, proving, found, beside),
             partial(_in_turn, torch, proving, found, stop),
             partial(_in_turn, engines, proving, found, stop),
         ]

