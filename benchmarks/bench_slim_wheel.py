@@ -7,11 +7,13 @@ memory is a process's own. The least device code is said by `tests/heavy/judges/
 shares no code with Sartor, of each library as it is in the two wheels.
 
 usage: python benchmarks/bench_slim_wheel.py ROUNDS TIMED… -- WHEEL…
+Without wheels behind `--` the bytes of the last run stay.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -36,13 +38,13 @@ JUDGE = ROOT / "tests" / "heavy" / "judges" / "smallest.py"
 PROVES = ["src/sartor/slim", "benchmarks/bench_slim_wheel.py", "tests/heavy/judges/smallest.py"]
 NEGATIVA = "-75 % device code, -55 % file (Negativa-ML, published, over its frameworks and models)"
 PEAK = (
-    "import json, resource, sys, time; from pathlib import Path\n"
+    "import json, re, sys, time; from pathlib import Path\n"
     "from sartor.slim.wheel import WheelRequest, slim_wheel\n"
     "from sartor.slim.choice import Wanted; from sartor.verdict.model import Target\n"
     "wanted = Wanted((Target('sm_90', '9.0'),)); began = time.process_time()\n"
     "slim_wheel(WheelRequest(Path(sys.argv[1]), wanted, Path(sys.argv[2])))\n"
-    "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-    "print(json.dumps([peak, time.process_time() - began]))"
+    "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]\n"
+    "print(json.dumps([int(peak), time.process_time() - began]))"
 )
 
 
@@ -158,9 +160,12 @@ def main(rounds: int, for_time: list[Path], wheels: list[Path]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             bytes_[wheel.name] = table(wheel, Path(folder))
         print(wheel.name, bytes_[wheel.name], flush=True)
+    if not wheels:
+        bytes_ = json.loads((ROOT / "benchmarks/results/slim_wheel.json").read_text())["bytes"]
     content: dict[str, object] = {
         "script": f"benchmarks/bench_slim_wheel.py {rounds} TIMED… -- WHEEL…",
         "timed_for": TIMED,
+        "load_average": os.getloadavg(),
         "beside": NEGATIVA,
         "times": times,
         "bytes": bytes_,

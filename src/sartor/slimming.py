@@ -12,13 +12,19 @@ from msgspec.structs import replace
 from sartor.artifact.members import file_kind
 from sartor.artifact.source import FileSource, Invalid
 from sartor.artifact.targets import ZIP_MAGICS
-from sartor.errors import ArtifactUnreadableError, NoSuchTargetError, UsageError
+from sartor.errors import (
+    ArtifactUnreadableError,
+    NoSuchTargetError,
+    NotSlimmableError,
+    UsageError,
+)
 from sartor.facts.versions import known_version
 from sartor.paths import Places
 from sartor.remote.reference import remote_target
 from sartor.slim.choice import Wanted
 from sartor.slim.jobs import NO_COMPILER
 from sartor.slim.library import slim_library
+from sartor.slim.licence import Forbidden, library_may_be_changed
 from sartor.slim.model import SlimmedTarget, Slimming
 from sartor.verdict.model import Target
 
@@ -161,12 +167,15 @@ def _of_project(
 ) -> Iterator[SlimmedTarget]:
     """The wheels of a project that are for one Python and processor, fetched first."""
     from sartor.paths import default_places
+    from sartor.slim.wheel_contents import refuse_forbidden
     from sartor.slimming_wheels import fetched, meant_wheels
 
     places = request.places or default_places()
     files = meant_wheels(remote, request.python, request.platform, places, reporter)
+    for file in files:
+        refuse_forbidden(file.name, file.name.partition("-")[0])
     for path in fetched(files, places, reporter):
-        yield _wheel(path, request, reporter)
+        yield replace(_wheel(path, request, reporter), target=path.name)
 
 
 def _indexes(request: SlimRequest, reporter: Reporter) -> list[SlimmedTarget]:
@@ -233,6 +242,13 @@ def _environment(path: Path, request: SlimRequest, reporter: Reporter) -> Slimme
 
 
 def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:
+    decision = library_may_be_changed(path.name)
+    if isinstance(decision, Forbidden):
+        raise NotSlimmableError(
+            f"`{path}` is left as it is: {decision.because}",
+            found=[f"source: {decision.source}"],
+            hint="keep it as it is",
+        )
     output = None if request.dry_run else output_for(request, path.name)
     reporter.stage("slim", path.name)
     found = slim_library(path, output, request.wanted, compiler_for(request, reporter))

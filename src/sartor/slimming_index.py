@@ -131,6 +131,8 @@ class _Index:
             return there
         path = wheel.path or fetched([wheel.file], self._request.places, reporter)[0]
         result = self._slimmed(path, folder, reporter)
+        if wheel.path is None:
+            result = msgspec.structs.replace(result, target=path.name)
         output = Path(result.output or "")
         listed = _listed(output, wheel.file, made_of)
         version = _name(output.name).version

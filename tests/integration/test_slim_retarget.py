@@ -36,7 +36,7 @@ from sartor.slim.regions import find_regions
 from sartor.verdict.load_rule import architecture
 from sartor.verdict.model import Target
 from slim_maker import UNITS, library
-from slim_wheels import NAME, read_wheel, write_wheel
+from slim_wheels import NAME, contents, read_wheel, write_wheel
 from slim_wheels import library as unit_library
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ SLOW = """#!/bin/bash
 [ "$1" = --version ] && exec {ptxas} --version
 echo $$ >> {folder}/begun
 {ptxas} "$@" || exit
-[ $(wc -l < {folder}/begun) -lt 3 ] || sleep 60
+[ $(wc -l < {folder}/begun) -lt 3 ] || sleep 30
 """
 
 
@@ -256,19 +256,23 @@ def slimmed(path: Path, output: Path, home: Path, tools: str) -> subprocess.Pope
     )
 
 
+@pytest.mark.parametrize("kind", ["library", "wheel"])
 def test_a_run_that_is_ended_goes_on_where_it_was(
-    units: dict[str, Path], slow: Path, tmp_path: Path
+    units: dict[str, Path], slow: Path, tmp_path: Path, kind: str
 ) -> None:
-    output, home = tmp_path / "out.so", tmp_path / "home"
-    path = f"{slow}:{os.environ['PATH']}"
-    with slimmed(units["ptx"], output, home, path) as process:
+    output, home = tmp_path / "out" / NAME, tmp_path / "home"
+    path, source = f"{slow}:{os.environ['PATH']}", units["ptx"]
+    if kind == "wheel":
+        files = {**contents(), "units/units.so": source.read_bytes()}
+        source = write_wheel(tmp_path / NAME, files)
+    with slimmed(source, output, home, path) as process:
         for _ in range(600):
             begun = slow / "begun"
             if begun.is_file() and len(begun.read_text().split()) >= 4:
                 break
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=20)
     assert process.returncode == 130, said
     assert b"Traceback" not in said
     assert not output.exists()
@@ -281,10 +285,13 @@ def test_a_run_that_is_ended_goes_on_where_it_was(
         SLOW.format(ptxas=program("ptxas"), folder=counting).replace("sleep 60", "true")
     )
     (counting / "ptxas").chmod(0o755)
-    with slimmed(units["ptx"], output, home, f"{counting}:{os.environ['PATH']}") as process:
+    with slimmed(source, output, home, f"{counting}:{os.environ['PATH']}") as process:
         _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert len((counting / "begun").read_text().split()) == len(OPTIONS) - kept
+    if kind == "wheel":
+        (tmp_path / "made.so").write_bytes(read_wheel(output)["units/units.so"])
+        output = tmp_path / "made.so"
     assert images(output)[:-DEBUG] == images(units["native"])[:-DEBUG]
 
 

@@ -62,8 +62,9 @@ def install(program: str, target: Path, *words: str) -> Path:
     """Install with pip or uv for this interpreter, from what is named and nowhere else."""
     uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--python", sys.executable]
     start = [*pip(), "install", "--no-cache-dir"] if program == "pip" else [*uv, "--no-cache"]
-    command = [*start, "--no-deps", "--target", str(target), *words]
-    environment = {**os.environ, "NO_PROXY": "127.0.0.1"}
+    command = [*start, "--target", str(target), *words]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    environment = {**kept, "NO_PROXY": "127.0.0.1", "PIP_CONFIG_FILE": os.devnull}
     done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return target
@@ -71,7 +72,7 @@ def install(program: str, target: Path, *words: str) -> Path:
 
 @pytest.mark.parametrize("program", ["pip", "uv"])
 def test_installed_from_the_file(slim: Path, tmp_path: Path, program: str) -> None:
-    target = install(program, tmp_path / "site", "--no-index", str(slim))
+    target = install(program, tmp_path / "site", "--no-deps", "--no-index", str(slim))
     wanted = {n: d for n, d in read_wheel(slim).items() if not n.endswith("/RECORD")}
     assert files_of(target) == wanted
     (info,) = target.glob("*.dist-info")
@@ -98,6 +99,20 @@ def test_twice_the_same_bytes(source: Path, slim: Path, plain: Sartor, tmp_path:
     assert (tmp_path / "again" / slim.name).read_bytes() == slim.read_bytes()
 
 
+def test_fewer_gpus_later_are_the_same_bytes(
+    source: Path, slim: Path, plain: Sartor, tmp_path: Path
+) -> None:
+    both = plain.json(
+        "slim", str(source), "--gpu", "sm_90", "--gpu", "sm_120", "-o", f"{tmp_path}/both/"
+    )
+    (first,) = both["results"]
+    assert "-1sm90.sm120-" in first["output"]
+    then = plain.json("slim", first["output"], "--gpu", "sm_90", "-o", f"{tmp_path}/one/")
+    assert Path(then["results"][0]["output"]).read_bytes() == slim.read_bytes()
+    words = ("slim", str(slim), "--gpu", "sm_80", "-o", f"{tmp_path}/none/", "--json")
+    assert source.name in plain.run(*words).failed("not-slimmable", 85)["hint"]
+
+
 def test_verdicts_are_as_good(source: Path, slim: Path, plain: Sartor) -> None:
     before, after = (
         plain.json("inspect", str(path), "--gpu", "sm_90", "--no-store") for path in (source, slim)
@@ -117,12 +132,12 @@ def verdicts(inspection: Document) -> dict[str, list[tuple[int, ...]]]:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """A folder on a plain web server, as `python -m http.server` gives it."""
+def served(folder: Path, asked: list[str]) -> Iterator[str]:
+    """A folder on a plain web server, as `python -m http.server` gives it; what is ``asked``."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            pass
+            asked.append(self.path)
 
     handler = partial(Quiet, directory=str(folder))
     with in_thread(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
@@ -144,14 +159,17 @@ def index(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_installed_from_an_index(
     index: Path, source: Path, plain: Sartor, tmp_path: Path, program: str
 ) -> None:
-    with served(index) as url:
+    asked: list[str] = []
+    with served(index, asked) as url:
         where = ("--index-url", f"{url}/sm_120/simple/")
-        target = install(program, tmp_path / "site", *where, PROJECT, "six==1.17.0")
+        target = install(program, tmp_path / "site", *where, "--no-deps", PROJECT)
+        install(program, tmp_path / "site", *where, "six==1.17.0")
     (path,) = (index / "sm_120" / "simple" / "bitsandbytes").glob("*.whl")
     wanted = {n: d for n, d in read_wheel(path).items() if not n.endswith("/RECORD")}
     found = {n: d for n, d in files_of(target).items() if n.startswith("bitsandbytes")}
     assert found == wanted
     assert (target / "six.py").is_file()
+    assert [path for path in asked if path.endswith("any.whl.metadata")]
     before = plain.json("inspect", str(source), "--gpu", "sm_120", "--no-store")
     after = plain.json("inspect", str(target), "--gpu", "sm_120", "--no-store")
     assert verdicts(after) == verdicts(before)

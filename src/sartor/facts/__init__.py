@@ -125,10 +125,14 @@ class DistributionFact(Fact, frozen=True):
 
 
 class LicenceFact(Fact, frozen=True):
-    """Projects (globs on normalised names) whose licence forbids to change their files."""
+    """Projects (globs on normalised names) whose licence forbids to change their files.
+
+    ``libraries`` are globs on the names of such files where other projects carry them.
+    """
 
     projects: list[str]
     because: str
+    libraries: list[str] = []
 
 
 class CompilerDefectFact(Fact, frozen=True):

@@ -73,11 +73,26 @@ def _libraries(result: SlimmedTarget) -> list[str]:
         rows = [["library", *blank, "images", "", ""], ["-------", *blank, "------", "", ""]]
         rows += [_row(name, library) for name, library in zip(names, shown, strict=True)]
         lines = ["", *(f"  {line}" for line in table(rows))]
-    for name, library in zip(names, shown, strict=True):
+    return lines + _left_alone(list(zip(names, shown, strict=True)))
+
+
+def _left_alone(libraries: list[tuple[str, SlimmedLibrary]]) -> list[str]:
+    """Each reason why something was left alone, with where and how much."""
+    where: dict[str, list[str]] = {}
+    sizes: dict[str, int] = {}
+    units: dict[str, int] = {}
+    for name, library in libraries:
         for left in library.left_alone:
-            size = f", {human_bytes(left.bytes)}" if left.bytes else ""
-            size += f" in {_counted(left.units, 'unit')}" if left.units else ""
-            lines += wrapped(f"  {name}: left alone{size}: ", left.why, WIDTH, hang=6)
+            where.setdefault(left.why, []).append(name)
+            sizes[left.why] = sizes.get(left.why, 0) + left.bytes
+            units[left.why] = units.get(left.why, 0) + left.units
+    lines: list[str] = []
+    for why, names in where.items():
+        held = [human_bytes(sizes[why])] if sizes[why] else []
+        held += [_counted(units[why], "unit")] if units[why] else []
+        size = f" ({', '.join(held)})" if held else ""
+        what = f"{', '.join(names)}{size}: {why}"
+        lines += ["", *wrapped("  left alone in ", what, WIDTH, hang=4)]
     return lines
 
 

@@ -28,7 +28,7 @@ from sartor.artifact.zip import (
     LOCAL_MAGIC,
     LOCATOR,
     LOCATOR_MAGIC,
-    SIZES_FOLLOW,
+    STORED,
     UTF_8,
     ZIP64_FIELD,
     ZipMember,
@@ -44,6 +44,8 @@ NEEDS_DEFLATE, NEEDS_ZIP64 = 20, 45
 """The version of the format that a reader must know, times ten."""
 MADE_ON_UNIX = 3 << 8 | NEEDS_DEFLATE
 REGULAR_FILE = 0o100644 << 16
+KEPT_FLAGS = UTF_8 | 1 << 1 | 1 << 2
+"""How a name is written, and what a method says of itself; no sizes that follow."""
 
 
 class Sink(Protocol):
@@ -142,7 +144,7 @@ class Writer:
         header = LOCAL.unpack(source.read(entry.member.offset, LOCAL.size))
         extra = without_zip64(source.read(start - header[-1], header[-1]))
         with_sizes = msgspec.structs.replace(
-            entry.member, offset=self._sink.size, flags=entry.member.flags & ~SIZES_FOLLOW
+            entry.member, offset=self._sink.size, flags=entry.member.flags & KEPT_FLAGS
         )
         entry = msgspec.structs.replace(entry, member=with_sizes)
         self._sink.write(_local(entry, extra, wide=_is_wide(with_sizes)))
@@ -183,7 +185,9 @@ def _is_wide(member: ZipMember) -> bool:
 
 
 def _needed(entry: Entry, *, wide: bool) -> int:
-    return max(entry.needed, NEEDS_ZIP64) if wide else entry.needed
+    """What a reader must know; of other methods than deflate, what the member's maker said."""
+    own = NEEDS_DEFLATE if entry.member.method in {STORED, DEFLATED} else entry.needed
+    return max(own, NEEDS_ZIP64) if wide else own
 
 
 def _local(entry: Entry, extra: bytes, *, wide: bool) -> bytes:

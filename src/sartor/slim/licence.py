@@ -1,7 +1,8 @@
-"""Whether a package's files may be changed: by its name, and the facts about licences."""
+"""Whether files may be changed: by their package's name or their own, and facts about licences."""
 
 from __future__ import annotations
 
+import posixpath
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -15,7 +16,7 @@ class Allowed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Forbidden(msgspec.Struct, frozen=True, tag=True):
-    """The licence forbids it. ``source`` is where that is written."""
+    """The licence forbids it, of a project or a library. ``source`` is where that is written."""
 
     project: str
     because: str
@@ -27,5 +28,14 @@ def may_be_changed(project: str) -> Allowed | Forbidden:
     name = normalized(project)
     for fact in facts.forbidding_licences():
         if any(fnmatchcase(name, glob) for glob in fact.projects):
+            return Forbidden(name, fact.because, fact.source)
+    return Allowed()
+
+
+def library_may_be_changed(path: str) -> Allowed | Forbidden:
+    """The decision for a library, whichever project carries it."""
+    name = posixpath.basename(path)
+    for fact in facts.forbidding_licences():
+        if any(fnmatchcase(name, glob) for glob in fact.libraries):
             return Forbidden(name, fact.because, fact.source)
     return Allowed()

@@ -22,16 +22,17 @@ LeftCode = Literal[
     "not-ours",
     "not-compiled",
     "no-room",
+    "licence",
 ]
 
 
 class LeftAlone(msgspec.Struct, frozen=True, kw_only=True):
     """Device code, or a whole library, that stays as it was, and why.
 
-    ``layout``, ``unreadable``, ``check`` and ``small`` are said of the library: it is copied
-    through, byte for byte. So is ``not-ours``, of a library in an environment that is not to be
-    changed there. ``not-compiled`` and ``no-room`` are said of PTX that was to be compiled ahead of
-    time. ``bytes`` are what stays that would be looked at else, ``units`` how many translation
+    ``layout``, ``unreadable``, ``check``, ``small`` and ``licence`` are said of the library: it is
+    copied through, byte for byte. So is ``not-ours``, of a library in an environment that is not to
+    be changed there. ``not-compiled`` and ``no-room`` are said of PTX that was to be compiled ahead
+    of time. ``bytes`` are what stays that would be looked at else, ``units`` how many translation
     units it is said of, where it is of some.
     """
 

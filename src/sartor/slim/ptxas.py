@@ -27,6 +27,7 @@ from sartor.facts import ptxas as known
 from sartor.host.machine import RealMachine
 from sartor.host.memory import read_memory
 from sartor.kept import KeptFiles
+from sartor.paths import explain_os_errors
 from sartor.processes import bounded, child_environment
 from sartor.slim.jobs import Compiled, NotCompiled
 from sartor.slim.toolchain import Ptxas, Toolchain
@@ -43,6 +44,7 @@ MOST_KEPT, MOST_KEPT_BYTES = 4000, 2 << 30
 USED_OF_MEMORY = 0.8
 POLL_SECONDS = 0.02
 MOST_SAID = 300
+SCRATCH_HINT = "set TMPDIR to a folder that you can write, with room for PTX texts and cubins"
 FAULT = re.compile(r"^(?:ptxas|\./?in\.ptx|in\.ptx)\b.*(?:fatal|error).*$", re.MULTILINE)
 
 
@@ -145,7 +147,8 @@ class PtxasCompiler:
         cubin = self._kept_cubin(key)
         if cubin is not None and fault_of_cubin(cubin, text, job) is None:
             return Compiled(cubin, ptxas.version)
-        with ExitStack() as stack:
+        place = Path(tempfile.gettempdir())
+        with explain_os_errors(place, SCRATCH_HINT), ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sartor-ptxas-")))
             (folder / "in.ptx").write_bytes(text)
             with (folder / "said").open("wb") as said:

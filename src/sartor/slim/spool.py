@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from sartor.artifact.source import Invalid, check_range
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import IO
 
 IN_MEMORY = 128 << 20
 """Bytes of all libraries that are held in memory at a time."""
@@ -50,10 +52,11 @@ class Spool:
         self.size = size
         self._room = room
         self._at = 0
-        self._held = bytearray(size) if room.take(size) else None
-        self._gathered: list[bytes] = []
+        self._blocks: list[bytes] = []
+        self._starts: list[int] = []
+        self._in_memory = room.take(size)
         self._file = None
-        if self._held is None:
+        if not self._in_memory:
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
 
     def append(self, data: bytes) -> None:
@@ -61,25 +64,26 @@ class Spool:
         end = self._at + len(data)
         if end > self.size:
             raise Invalid(self.name, self.size, "there are more bytes than its size says")
-        if self._held is not None:
-            self._held[self._at : end] = data
-        else:
-            self._gathered.append(data)
-            if end == self.size or end // GATHERED > self._at // GATHERED:
-                self._flush()
+        if not data:
+            return
+        self._blocks.append(data)
+        self._starts.append(self._at)
+        if self._file is not None and (end == self.size or end // GATHERED > self._at // GATHERED):
+            self._flush(self._file)
         self._at = end
 
-    def _flush(self) -> None:
-        view = memoryview(b"".join(self._gathered))
-        self._gathered.clear()
-        while self._file is not None and view:
-            view = view[self._file.write(view) :]
+    def _flush(self, file: IO[bytes]) -> None:
+        view = memoryview(b"".join(self._blocks))
+        self._blocks.clear()
+        self._starts.clear()
+        while view:
+            view = view[file.write(view) :]
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; raises `Invalid` where there are fewer."""
         check_range(self, offset, length)
         if self._file is None:
-            return bytes(memoryview(self._held or b"")[offset : offset + length])
+            return self._held(offset, length)
         data = os.pread(self._file.fileno(), length, offset)
         while len(data) < length:  # Linux gives at most 2 GiB at a time
             more = os.pread(self._file.fileno(), length - len(data), offset + len(data))
@@ -88,10 +92,21 @@ class Spool:
             data += more
         return data
 
+    def _held(self, offset: int, length: int) -> bytes:
+        at = bisect_right(self._starts, offset) - 1
+        parts: list[bytes] = []
+        while length > 0:
+            block, inside = self._blocks[at], offset - self._starts[at]
+            part = block[inside : inside + length]
+            parts.append(part)
+            offset, length, at = offset + len(part), length - len(part), at + 1
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
     def close(self) -> None:
         """Give the room back; a second time does nothing."""
-        if self._held is not None:
-            self._held = None
+        if self._in_memory:
+            self._in_memory = False
+            self._blocks.clear()
             self._room.give(self.size)
         if self._file is not None:
             self._file.close()

@@ -134,14 +134,7 @@ def _before(source: Source, data: bytes | None) -> SlimmedWheel | None:
 def check_allowed(contents: Contents, name: str, wanted: Wanted) -> None:
     """Raises `NotSlimmableError` where the wheel may not be changed, or lacks what is wanted."""
     fields = headers(contents.texts["METADATA"], contents.info, [])
-    for project in dict.fromkeys([parse_name(name).distribution, *fields.get("name", [])]):
-        decision = may_be_changed(project)
-        if isinstance(decision, Forbidden):
-            raise NotSlimmableError(
-                f"`{name}` is left as it is: {decision.because}",
-                found=[f"source: {decision.source}"],
-                hint="install it as it is; an index (`--index`) takes it as it is",
-            )
+    refuse_forbidden(name, parse_name(name).distribution, *fields.get("name", []))
     signed = next((text for text in SIGNATURES if _has(contents, text)), None)
     if signed:
         raise NotSlimmableError(
@@ -154,6 +147,18 @@ def check_allowed(contents: Contents, name: str, wanted: Wanted) -> None:
             hint=AFTER_INSTALLING,
         )
     _check_former(contents.before, name, wanted)
+
+
+def refuse_forbidden(name: str, *projects: str) -> None:
+    """Raises `NotSlimmableError` where a licence forbids to change the wheel of a project."""
+    for project in projects:
+        decision = may_be_changed(project)
+        if isinstance(decision, Forbidden):
+            raise NotSlimmableError(
+                f"`{name}` is left as it is: {decision.because}",
+                found=[f"source: {decision.source}"],
+                hint="install it as it is; an index (`--index`) takes it as it is",
+            )
 
 
 def _has(contents: Contents, text: str) -> bool:

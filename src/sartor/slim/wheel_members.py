@@ -15,11 +15,13 @@ from isal import isal_zlib
 from sartor.artifact.fatbin import MAGIC
 from sartor.artifact.inflate import inflate, pieces
 from sartor.artifact.members import ELF, ELF_HEADER, shown
-from sartor.artifact.source import BytesSource, Invalid
+from sartor.artifact.source import Invalid
 from sartor.artifact.zip import STORED
 from sartor.slim.archive import Entry
 from sartor.slim.check import fault_of_plan
+from sartor.slim.jobs import NO_COMPILER
 from sartor.slim.library import left, plan_library
+from sartor.slim.licence import Forbidden, library_may_be_changed
 from sartor.slim.model import SlimmedLibrary
 from sartor.slim.pieces import PiecesSource
 from sartor.slim.spool import Room, Spool
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from sartor.artifact.source import Source
     from sartor.artifact.zip import ZipMember
     from sartor.slim.choice import Wanted
     from sartor.slim.jobs import Compiler
@@ -111,6 +112,9 @@ class Workshop:
                 held += size
             while waiting:
                 yield from waiting.popleft()[1].result()
+        except BaseException:  # whoever asked is gone: nothing is compiled for them
+            self._compiler.stop()
+            raise
         finally:
             for future in (begun, *(future for _, future in waiting)):
                 if not future.cancel() and future.exception() is None:
@@ -156,25 +160,21 @@ class Workshop:
             first.append(block)
             if checks.size > LARGE:
                 break
-        begin = b"".join(first)
-        first.clear()
-        if len(begin) == member.size:
-            checks.finish()
-            return self._planned(entry, BytesSource(begin, member.name), None)
-        likely = REGISTERS in begin or LIKELY in posixpath.basename(member.name).lower()
+        likely = checks.size <= LARGE or _is_likely(member.name, first)
         spool = self._spool(member) if likely else None
-        found = _Found(begin)
-        if spool is not None:
-            spool.append(begin)
-        del begin
+        found = _Found()
+        take = found.update if spool is None else spool.append
         try:
-            _behind(blocks, checks.update, spool.append if spool is not None else found.update)
+            for block in first:
+                take(block)
+            first.clear()
+            _behind(blocks, checks.update, take)
             checks.finish()
             if spool is None and found.any:
                 spool = self._spool(member)
                 for block in self._plain(member):
                     spool.append(block)
-            return Prepared(entry) if spool is None else self._planned(entry, spool, spool)
+            return Prepared(entry) if spool is None else self._planned(entry, spool)
         except BaseException:
             if spool is not None:
                 spool.close()
@@ -198,18 +198,21 @@ class Workshop:
             return "sha256", None
         return recorded.algorithm or "sha256", recorded.digest
 
-    def _planned(self, entry: Entry, source: Source, spool: Spool | None) -> Prepared:
-        plan = plan_library(source, entry.member.name, self._wanted, self._compiler)
+    def _planned(self, entry: Entry, spool: Spool) -> Prepared:
+        decision = library_may_be_changed(entry.member.name)
+        compiler = NO_COMPILER if isinstance(decision, Forbidden) else self._compiler
+        plan = plan_library(spool, entry.member.name, self._wanted, compiler)
         result, new = plan.result, None
-        if result.changed:
-            new = PiecesSource(plan.pieces, source)
-            fault = fault_of_plan(source, new, plan.regions, self._wanted)
+        if result.changed and isinstance(decision, Forbidden):
+            result = left(result, "licence", decision.because)
+        elif result.changed:
+            new = PiecesSource(plan.pieces, spool)
+            fault = fault_of_plan(spool, new, plan.regions, self._wanted)
             if fault is not None:
                 result, new = left(result, "check", fault), None
         told = result if result.device_bytes_before or result.left_alone else None
         if new is None:
-            if spool is not None:
-                spool.close()
+            spool.close()
             return Prepared(entry, told)
         return Prepared(entry, told, new, spool)
 
@@ -246,12 +249,17 @@ def _behind(blocks: Iterator[bytes], *takers: Callable[[bytes], None]) -> None:
             future.result()
 
 
+def _is_likely(name: str, first: list[bytes]) -> bool:
+    """Whether a library that begins so is likely to have device code."""
+    return LIKELY in posixpath.basename(name).lower() or any(REGISTERS in one for one in first)
+
+
 class _Found:
     """Whether what begins a container of device code is among bytes on their way."""
 
-    def __init__(self, begin: bytes) -> None:
-        self.any = CONTAINER_MAGIC in begin
-        self._end = begin[-3:]
+    def __init__(self) -> None:
+        self.any = False
+        self._end = b""
 
     def update(self, block: bytes) -> None:
         """The next bytes."""

@@ -197,6 +197,16 @@ def test_a_licence_that_forbids_it(tmp_path: Path, name: str) -> None:
         slim(path)
 
 
+def test_a_library_of_nvidias_that_another_project_carries(tmp_path: Path) -> None:
+    carried = "units.libs/libcufft-d0da41ae.so.11.0"
+    path = write_wheel(tmp_path / NAME, contents(extra={carried: library()}))
+    result = slim_wheel(WheelRequest(path, ONE, tmp_path / "out"))
+    left = {one.path: [why.code for why in one.left_alone] for one in result.libraries}
+    assert left[carried] == ["licence"]
+    assert left["units/units.so"] == []
+    assert read_wheel(tmp_path / "out" / SLIM)[carried] == library()
+
+
 def test_a_licence_by_the_name_in_the_metadata(tmp_path: Path) -> None:
     files = contents()
     files[f"{INFO}/METADATA"] = files[f"{INFO}/METADATA"].replace(b"units", b"nvidia-cufft")
@@ -291,6 +301,25 @@ def test_broken_wheels_are_named_and_nothing_is_written(wheel: Path, kind: str) 
         slim(wheel)
     out = wheel.parent / "out"
     assert not out.exists() or not [*out.iterdir()]
+
+
+def test_a_member_that_claims_to_need_a_later_format(wheel: Path) -> None:
+    data = bytearray(wheel.read_bytes())
+    data[data.index(b"PK\1\2") + 6] = 95
+    wheel.write_bytes(data)
+    assert read_wheel(slim(wheel))["units/plain.bin"] == contents()["units/plain.bin"]
+
+
+@pytest.mark.parametrize("size", [40, 200, 5000, -3000])
+def test_a_malformed_library_is_copied_and_said(tmp_path: Path, size: int) -> None:
+    """RECORD and checksums are right; the library is cut off."""
+    bad = library()[:size]
+    path = write_wheel(tmp_path / NAME, contents(extra={"units/cut.so": bad}))
+    result = slim_wheel(WheelRequest(path, ONE, tmp_path / "out"))
+    codes = {one.path: [left.code for left in one.left_alone] for one in result.libraries}
+    assert read_wheel(tmp_path / "out" / SLIM)["units/cut.so"] == bad
+    assert codes["units/units.so"] == []
+    assert size == 40 or codes["units/cut.so"]
 
 
 def test_a_wheel_that_was_written_wrong_gets_no_name(
