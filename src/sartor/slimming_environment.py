@@ -240,7 +240,7 @@ class _Slimming:
                 changed=False,
                 bytes_before=size,
                 bytes_after=size,
-                left_alone=[LeftAlone(code="not-ours", why=refused.why)],
+                left_alone=[LeftAlone(code=refused.code, why=refused.why)],
             )
         )
 

@@ -17,7 +17,8 @@ from sartor.artifact.members import file_kind, is_library, is_program
 from sartor.artifact.source import FileSource, Invalid
 from sartor.facts.records import published
 from sartor.slim.in_place import Owned
-from sartor.slim.licence import Forbidden, may_be_changed
+from sartor.slim.licence import Forbidden, library_may_be_changed, may_be_changed
+from sartor.slim.model import LeftCode
 from sartor.slim.rows import lines_of
 from sartor.verify.hashing import hash_file
 from sartor.verify.installed import Distribution
@@ -49,6 +50,7 @@ class Refused(msgspec.Struct, frozen=True):
 
     path: str
     why: str
+    code: LeftCode = "not-ours"
 
 
 class Listing:
@@ -84,6 +86,9 @@ class Listing:
         why = _not_here(self.root, place) or next((p.why for p in owners if p.why), None)
         if why is not None:
             return Refused(path, why)
+        decision = library_may_be_changed(path)
+        if isinstance(decision, Forbidden):
+            return Refused(path, decision.because, "licence")
         sha256 = hash_file(str(place)).sha256
         own, lines = [], {}
         for package in owners:
