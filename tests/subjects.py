@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from sartor.verify.subject import Subject
+from sartor.verify.subject.model import Subject
 
 
 def subject(accelerator: Literal["cpu", "cuda"], *names: str) -> Subject:

@@ -24,8 +24,8 @@ from sartor.slim.patch import Unfit
 from sartor.slim.slimmed import FOLDER, slimmed_in
 from sartor.slim.unused import REMOVABLE, unused
 from sartor.slimming_files import Listing, Refused, has_device_code
-from sartor.verify.installed import installed
-from sartor.verify.interpreter import Interpreter, ask, find_interpreter
+from sartor.verify.subject.installed import installed
+from sartor.verify.subject.interpreter import Interpreter, ask, find_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

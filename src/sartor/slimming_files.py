@@ -20,10 +20,10 @@ from sartor.slim.in_place import Owned
 from sartor.slim.licence import Forbidden, library_may_be_changed, may_be_changed
 from sartor.slim.model import LeftCode
 from sartor.slim.rows import lines_of
-from sartor.verify.hashing import hash_file
-from sartor.verify.installed import Distribution
 from sartor.verify.record import Recorded, read_record
-from sartor.verify.system import system_package
+from sartor.verify.resolves.hashing import hash_file
+from sartor.verify.subject.installed import Distribution
+from sartor.verify.subject.system import system_package
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -19,15 +19,16 @@ import pytest
 
 from libraries import environment, site
 from sartor.host.model import Host
-from sartor.verify.contents import contents_of
-from sartor.verify.evidence import read_site
-from sartor.verify.libraries import check_libraries
+from sartor.verify.loads.libraries import check_libraries
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Passed
-from sartor.verify.proof import Proving
-from sartor.verify.subject import Subject, subject_at
+from sartor.verify.proving import Proving
+from sartor.verify.subject.contents import contents_of
+from sartor.verify.subject.evidence import read_site
+from sartor.verify.subject.find import subject_at
 
 if TYPE_CHECKING:
     from sartor.verify.model import Outcome
+    from sartor.verify.subject.model import Subject
 
 HOST = Host(architecture="x86_64", glibc="2.36")
 

@@ -11,9 +11,9 @@ from sartor.host.model import Host
 from sartor.index.uv import run_uv
 from sartor.reporter import Silent
 from sartor.verify.child import run
-from sartor.verify.engines import engine_programs
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Outcome, Passed
-from sartor.verify.subject import Subject
+from sartor.verify.runs.engines import engine_programs
+from sartor.verify.subject.model import Subject
 
 if TYPE_CHECKING:
     from pathlib import Path

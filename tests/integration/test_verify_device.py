@@ -13,11 +13,12 @@ import pytest
 from fatbin_maker import Made
 from libraries import compiler, environment, python_version, register, site, with_device_code
 from sartor.host.model import Driver, Gpu, Host
-from sartor.verify.contents import contents_of
-from sartor.verify.images import check_first_use, check_images
+from sartor.verify.loads.images import check_images
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Passed
-from sartor.verify.proof import Proving
-from sartor.verify.subject import Subject
+from sartor.verify.proving import Proving
+from sartor.verify.runs.first_use import check_first_use
+from sartor.verify.subject.contents import contents_of
+from sartor.verify.subject.model import Subject
 
 if TYPE_CHECKING:
     from sartor.verify.model import Outcome
@@ -144,7 +145,7 @@ def test_each_unit_that_fails_is_named_and_ends_no_other(folder: Path, driver: P
 def test_a_unit_that_hangs_is_given_up(
     folder: Path, driver: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sartor.verify.images.UNIT_SECONDS", 1.0)
+    monkeypatch.setattr("sartor.verify.device.handed.UNIT_SECONDS", 1.0)
     library(folder, "a.so", [[cubin("90")], [cubin("90", b"Hang")], [cubin("90")]])
     found = Prover(folder, driver).loads(host("9.0"))
     (a,) = found.values()

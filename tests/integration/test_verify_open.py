@@ -22,12 +22,12 @@ from libraries import (
     site,
 )
 from sartor.host.model import Host, System
-from sartor.verify.contents import contents_of
-from sartor.verify.evidence import read_site
-from sartor.verify.libraries import check_libraries
+from sartor.verify.loads.libraries import check_libraries
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Passed
-from sartor.verify.proof import Proving
-from sartor.verify.subject import Subject
+from sartor.verify.proving import Proving
+from sartor.verify.subject.contents import contents_of
+from sartor.verify.subject.evidence import read_site
+from sartor.verify.subject.model import Subject
 
 if TYPE_CHECKING:
     from sartor.verify.model import Outcome

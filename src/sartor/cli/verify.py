@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _verified(options: argparse.Namespace, reporter: Reporter) -> Report:
     from sartor.paths import default_places
-    from sartor.verify.proof import Proving
+    from sartor.verify.proving import Proving
     from sartor.verify.verifying import check_output, verify
 
     if options.output is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sartor.host.model import Host
-    from sartor.verify.subject import Subject
+    from sartor.verify.subject.model import Subject
 
 MOST_NAMED = 8
 
@@ -78,7 +78,7 @@ def _held(subject: Subject) -> Iterator[tuple[str, str]]:
     from sartor.facts.packages import facts_about
     from sartor.facts.versions import within_versions
     from sartor.verdict.dispatch import feature_units, owns
-    from sartor.verify.evidence import evidence_of
+    from sartor.verify.subject.evidence import evidence_of
 
     evidence = evidence_of(subject)
     for package in evidence.packages:
@@ -96,7 +96,7 @@ def _foretold(subject: Subject, host: Host) -> dict[tuple[str, str], str]:
     from sartor.verdict.dispatch import Dispatcher
     from sartor.verdict.feature import features
     from sartor.verdict.targets import targets_of
-    from sartor.verify.evidence import evidence_of
+    from sartor.verify.subject.evidence import evidence_of
 
     targets = targets_of(host)
     if not targets:

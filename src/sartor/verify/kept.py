@@ -16,10 +16,11 @@ import msgspec
 from sartor.errors import VerifyError
 from sartor.paths import Places, make_private_folder, write_atomically
 from sartor.verify.compare import said, words
-from sartor.verify.files import FILES_CHECK
 from sartor.verify.model import Report
-from sartor.verify.proof import Proving, prove
-from sartor.verify.subject import subject_of
+from sartor.verify.proof import prove
+from sartor.verify.proving import Proving
+from sartor.verify.resolves.files import FILES_CHECK
+from sartor.verify.subject.find import subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

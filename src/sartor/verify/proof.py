@@ -8,12 +8,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from sartor import __version__
 from sartor.errors import InterruptedBySignal
 from sartor.verify.model import (
-    GRADES,
     Grade,
     GradeCost,
     NotChecked,
@@ -30,28 +27,10 @@ if TYPE_CHECKING:
 
     from sartor.host.model import Host
     from sartor.reporter import Reporter
-    from sartor.verify.subject import Subject
+    from sartor.verify.proving import Proving
+    from sartor.verify.subject.model import Subject
 
 MOST_NAMED = 8
-
-
-class Proving(msgspec.Struct, frozen=True, kw_only=True):
-    """How far, and with what limits.
-
-    ``jit_seconds`` is wall time for the driver's compiler: PTX that it has not come to by then is
-    not checked. ``open_seconds`` is the limit for opening one library. ``keep_part``: Ctrl-C and
-    SIGTERM end in a report of what was made until then; else they are raised.
-    """
-
-    asked: Grade = "golden"
-    jit_seconds: float = 600.0
-    open_seconds: float = 60.0
-    keep_part: bool = False
-
-    @property
-    def grades(self) -> tuple[Grade, ...]:
-        """The grade that was asked for, and those before it."""
-        return GRADES[: GRADES.index(self.asked) + 1]
 
 
 def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) -> Report:
@@ -102,9 +81,9 @@ class _Proof:
 
     def make(self) -> None:
         """Grade after grade, but that what runs is of two."""
-        from sartor.verify.loads import check_loads
-        from sartor.verify.resolves import check_resolves
-        from sartor.verify.runs import check_runs
+        from sartor.verify.loads.checks import check_loads
+        from sartor.verify.resolves.checks import check_resolves
+        from sartor.verify.runs.checks import check_runs
         from sartor.verify.statics import static_outcomes
 
         subject, host, proving = self._subject, self._host, self._proving

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sartor.artifact.model import NotRead
     from sartor.host.model import Host
     from sartor.verdict.model import Finding
-    from sartor.verify.subject import Subject
+    from sartor.verify.subject.model import Subject
 
 
 class Rule(NamedTuple):
@@ -53,7 +53,7 @@ def static_outcomes(
     """One outcome for each of `RULES`: an error fails, a warning is said beside it."""
     from sartor.inspection import examine
     from sartor.verdict.targets import targets_of
-    from sartor.verify.evidence import evidence_of
+    from sartor.verify.subject.evidence import evidence_of
 
     evidence = evidence_of(subject)
     findings, unread = examine(evidence, host, targets_of(host))

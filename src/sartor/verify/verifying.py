@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sartor.lock.model import Locking
     from sartor.paths import Places
     from sartor.reporter import Reporter
-    from sartor.verify.proof import Proving
-    from sartor.verify.subject import Subject
+    from sartor.verify.proving import Proving
+    from sartor.verify.subject.model import Subject
 
 MAKE_ONE = "make one with `sartor up`, or name any other: `sartor verify --env PATH`"
 OUTPUT = "name a file that can be written: `--output FILE`"
@@ -47,7 +47,7 @@ def verify(
 
     from sartor.line import find_host
     from sartor.verify.proof import prove
-    from sartor.verify.taken import narrowed
+    from sartor.verify.subject.narrow import narrowed
 
     if not 0 <= proving.jit_seconds < float("inf"):
         raise UsageError(
@@ -62,7 +62,7 @@ def verify(
 def meant(env: Path | None, lock: Path | None, places: Places, reporter: Reporter) -> Subject:
     """The environment that was named, or that a lock or this machine's Sartor has."""
     from sartor.build.environment import built
-    from sartor.verify.subject import subject_at, subject_of
+    from sartor.verify.subject.find import subject_at, subject_of
 
     locking = _locked(lock) if lock is not None else None
     if env is not None:

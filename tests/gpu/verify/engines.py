@@ -30,9 +30,9 @@ import sartor
 from sartor.line import find_host
 from sartor.paths import default_places
 from sartor.verify import child
-from sartor.verify.engines import engine_programs, without_checks
 from sartor.verify.model import GRADES
-from sartor.verify.subject import Subject
+from sartor.verify.runs.engines import engine_programs, without_checks
+from sartor.verify.subject.model import Subject
 
 if TYPE_CHECKING:
     from sartor.verify.model import Outcome

@@ -9,9 +9,12 @@ import pytest
 from sartor.errors import InterruptedBySignal
 from sartor.host.model import Host
 from sartor.reporter import Silent
-from sartor.verify import loads, resolves, statics
+from sartor.verify import statics
+from sartor.verify.loads import checks as loads
 from sartor.verify.model import NotChecked, Passed
-from sartor.verify.proof import Proving, prove
+from sartor.verify.proof import prove
+from sartor.verify.proving import Proving
+from sartor.verify.resolves import checks as resolves
 from subjects import subject
 
 if TYPE_CHECKING:

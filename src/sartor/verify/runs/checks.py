@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sartor.verify.child import run
-from sartor.verify.engines import DRIVER_CACHE, engine_programs, without_checks
-from sartor.verify.images import Beside, check_first_use
-from sartor.verify.torch import torch_programs
+from sartor.verify.runs.caches import DRIVER_CACHE
+from sartor.verify.runs.engines import engine_programs, without_checks
+from sartor.verify.runs.first_use import Beside, check_first_use
+from sartor.verify.runs.torch import torch_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sartor.host.model import Host
     from sartor.verify.child import Program
-    from sartor.verify.contents import Contents
     from sartor.verify.model import Outcome
-    from sartor.verify.proof import Proving
-    from sartor.verify.subject import Subject
+    from sartor.verify.proving import Proving
+    from sartor.verify.subject.contents import Contents
+    from sartor.verify.subject.model import Subject
 
 ROOMY_CORES, ROOMY_BYTES = 8, 64 << 30
 """Physical cores and main memory from which on the driver's compiler (which takes cores, and hardly

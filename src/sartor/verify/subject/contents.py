@@ -14,14 +14,14 @@ from sartor.facts.packages import facts_about
 from sartor.facts.versions import within_versions
 from sartor.verdict.case import Case
 from sartor.verdict.dispatch import owns
-from sartor.verify.evidence import read_site
-from sartor.verify.taken import counted
+from sartor.verify.subject.evidence import read_site
+from sartor.verify.subject.taken import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sartor.host.model import Host
-    from sartor.verify.subject import Subject
+    from sartor.verify.subject.model import Subject
 
 
 class Contents(msgspec.Struct, frozen=True, dict=True):
@@ -48,6 +48,11 @@ class Contents(msgspec.Struct, frozen=True, dict=True):
     def owner(self, path: str) -> Package | None:
         """The package that a file belongs to."""
         return self.case.owners.get(path) or self._recorded.get(path)
+
+    def owner_name(self, path: str) -> str | None:
+        """The project that a file belongs to."""
+        owner = self.owner(path)
+        return owner.name if owner else None
 
     def features(self, path: str) -> list[str]:
         """The features, by the facts of its package, that a library serves."""

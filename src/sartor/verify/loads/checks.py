@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 from sartor.engines import vllm
 from sartor.errors import PYTHON_HEADERS
 from sartor.verify.child import Program, run
-from sartor.verify.contents import contents_of
-from sartor.verify.images import check_images, driven
-from sartor.verify.libraries import check_libraries
+from sartor.verify.device.handed import NO_GPU, driven
+from sartor.verify.loads.images import check_images
+from sartor.verify.loads.libraries import check_libraries
+from sartor.verify.subject.contents import contents_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sartor.host.model import Host
-    from sartor.verify.contents import Contents
     from sartor.verify.model import Outcome
-    from sartor.verify.proof import Proving
-    from sartor.verify.subject import Subject
+    from sartor.verify.proving import Proving
+    from sartor.verify.subject.contents import Contents
+    from sartor.verify.subject.model import Subject
 
 TORCH = "torch"
 
@@ -54,5 +55,5 @@ def _sees_gpu(subject: Subject, host: Host, has_torch: bool) -> dict[str, str | 
     program = subject.sees_gpu or (vllm.SEES_GPU if has_torch else None)
     if subject.accelerator != "cuda" or program is None:
         return None
-    why = None if driven(host) else "there is no NVIDIA GPU here, or no driver that shows it"
+    why = None if driven(host) else NO_GPU
     return {"program": program, "why": why}

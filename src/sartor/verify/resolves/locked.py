@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from sartor.facts.packages import normalized
 from sartor.verify.model import Failed, NotChecked, Outcome, Passed
-from sartor.verify.remedies import install
-from sartor.verify.slimmed import slimmed_wheel, slimming_of
+from sartor.verify.resolves.slimmed import slimmed_wheel, slimming_of
+from sartor.verify.subject.remedies import install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from sartor.lock.model import LockedPackage, Locking
-    from sartor.verify.installed import Distribution
-    from sartor.verify.subject import Subject
+    from sartor.verify.subject.installed import Distribution
+    from sartor.verify.subject.model import Subject
 
 
 def lock_outcomes(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from sartor.verify.installed import Distribution
+    from sartor.verify.subject.installed import Distribution
 
 DPKG = Path("/var/lib/dpkg/info")
 MOST_BYTES = 64 << 20

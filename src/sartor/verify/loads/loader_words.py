@@ -16,14 +16,15 @@ from sartor.verdict.case import TORCH
 from sartor.verdict.environment_findings import pins_otherwise
 from sartor.verdict.package_findings import not_provided
 from sartor.verify.model import Failed, NotApplicable, Passed
+from sartor.verify.subject.remedies import anew
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sartor.artifact.model import Library, Package
     from sartor.facts.packages import AlternativesFact
-    from sartor.verify.contents import Contents
     from sartor.verify.model import Outcome
+    from sartor.verify.subject.contents import Contents
 
     Kind = Literal["missing", "symbol", "version", "damaged", "machine", "crash", "hang", "other"]
 
@@ -100,7 +101,7 @@ def _meaning(
     words: Said, library: Library | None, package: Package | None, contents: Contents
 ) -> tuple[str, str | None]:
     """A sentence on what is behind the loader's words, and what to do."""
-    again, build = reinstall(package), f"a build of {_named(package)} for this"
+    again, build = anew(package), f"a build of {_named(package)} for this"
     what, hint = "", None
     match words.kind:
         case "missing":
@@ -189,7 +190,7 @@ def _undefined(
     holders = [soname for soname in (library.needed if library else ()) if soname in case.by_name]
     among = ", ".join(f"`{soname}`" for soname in holders[:3])
     what = f"nothing that it needs defines {name}" + (f" (it needs {among})" if among else "")
-    return what, reinstall(package)
+    return what, anew(package)
 
 
 def wants_driver(library: Library, contents: Contents) -> bool:
@@ -208,11 +209,6 @@ def _cuda_of_torch(contents: Contents) -> int | None:
 
 def _named(package: Package | None) -> str:
     return f"`{package.name}`" if package else "it"
-
-
-def reinstall(package: Package | None) -> str | None:
-    """The command that installs a package anew."""
-    return f"uv pip install --reinstall {package.name}=={package.version}" if package else None
 
 
 def alternatives_settled(

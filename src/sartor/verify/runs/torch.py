@@ -8,7 +8,7 @@ from sartor.verify.child import Program
 
 if TYPE_CHECKING:
     from sartor.host.model import Host
-    from sartor.verify.subject import Subject
+    from sartor.verify.subject.model import Subject
 
 Device = Literal["cuda", "cpu"]
 WORDS: dict[Device, str] = {"cuda": "CUDA", "cpu": "the CPU"}

@@ -16,8 +16,8 @@ import msgspec
 
 from sartor.artifact.abi import python_tag
 from sartor.facts.linking import driver_sonames, matches, opening_facts, provider_of
-from sartor.verify.contents import Contents
 from sartor.verify.model import NotApplicable, NotChecked
+from sartor.verify.subject.contents import Contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +108,7 @@ def openings(
         _opening(contents, search, library, python) for library in contents.case.libraries
     ]
     for row in contents.unread:
-        package = _name_of_owner(contents, row.path)
+        package = contents.owner_name(row.path)
         found.append(Opening(check_of(contents, row.path), row.path, package))
     return found
 
@@ -121,8 +121,7 @@ def check_of(contents: Contents, path: str) -> str:
 def _opening(
     contents: Contents, search: Search, library: Library, python: str
 ) -> Opening | NotApplicable | NotChecked:
-    check, owner = check_of(contents, library.path), contents.owner(library.path)
-    package = owner.name if owner else None
+    check, package = check_of(contents, library.path), contents.owner_name(library.path)
     tag = python_tag(library.path, ())
     if tag not in ANY_PYTHON and tag != f"cp{python.replace('.', '')}":
         why = f"by its name a module of another Python ({tag}): {python} does not look for it"
@@ -185,7 +184,7 @@ def _openers(contents: Contents, library: Library, soname: str) -> Iterator[str]
     holders = [
         provider.path
         for provider in contents.case.by_name.get(soname, ())
-        if row is not None or _name_of_owner(contents, provider.path) in required
+        if row is not None or contents.owner_name(provider.path) in required
     ]
     if not holders:
         return
@@ -196,11 +195,6 @@ def _openers(contents: Contents, library: Library, soname: str) -> Iterator[str]
     first = next(filter(None, names), None)
     if first is not None:
         yield first
-
-
-def _name_of_owner(contents: Contents, path: str) -> str | None:
-    owner = contents.owner(path)
-    return owner.name if owner else None
 
 
 def _module(contents: Contents, path: str) -> str | None:

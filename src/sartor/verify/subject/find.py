@@ -1,60 +1,26 @@
-"""What is verified: an environment, whoever made it."""
+"""An environment is found, asked what it is, and the engine in it known."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from sartor.engines.launch import launcher
 from sartor.facts.versions import within_versions
-from sartor.lock.model import Locking
 from sartor.processes import child_environment
-from sartor.verify.installed import installed, versions
-from sartor.verify.interpreter import ask, find_interpreter
+from sartor.verify.subject.evidence import read_site
+from sartor.verify.subject.installed import installed, versions
+from sartor.verify.subject.interpreter import ask, find_interpreter
+from sartor.verify.subject.model import Subject
+from sartor.verify.subject.taken import distributions_of
 
 if TYPE_CHECKING:
     from sartor.build.model import Environment
     from sartor.engines.facts import LineFact
-    from sartor.verify.interpreter import Interpreter
-
-
-class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """An environment as the checks take it: made by Sartor or not.
-
-    ``path`` is its folder, ``site`` every folder that its interpreter imports packages from (its
-    own first, then the system's where it has ``include-system-site-packages``). ``packages`` maps
-    each installed project to its version. ``variables`` are those that its programs need.
-    ``accelerator`` is what its stack computes on: ``cuda`` where packages with CUDA are installed.
-    ``modules`` are what its engine imports; ``headers`` whether that compiles C against Python.
-    ``sees_gpu`` is a program for its interpreter, with status 0 where the engine sees a GPU.
-    ``left_out`` are projects that are declared and were left out on purpose. ``locking`` is the
-    lock that it is held against, where there is one. ``markers`` are the variables of PEP 508,
-    ``free_threaded`` whether its interpreter is one without the global lock. ``pylock`` is the file
-    from which Sartor installed it, ``lock_sha256`` the digest of the `pylock.toml` of ``locking``.
-    ``taken`` are packages of its interpreter's own that are of its stack, ``only`` those that were
-    asked for, with all that they require; None: all that is there counts.
-    """
-
-    path: Path
-    python: Path
-    python_version: str
-    site: list[Path]
-    packages: dict[str, str]
-    accelerator: Literal["cpu", "cuda"]
-    modules: list[str] = []
-    headers: bool = False
-    sees_gpu: str | None = None
-    variables: dict[str, str] = {}
-    left_out: list[str] = []
-    locking: Locking | None = None
-    markers: dict[str, str] = {}
-    free_threaded: bool = False
-    pylock: Path | None = None
-    lock_sha256: str | None = None
-    taken: list[str] | None = None
-    only: list[str] | None = None
+    from sartor.lock.model import Locking
+    from sartor.verify.subject.interpreter import Interpreter
 
 
 def subject_of(environment: Environment, locking: Locking | None = None) -> Subject:
@@ -64,8 +30,6 @@ def subject_of(environment: Environment, locking: Locking | None = None) -> Subj
     started = launcher(stack.launcher or "") if stack.accelerator == "cuda" else None
     found = _subject(path, environment.python, asked, locking)
     if stack.there:
-        from sartor.verify.taken import distributions_of
-
         found = msgspec.structs.replace(found, taken=sorted(stack.there))
         found = msgspec.structs.replace(found, packages=versions(distributions_of(found)))
     return msgspec.structs.replace(
@@ -153,8 +117,6 @@ def _with_cuda(site: list[Path], packages: dict[str, str]) -> bool:
 
     What computes is the engine, else torch, else whatever has libraries.
     """
-    from sartor.verify.evidence import read_site
-
     computing = {line.distribution for line in _lines(packages)} or {"torch"} & packages.keys()
     parts = [read_site(folder) for folder in site]
     own = {p: None for part in parts for package in part.packages

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sartor.artifact.model import Evidence
-from sartor.verify.taken import counted
+from sartor.verify.subject.taken import counted
 
 if TYPE_CHECKING:
-    from sartor.verify.subject import Subject
+    from sartor.verify.subject.model import Subject
 
 
 def evidence_of(subject: Subject) -> Evidence:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sartor.slim.slimmed import Changed
-    from sartor.verify.installed import Distribution
-    from sartor.verify.subject import Subject
+    from sartor.verify.subject.installed import Distribution
+    from sartor.verify.subject.model import Subject
 
 
 def slimmed_wheel(dist: Distribution) -> SlimmedWheel | None:
@@ -54,11 +54,11 @@ def _slimmed_here(subject: Subject, dist: Distribution) -> list[str]:
     own = [one for one in found.files if _stands(one, dist, root)]
     slimmed = [one for one in own if one.change == "slimmed"]
     parts = [
-        f"{_count(sum(one.gpus == gpus for one in slimmed))} slimmed to {gpus}"
+        f"{count_of_files(sum(one.gpus == gpus for one in slimmed))} slimmed to {gpus}"
         for gpus in dict.fromkeys(one.gpus for one in slimmed)
     ]
     removed = len(own) - len(slimmed)
-    parts += [f"{_count(removed)} of no use removed"] if removed else []
+    parts += [f"{count_of_files(removed)} of no use removed"] if removed else []
     return [f"{', '.join(parts)}, by Sartor {found.sartor}"] if parts else []
 
 
@@ -90,5 +90,6 @@ def _stands(one: Changed, dist: Distribution, root: Path) -> bool:
     return False
 
 
-def _count(number: int) -> str:
+def count_of_files(number: int) -> str:
+    """``1 file``, ``12 files``."""
     return "1 file" if number == 1 else f"{number} files"

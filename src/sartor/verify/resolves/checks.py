@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sartor.verify.files import Inventory
-from sartor.verify.locked import lock_outcomes
 from sartor.verify.model import NotChecked
-from sartor.verify.requirements import requirement_outcomes
-from sartor.verify.taken import distributions_of, whole_sites
+from sartor.verify.resolves.files import Inventory
+from sartor.verify.resolves.locked import lock_outcomes
+from sartor.verify.resolves.requirements import requirement_outcomes
+from sartor.verify.subject.taken import distributions_of, whole_sites
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sartor.reporter import Reporter
     from sartor.verify.model import Outcome
-    from sartor.verify.subject import Subject
+    from sartor.verify.subject.model import Subject
 
 
 def check_resolves(

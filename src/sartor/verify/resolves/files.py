@@ -14,20 +14,20 @@ from sartor.artifact.members import is_library
 from sartor.facts.packages import facts_about
 from sartor.facts.records import added_to, published
 from sartor.facts.versions import within_versions
-from sartor.verify.hashing import hash_files
-from sartor.verify.installed import Distribution
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Outcome, Passed
 from sartor.verify.record import Record, Recorded, read_record
-from sartor.verify.remedies import reinstall
-from sartor.verify.slimmed import finishing, slimming_of, unfinished
-from sartor.verify.system import SystemPackage, system_package
+from sartor.verify.resolves.hashing import hash_files
+from sartor.verify.resolves.slimmed import count_of_files, finishing, slimming_of, unfinished
+from sartor.verify.subject.installed import Distribution
+from sartor.verify.subject.remedies import reinstall
+from sartor.verify.subject.system import SystemPackage, system_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
     from pathlib import Path
 
-    from sartor.verify.hashing import Hashed
-    from sartor.verify.subject import Subject
+    from sartor.verify.resolves.hashing import Hashed
+    from sartor.verify.subject.model import Subject
 
 FILES_CHECK = "files of "
 """What the names of these checks begin with."""
@@ -102,7 +102,7 @@ class Inventory:
                 yield self._outcome(check, subject, own)
         nobodys = self._extra.get(None, [])
         if nobodys:
-            why = f"{_count(nobodys)} that no RECORD has: {self._few(nobodys)}"
+            why = f"{count_of_files(len(nobodys))} that no RECORD has: {self._few(nobodys)}"
             yield NotApplicable(check="files that are of no package", grade="resolves", why=why)
 
     def _outcome(self, check: str, subject: Subject, own: _Owned) -> Outcome:
@@ -187,9 +187,10 @@ class Inventory:
         dist = own.dist
         unhashed = [r.path for path, r in own.paths.items() if _has_no_hash(dist, path, r)]
         if unhashed:
-            yield f"{_count(unhashed)} without a hash in it"
+            yield f"{count_of_files(len(unhashed))} without a hash in it"
         if extra := self._extra.get(str(dist.info)):
-            yield f"{_count(extra)} in its folders that no RECORD has: {self._few(extra)}"
+            count = count_of_files(len(extra))
+            yield f"{count} in its folders that no RECORD has: {self._few(extra)}"
         if dist.editable:
             yield f"editable: its code is in {dist.origin}, which nothing was held against"
         elif dist.origin is not None:
@@ -298,7 +299,7 @@ def _has_no_hash(dist: Distribution, path: str, recorded: Recorded) -> bool:
 
 def _by_system(check: str, dist: Distribution, package: SystemPackage) -> Outcome:
     """What the system's package manager says: it may change files after RECORD was written."""
-    faults = package.faults()
+    faults, count = package.faults(), count_of_files(len(package.files))
     if faults:
         more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
         return Failed(
@@ -314,7 +315,7 @@ def _by_system(check: str, dist: Distribution, package: SystemPackage) -> Outcom
         grade="resolves",
         package=dist.name,
         features=features_of(dist),
-        detail=f"{dist.version}, {_count(list(package.files))} as dpkg has them of {package.name}",
+        detail=f"{dist.version}, {count} as dpkg has them of {package.name}",
     )
 
 
@@ -328,7 +329,3 @@ def _without_record(check: str, dist: Distribution) -> NotChecked:
         why="it has no RECORD" + (f": {dist.installer} installed it" if dist.installer else ""),
         hint="its own package manager may know its files: `dpkg --verify`, `rpm -V`",
     )
-
-
-def _count(things: list[str]) -> str:
-    return "1 file" if len(things) == 1 else f"{len(things)} files"

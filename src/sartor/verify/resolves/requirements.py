@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sartor.verdict.requirements import applies, parse_line, satisfied
-from sartor.verify.evidence import read_site
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Outcome, Passed
-from sartor.verify.remedies import install
+from sartor.verify.subject.evidence import read_site
+from sartor.verify.subject.remedies import install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sartor.verify.installed import Distribution
-    from sartor.verify.subject import Subject
+    from sartor.verify.subject.installed import Distribution
+    from sartor.verify.subject.model import Subject
 
 MOST_SHOWN = 6
 

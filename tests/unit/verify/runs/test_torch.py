@@ -6,7 +6,7 @@ import pytest
 
 from sartor.host.model import Driver, Gpu, Host
 from sartor.verify.child import LOOP
-from sartor.verify.torch import torch_programs
+from sartor.verify.runs.torch import torch_programs
 from subjects import subject
 
 BARE = Host()

@@ -6,8 +6,9 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sartor.verify.installed import Distribution
-    from sartor.verify.subject import Subject
+    from sartor.artifact.model import Package
+    from sartor.verify.subject.installed import Distribution
+    from sartor.verify.subject.model import Subject
 
 
 def reinstall(subject: Subject, dist: Distribution, *, linked: bool = False) -> str:
@@ -34,3 +35,8 @@ def install(subject: Subject, *what: str) -> str:
     """uv's command that installs ``what`` (options among it) there."""
     words = ["uv", "pip", "install", "--python", str(subject.python), *what]
     return f"`{shlex.join(words)}`"
+
+
+def anew(package: Package | None) -> str | None:
+    """The command that installs a package anew, of whoever it is said; None for no package."""
+    return f"uv pip install --reinstall {package.name}=={package.version}" if package else None

@@ -12,9 +12,9 @@ from sartor.artifact.model import Evidence, Library, Package
 from sartor.lock.pins import markers
 from sartor.plan.model import environment_key
 from sartor.verify.model import Failed
-from sartor.verify.requirements import requirement_outcomes
-from sartor.verify.subject import Subject
-from sartor.verify.taken import counted, distributions_of
+from sartor.verify.resolves.requirements import requirement_outcomes
+from sartor.verify.subject.model import Subject
+from sartor.verify.subject.taken import counted, distributions_of
 
 if TYPE_CHECKING:
     from pathlib import Path

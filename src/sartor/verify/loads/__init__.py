@@ -1,0 +1,1 @@
+"""The second grade, *loads*: modules are imported, libraries opened, device code handed over."""

@@ -1,0 +1,1 @@
+"""The grades above *loads*, *launches* and *golden*: what is installed computes."""
