@@ -14,12 +14,15 @@ from typing import Any
 
 PROVES = [
     "src/sartor/verify/programs/sartor_checks",
-    "src/sartor/verify/images.py",
-    "src/sartor/verify/libraries.py",
+    "src/sartor/verify/device/handed.py",
+    "src/sartor/verify/loads/images.py",
+    "src/sartor/verify/runs/first_use.py",
+    "src/sartor/verify/loads/libraries.py",
     "src/sartor/verify/child.py",
-    "src/sartor/verify/runs.py",
-    "src/sartor/verify/torch.py",
-    "src/sartor/verify/engines.py",
+    "src/sartor/verify/runs/checks.py",
+    "src/sartor/verify/runs/torch.py",
+    "src/sartor/verify/runs/engines.py",
+    "src/sartor/verify/runs/caches.py",
     "tests/gpu/verify",
 ]
 VERSIONS = ("torch", "triton", "vllm", "flashinfer-python", "transformers", "nvidia-")

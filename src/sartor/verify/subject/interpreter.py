@@ -12,7 +12,7 @@ import msgspec
 from sartor.errors import InterpreterError, NoEnvironmentError
 from sartor.processes import bounded, child_environment, signal_name
 
-PROBE = Path(__file__).parent / "programs" / "probe.py"
+PROBE = Path(__file__).parents[1] / "programs" / "probe.py"
 SECONDS = 60.0
 OLDEST = (3, 9)
 """The checks' programs are written for it."""
