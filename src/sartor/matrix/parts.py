@@ -9,8 +9,7 @@ from msgspec.structs import replace
 from packaging.version import Version
 
 from sartor import facts
-from sartor.facts.packages import facts_about
-from sartor.facts.versions import within_versions
+from sartor.facts.features import features_of
 from sartor.matrix.model import HAS_CODE, MapGrade, Part
 from sartor.verdict.dispatch import Dispatcher
 from sartor.verdict.feature import alike, combine, features
@@ -56,10 +55,8 @@ def core_features(evidence: Evidence) -> set[str]:
     """The names of the features without which a wheel is of no use."""
     found: set[str] = set()
     for package in evidence.packages:
-        about = facts_about(package.name)
-        for fact in about.feature if about else ():
-            if fact.core and within_versions(fact.versions, package.version):
-                found.add(fact.name)
+        facts = features_of(package.name, package.version)
+        found |= {fact.name for fact in facts if fact.core}
     return found
 
 

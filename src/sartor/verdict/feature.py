@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from packaging.version import Version
 
-from sartor.facts.packages import facts_about
-from sartor.facts.versions import within_versions
+from sartor.facts.features import features_of
 from sartor.verdict.dispatch import feature_units, owns, serves
 from sartor.verdict.model import Feature, FeatureGrade, Grade, Reason
 from sartor.verdict.unit import UnitGrade, grade_unit, looks
@@ -38,15 +37,13 @@ def features(
     """Every feature of every package that the facts know, on every GPU; those it lacks left out."""
     found = []
     for package in packages:
-        about = facts_about(package.name)
-        for fact in about.feature if about else ():
-            if within_versions(fact.versions, package.version):
-                serving = [lib for lib in libraries if owns(package, lib, fact.libraries)]
-                units = alike([(lib, feature_units(fact, lib)) for lib in serving], dispatch)
-                for index, target in enumerate(targets):
-                    feature = judge_feature(fact, units, target, dispatch)
-                    if feature is not None:
-                        found.append(replace(feature, package=package.name, target=index))
+        for fact in features_of(package.name, package.version):
+            serving = [lib for lib in libraries if owns(package, lib, fact.libraries)]
+            units = alike([(lib, feature_units(fact, lib)) for lib in serving], dispatch)
+            for index, target in enumerate(targets):
+                feature = judge_feature(fact, units, target, dispatch)
+                if feature is not None:
+                    found.append(replace(feature, package=package.name, target=index))
     return found
 
 

@@ -75,17 +75,13 @@ def _bears(outcome: Outcome, package: str, feature: str) -> bool:
 
 def _held(subject: Subject) -> Iterator[tuple[str, str]]:
     """Each package with the features that the facts know of it and its libraries hold code for."""
-    from sartor.facts.packages import facts_about
-    from sartor.facts.versions import within_versions
+    from sartor.facts.features import features_of
     from sartor.verdict.dispatch import feature_units, owns
     from sartor.verify.subject.evidence import evidence_of
 
     evidence = evidence_of(subject)
     for package in evidence.packages:
-        about = facts_about(package.name)
-        for fact in about.feature if about else ():
-            if not within_versions(fact.versions, package.version):
-                continue
+        for fact in features_of(package.name, package.version):
             own = (lib for lib in evidence.libraries if owns(package, lib, fact.libraries))
             if any(feature_units(fact, library) != [] for library in own):
                 yield package.name, fact.name

@@ -255,8 +255,8 @@ def test_features_come_from_the_facts_about_the_package(monkeypatch: pytest.Monk
         checked_on=datetime.date(2026, 11, 20),
     )
     about = PackageFacts(["pkg"], feature=[feature], dispatch=[fact()])
-    for module in ("dispatch", "feature"):
-        monkeypatch.setattr(f"sartor.verdict.{module}.facts_about", lambda _name: about)
+    for module in ("verdict.dispatch", "facts.features"):
+        monkeypatch.setattr(f"sartor.{module}.facts_about", lambda _name: about)
     packages = [Package(name="pkg", version="1", path="pkg-1.dist-info")]
     lib = library([image("sm_90a")], [image("sm_90")])
     (unread,) = features(packages, [lib], [BLACKWELL], Dispatcher(packages))

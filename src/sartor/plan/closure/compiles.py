@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sartor.facts.packages import facts_about
+from sartor.facts.features import features_of
 from sartor.facts.run import driver_compiles, variables
 from sartor.facts.versions import within_versions
 from sartor.plan.outcome import Compile
@@ -73,9 +73,8 @@ def _serving(evidence: Evidence, part: Part) -> Iterator[tuple[Library, Unit]]:
     """The units behind a part: those of a feature, or of the library that it is named for."""
     is_feature = False
     for package in evidence.packages:
-        about = facts_about(package.name)
-        for fact in about.feature if about else ():
-            if fact.name != part.name or not within_versions(fact.versions, package.version):
+        for fact in features_of(package.name, package.version):
+            if fact.name != part.name:
                 continue
             is_feature = True
             for library in evidence.libraries:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.artifact.members import is_library
-from sartor.facts.packages import facts_about
+from sartor.facts.features import features_of
 from sartor.facts.records import added_to, published
-from sartor.facts.versions import within_versions
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Outcome, Passed
 from sartor.verify.record import Record, Recorded, read_record
 from sartor.verify.resolves.hashing import hash_files
@@ -112,7 +111,7 @@ class Inventory:
             faults.append("its RECORD is empty")
         altered, notes = self._held(own)
         faults += [f"`{own.paths[path].path}`: {fault}" for path, fault in altered.items()]
-        name, features = own.dist.name, features_of(own.dist)
+        name, features = own.dist.name, _features(own.dist)
         if faults:
             more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
             linked = any(self._hashed[path].links > 1 for path in altered)
@@ -230,11 +229,9 @@ class Inventory:
         return found
 
 
-def features_of(dist: Distribution) -> list[str]:
+def _features(dist: Distribution) -> list[str]:
     """The features of a distribution that the facts know."""
-    about = facts_about(dist.name)
-    rows = about.feature if about else []
-    return [row.name for row in rows if within_versions(row.versions, dist.version)]
+    return [fact.name for fact in features_of(dist.name, dist.version)]
 
 
 def _nearest(folder: str, owners: dict[str, set[str]], site: str) -> str:
@@ -306,7 +303,7 @@ def _by_system(check: str, dist: Distribution, package: SystemPackage) -> Outcom
             check=check,
             grade="resolves",
             package=dist.name,
-            features=features_of(dist),
+            features=_features(dist),
             detail="\n".join([dist.label, *faults[:SHOWN], *more]),
             hint=f"`apt-get install --reinstall {package.name}`",
         )
@@ -314,7 +311,7 @@ def _by_system(check: str, dist: Distribution, package: SystemPackage) -> Outcom
         check=check,
         grade="resolves",
         package=dist.name,
-        features=features_of(dist),
+        features=_features(dist),
         detail=f"{dist.version}, {count} as dpkg has them of {package.name}",
     )
 
@@ -325,7 +322,7 @@ def _without_record(check: str, dist: Distribution) -> NotChecked:
         check=check,
         grade="resolves",
         package=dist.name,
-        features=features_of(dist),
+        features=_features(dist),
         why="it has no RECORD" + (f": {dist.installer} installed it" if dist.installer else ""),
         hint="its own package manager may know its files: `dpkg --verify`, `rpm -V`",
     )

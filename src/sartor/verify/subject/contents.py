@@ -10,8 +10,7 @@ import msgspec
 
 from sartor.artifact.members import is_library
 from sartor.artifact.model import Evidence, Library, NotRead, Package
-from sartor.facts.packages import facts_about
-from sartor.facts.versions import within_versions
+from sartor.facts.features import features_of
 from sartor.verdict.case import Case
 from sartor.verdict.dispatch import owns
 from sartor.verify.subject.evidence import read_site
@@ -57,10 +56,9 @@ class Contents(msgspec.Struct, frozen=True, dict=True):
     def features(self, path: str) -> list[str]:
         """The features, by the facts of its package, that a library serves."""
         library, package = self._by_path.get(path), self.owner(path)
-        about = facts_about(package.name) if package else None
-        if library is None or package is None or about is None:
+        if library is None or package is None:
             return []
-        rows = (row for row in about.feature if within_versions(row.versions, package.version))
+        rows = features_of(package.name, package.version)
         return list(dict.fromkeys(r.name for r in rows if owns(package, library, r.libraries)))
 
     @cached_property
