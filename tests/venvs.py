@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sartor_cli import Document, Sartor
 
 
+SMALL = ("six", "markupsafe", "packaging")
+
+
 def make(folder: Path, *options: str) -> None:
     run_uv("venv", "--python", sys.executable, *options, str(folder))
 
@@ -24,6 +27,13 @@ def make(folder: Path, *options: str) -> None:
 def install(folder: Path, *what: str) -> None:
     python = str(folder / "bin" / "python")
     run_uv("pip", "install", "--link-mode", "copy", "--python", python, *what)
+
+
+def small_one(folder: Path) -> Path:
+    """An environment with `SMALL` in it; its files are copies: what a test alters is its own."""
+    make(folder)
+    install(folder, *SMALL)
+    return folder
 
 
 def run_uv(*arguments: str) -> None:

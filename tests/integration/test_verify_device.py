@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from sartor.host.model import Driver, Gpu, Host
 from sartor.verify.loads.images import check_images
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Passed
 from sartor.verify.proving import Proving
-from sartor.verify.runs.first_use import check_first_use
+from sartor.verify.runs.first_use import Beside, check_first_use
 from sartor.verify.subject.contents import contents_of
 from sartor.verify.subject.model import Subject
 
@@ -71,7 +73,9 @@ class Prover:
 
     def first_use(self, host: Host, seconds: float = 60, **variables: str) -> dict[str, Outcome]:
         proving = Proving(asked="launches", jit_seconds=seconds)
-        return self._run(check_first_use, host, proving, variables)
+        beside = Beside(self.subject.path / "cache", threading.Event())
+        check = partial(check_first_use, beside=beside)
+        return self._run(check, host, proving, variables)
 
     def _run(
         self, check: object, host: Host, proving: Proving, variables: dict[str, str]

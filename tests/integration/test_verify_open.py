@@ -21,54 +21,22 @@ from libraries import (
     shared,
     site,
 )
-from sartor.host.model import Host, System
+from opened import GOOD, HOST, failed, made, opened
 from sartor.verify.loads.libraries import check_libraries
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Passed
 from sartor.verify.proving import Proving
 from sartor.verify.subject.contents import contents_of
-from sartor.verify.subject.evidence import read_site
 from sartor.verify.subject.model import Subject
 
 if TYPE_CHECKING:
     from sartor.verify.model import Outcome
 
-HOST = Host(architecture="x86_64", glibc="2.36", system=System(distribution="debian 12 (bookworm)"))
-GOOD = "int one(void) { return 1; }"
 ABI = f"cpython-{sys.version_info[0]}{sys.version_info[1]}-x86_64-linux-gnu"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return environment(tmp_path / "env")
-
-
-def made(folder: Path, name: str, source: str = GOOD, *options: str) -> Path:
-    return shared(site(folder) / name, source, *options)
-
-
-def opened(folder: Path, seconds: float = 60) -> dict[str, Outcome]:
-    """What became of each library, by its path in the check's name."""
-    subject = Subject(
-        path=folder,
-        python=folder / "bin" / "python",
-        python_version=python_version(),
-        site=[site(folder)],
-        packages={},
-        accelerator="cpu",
-    )
-    read_site.cache_clear()  # a test alters what was read
-    found: list[Outcome] = []
-    proving = Proving(asked="loads", open_seconds=seconds)
-    check_libraries(subject, contents_of(subject, HOST), proving, found.append)
-    assert len({outcome.check for outcome in found}) == len(found)
-    assert all(outcome.grade == "loads" for outcome in found)
-    return {outcome.check.removeprefix("open "): outcome for outcome in found}
-
-
-def failed(folder: Path, name: str, seconds: float = 60) -> Failed:
-    outcome = opened(folder, seconds)[name]
-    assert isinstance(outcome, Failed), outcome
-    return outcome
 
 
 def test_libraries_open(folder: Path) -> None:
@@ -357,77 +325,6 @@ def test_what_is_in_the_real_environment_opens(tmp_path: Path) -> None:
     found = opened(folder)
     assert len(found) > 5
     assert {type(outcome) for outcome in found.values()} == {Passed}
-
-
-TORCH_LIBRARY = "int _ZN3c103oneEv(void) { return 1; }"
-EXTENSION = "int {0}(void); int f(void) {{ return {0}(); }}"
-
-
-def torch_package(folder: Path, needed: str) -> Path:
-    """A package ``torch`` 2.8.0 whose import opens its only library, which needs ``needed``."""
-    other = made(folder, f"nvidia/lib/{needed}", GOOD, f"-Wl,-soname,{needed}")
-    options = ("-Wl,-soname,libc10.so", "-Wl,-rpath,$ORIGIN/../../nvidia/lib", "-Wl,--no-as-needed")
-    library = made(folder, "torch/lib/libc10.so", TORCH_LIBRARY, *options, str(other))
-    code = "import ctypes, pathlib\nhere = pathlib.Path(__file__).parent\n"
-    code += "ctypes.CDLL(str(here / 'lib' / 'libc10.so'))"
-    (site(folder) / "torch" / "__init__.py").write_text(f"{code}\n")
-    register(site(folder), "torch", "2.8.0")
-    return library
-
-
-def test_an_extension_for_another_torch(folder: Path) -> None:
-    library = torch_package(folder, "libcudart.so.13")
-    made(folder, "vision/_C.so", EXTENSION.format("_ZN3c103oneEv"), str(library))
-    made(folder, "vision/image.so", EXTENSION.format("_ZN3c103twoEv"), str(library))
-    register(site(folder), "vision", requires=("torch==2.5.1",))
-    found = opened(folder)
-    assert isinstance(found["vision/_C.so"], Passed)
-    outcome = found["vision/image.so"]
-    assert isinstance(outcome, Failed)
-    assert "undefined symbol: _ZN3c103twoEv" in outcome.detail
-    assert (
-        "built for another PyTorch: 2.8.0, which is here, has no `c10::two()`;"
-        " it requires `torch==2.5.1`"
-    ) in outcome.detail
-    assert outcome.hint == "install a build of `vision` for torch 2.8.0"
-
-
-def test_an_extension_for_another_cuda_major(folder: Path) -> None:
-    library = torch_package(folder, "libcudart.so.13")
-    older = folder / "elsewhere" / "libcudart.so"
-    shared(older, "int cuda(void) { return 1; }", "-Wl,-soname,libcudart.so.12")
-    made(folder, "vision/_C.so", EXTENSION.format("cuda"), str(library), str(older))
-    register(site(folder), "vision", requires=("torch",))
-    outcome = failed(folder, "vision/_C.so")
-    assert "`_C.so` needs `libcudart.so.12`" in outcome.detail
-    assert "for CUDA 12 brings: it is not installed" in outcome.detail
-    assert "PyTorch is built for CUDA 13" in outcome.detail
-    assert outcome.hint == "install a build of `vision` for CUDA 13"
-
-
-def test_an_extension_for_cuda_beside_a_torch_without_it(folder: Path) -> None:
-    library = torch_package(folder, "libother.so")
-    absent = folder / "elsewhere" / "libc10_cuda.so"
-    shared(absent, "int cuda(void) { return 1; }", "-Wl,-soname,libc10_cuda.so")
-    made(folder, "vision/_C.so", EXTENSION.format("cuda"), str(library), str(absent))
-    register(site(folder), "vision", requires=("torch",))
-    outcome = failed(folder, "vision/_C.so")
-    assert "torch 2.8.0, which is here, is a build without it" in outcome.detail
-
-
-def test_a_driver_that_is_too_old_for_a_call(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    newer = shared(
-        tmp_path / "newer" / "libcuda.so.1",
-        "int cuInit(void) { return 1; } int cuNew(void) { return 1; }",
-        "-Wl,-soname,libcuda.so.1",
-    )
-    older = shared(tmp_path / "older" / "libcuda.so.1", "int cuInit(void) { return 1; }")
-    made(folder, "pkg/a.so", EXTENSION.format("cuNew"), str(newer))
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(older.parent))
-    outcome = failed(folder, "pkg/a.so")
-    assert "the driver's library has no `cuNew`" in outcome.detail
 
 
 def test_what_a_folder_before_it_has_is_left_out(folder: Path, tmp_path: Path) -> None:
