@@ -60,6 +60,8 @@ def end_group(
         if process is not None and process.poll() is not None:
             _reap_adopted(group)
         if not group_alive(group):
+            if process is not None:
+                process.wait()  # it may have died since it was looked at
             return
         time.sleep(0.02)
     signal_group(group, signal.SIGKILL)
