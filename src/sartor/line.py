@@ -159,7 +159,7 @@ def slimmed_stack(
 
     Nothing is kept for undoing: without `--slim` another environment is made.
     """
-    from sartor.slimming_environment import InPlaceRequest, slim_environment
+    from sartor.slimming.environment import InPlaceRequest, slim_environment
 
     request = InPlaceRequest(_wanted(host), keeping=False)
     names = [target.gpu for target in request.wanted.targets]

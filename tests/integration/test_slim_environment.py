@@ -28,7 +28,7 @@ from sartor.paths import Places
 from sartor.plan.model import Python
 from sartor.reporter import Silent
 from sartor.slim.choice import Wanted
-from sartor.slimming_environment import InPlaceRequest, slim_environment
+from sartor.slimming.environment import InPlaceRequest, slim_environment
 from sartor.verdict.model import Target
 from slim_maker import DATA
 from venvs import info, make, run_uv, site, verified, wrong_by_hand
@@ -399,12 +399,12 @@ def test_killed_at_fifty_moments(env: Made) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from sartor.reporter import Silent; from sartor.slim.choice import Wanted\n"
-        "from sartor.slimming_environment import InPlaceRequest, slim_environment\n"
-        "from sartor.slimming_undo import undo; from sartor.verdict.model import Target\n"
-        "import sartor.slimming_environment as room\n"
+        "from sartor.slimming.environment import InPlaceRequest, slim_environment\n"
+        "from sartor.slimming.undo import undo; from sartor.verdict.model import Target\n"
+        "import sartor.slimming.environment as room\n"
         "found = room.environment_at(Path(sys.argv[1]))\n"
         "room.environment_at = lambda _: found\n"
-        "import sartor.slimming_undo as undoing; undoing.environment_at = lambda _: found\n"
+        "import sartor.slimming.undo as undoing; undoing.environment_at = lambda _: found\n"
         "asked = InPlaceRequest(Wanted((Target('sm_90', '9.0'),)), removing=True)\n"
         "while True:\n"
         "    undo(found.root, Silent())\n"

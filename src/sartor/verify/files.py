@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.artifact.members import is_library
+from sartor.artifact.record import Record, Recorded, read_record
 from sartor.facts.packages import facts_about
 from sartor.facts.records import added_to, published
 from sartor.facts.versions import within_versions
 from sartor.verify.hashing import hash_files
 from sartor.verify.installed import Distribution
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Outcome, Passed
-from sartor.verify.record import Record, Recorded, read_record
 from sartor.verify.remedies import reinstall
 from sartor.verify.slimmed import finishing, slimming_of, unfinished
 from sartor.verify.system import SystemPackage, system_package
