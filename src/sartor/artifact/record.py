@@ -39,6 +39,11 @@ class Record(msgspec.Struct, frozen=True):
     faults: list[str] = []
 
 
+def digest_text(digest: bytes) -> str:
+    """A digest as a RECORD writes it: URL-safe base64 without padding."""
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
 def read_record(data: bytes) -> Record:
     """Read a RECORD; raises nothing: a line that is none is a fault, and the others are read."""
     files: dict[str, Recorded] = {}

@@ -121,7 +121,7 @@ class _Index:
         made_of = MadeOf(
             source=wheel.file.name,
             sha256=wheel.file.sha256 or "",
-            gpus=[target.gpu for target in self._wanted.targets],
+            gpus=self._wanted.gpus,
             keep_ptx=self._wanted.keep_ptx,
             retarget=self._wanted.retarget,
             compress=self._wanted.compress,
@@ -153,7 +153,7 @@ class _Index:
                 bytes_before=size,
                 bytes_after=size,
                 why=f"taken as it is: {decision.because}",
-                gpus=[target.gpu for target in self._wanted.targets],
+                gpus=self._wanted.gpus,
             )
         asked = WheelRequest(path, self._wanted, folder, copy=True, compiler=self._request.compiler)
         return slim_wheel(asked, reporter)

@@ -5,11 +5,12 @@ What a line holds is said in `sartor.artifact.record`.
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import posixpath
 from typing import TYPE_CHECKING
+
+from sartor.artifact.record import digest_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,7 @@ def changed_line(line: bytes, sha256: str, size: int) -> bytes:
     path, *told = next(csv.reader([body]))
     if not any(told):
         return line
-    digest = base64.urlsafe_b64encode(bytes.fromhex(sha256)).rstrip(b"=").decode()
+    digest = digest_text(bytes.fromhex(sha256))
     written = io.StringIO()
     csv.writer(written, lineterminator=text[len(body) :]).writerow(
         [path, f"sha256={digest}", str(size)]

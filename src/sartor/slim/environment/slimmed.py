@@ -68,7 +68,7 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def gpus(self) -> str:
         """``sm_90, sm_120``."""
-        return ", ".join(target.gpu for target in self.wanted.targets) if self.wanted else ""
+        return ", ".join(self.wanted.gpus) if self.wanted else ""
 
 
 class Slimmed(

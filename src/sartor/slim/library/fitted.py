@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from sartor.slim.choice import kept_entries
 from sartor.slim.library.headers import NotUnderstood
 from sartor.slim.library.layout import TooLarge, plan_layout
+from sartor.slim.library.regions import size_of
 
 if TYPE_CHECKING:
-    from sartor.artifact.fatbin import Entry
     from sartor.artifact.source import Source
     from sartor.slim.choice import Wanted
     from sartor.slim.library.layout import Planned
@@ -62,11 +62,7 @@ def _with_ptx(region: Region, number: int, wanted: Wanted) -> Region:
 
 def _growth(region: Region, number: int, wanted: Wanted) -> int:
     without = _with_ptx(region, number, wanted)
-    return _size(region.entries_of(number)) - _size(without.entries_of(number))
-
-
-def _size(entries: list[Entry]) -> int:
-    return sum(entry.header_size + entry.size for entry in entries)
+    return size_of(region.entries_of(number)) - size_of(without.entries_of(number))
 
 
 def _largest(growth: dict[int, int], by: int) -> list[int]:

@@ -15,6 +15,8 @@ from sartor.slim.library.pieces import Copied, Made
 from sartor.slim.retarget.entries import Fresh
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sartor.artifact.fatbin import Entry
     from sartor.artifact.source import Source
     from sartor.slim.choice import Wanted
@@ -136,7 +138,7 @@ def _held(source: Source, headers: Headers, name: str) -> Region | None:
     for container in containers(source, section.offset, section.size):
         if not isinstance(container, Container):
             raise NotUnderstood(f"at {container.offset:#x} of its device code: {container.reason}")
-        if container.offset + CONTAINER.size + _size(container) != container.end:
+        if container.offset + CONTAINER.size + size_of(container.entries) != container.end:
             raise NotUnderstood(f"the container at {container.offset:#x} has another header")
         held.append(container)
     return Region(
@@ -151,8 +153,9 @@ def _held(source: Source, headers: Headers, name: str) -> Region | None:
     )
 
 
-def _size(container: Container) -> int:
-    return sum(entry.header_size + entry.size for entry in container.entries)
+def size_of(entries: Iterable[Entry]) -> int:
+    """What entries take in their container, with their headers."""
+    return sum(entry.header_size + entry.size for entry in entries)
 
 
 def _piece(part: Entry | Fresh) -> Piece:

@@ -168,7 +168,7 @@ def _has(contents: Contents, text: str) -> bool:
 def _check_former(before: SlimmedWheel | None, name: str, wanted: Wanted) -> None:
     if before is None:
         return
-    gone = [target.gpu for target in wanted.targets if target.gpu not in before.gpus]
+    gone = [gpu for gpu in wanted.gpus if gpu not in before.gpus]
     if gone or (wanted.keep_ptx and not before.keep_ptx):
         what = f"what {', '.join(gone)} would load" if gone else "PTX for later GPUs"
         raise NotSlimmableError(

@@ -45,15 +45,19 @@ def parse_name(name: str) -> WheelName:
     return WheelName(parts[0], parts[1], build, "-".join(parts[-3:]))
 
 
+def gpu_words(wanted: Wanted) -> list[str]:
+    """The GPUs as tags and labels have them: ``sm90``, ``sm120``."""
+    return [gpu.replace("_", "") for gpu in wanted.gpus]
+
+
 def tag_words(wanted: Wanted) -> str:
     """What the build tag says of what was asked for: ``sm90``, ``sm90.sm120.ptx``, ``sm90.aot``.
 
     ``ptx``: with PTX for later GPUs; ``aot``: with code compiled ahead of time; ``packed``:
     compressed.
     """
-    words = [target.gpu.replace("_", "") for target in wanted.targets]
     asked = {"ptx": wanted.keep_ptx, "aot": wanted.retarget, "packed": wanted.compress}
-    return ".".join([*words, *(word for word, is_so in asked.items() if is_so)])
+    return ".".join([*gpu_words(wanted), *(word for word, is_so in asked.items() if is_so)])
 
 
 def build_tag(build: str, wanted: Wanted) -> str:

@@ -77,7 +77,7 @@ def provenance(
     return SlimmedWheel(
         sartor=__version__,
         source=before.source if before else source,
-        gpus=[target.gpu for target in wanted.targets],
+        gpus=wanted.gpus,
         keep_ptx=wanted.keep_ptx,
         retarget=wanted.retarget,
         compress=wanted.compress,

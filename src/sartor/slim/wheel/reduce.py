@@ -152,8 +152,7 @@ class _Slimming:
     def _is_new(self) -> bool:
         """Whether it becomes another wheel: other bytes, or slimmed before to more GPUs."""
         before, asked = self._contents.before, self._asked
-        gpus = [target.gpu for target in asked.targets]
-        now = gpus, asked.keep_ptx, asked.retarget, asked.compress
+        now = asked.gpus, asked.keep_ptx, asked.retarget, asked.compress
         if before is not None:
             was = before.gpus, before.keep_ptx, before.retarget, before.compress
             if was != now:
@@ -244,7 +243,7 @@ class _Slimming:
             device_bytes_least=sum(library.device_bytes_least for library in libraries),
             libraries=libraries,
             why=None if is_new else NOTHING_TO_TAKE if has_code else NO_CODE,
-            gpus=[target.gpu for target in self._request.wanted.targets],
+            gpus=self._request.wanted.gpus,
             notes=self._notes,
         )
 

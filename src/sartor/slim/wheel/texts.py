@@ -5,7 +5,6 @@ What is not said anew stays as it is, byte for byte.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from typing import TYPE_CHECKING
@@ -13,7 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.artifact.metadata import recorded_path
+from sartor.artifact.record import digest_text
 from sartor.facts.variants import variant_format
+from sartor.slim.wheel.name import gpu_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +36,7 @@ class Stored(msgspec.Struct, frozen=True):
     @property
     def row(self) -> str:
         """The last two cells of its row."""
-        digest = base64.urlsafe_b64encode(self.sha256).rstrip(b"=").decode()
-        return f"sha256={digest},{self.size}"
+        return f"sha256={digest_text(self.sha256)},{self.size}"
 
 
 def stored(data: bytes) -> Stored:
@@ -84,8 +84,7 @@ def new_wheel(wheel: bytes, build: str) -> bytes:
 
 def variant_label(wanted: Wanted) -> str:
     """The label of the variant (PEP 825): at most 16 of ``0-9a-z_.``, one for each set of GPUs."""
-    words = [target.gpu.replace("_", "") for target in wanted.targets]
-    label = ".".join(words)
+    label = ".".join(gpu_words(wanted))
     if len(label) <= MOST_LABEL:
         return label
     return f"sm{hashlib.sha256(label.encode()).hexdigest()[: MOST_LABEL - 2]}"
