@@ -1,4 +1,7 @@
-"""Fetching a source package: what came is kept and gone on with; what is wrong is not used."""
+"""Fetching a source package: from the user's index, kept, and never other bytes than are known.
+
+How a download goes on that broke off is `test_fetch`'s.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ import pytest
 
 from indexserver import serving
 from sartor.build.native import fetch_source
-from sartor.errors import BuildError, IndexUnreachableError
+from sartor.errors import BuildError, UntrustedBytesError
+from sartor.index.files import IndexFile
 from sartor.paths import Places
 from sartor.plan.model import Python, Recipe, Stack
+from sartor.remote.fetch import kept_path
 from sartor.reporter import Silent
 
 if TYPE_CHECKING:
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     from indexserver import Index
 
 DATA = random.Random(1).randbytes(300_000)  # noqa: S311 - bytes that do not repeat
-CUT = 200_000
+SHA256 = hashlib.sha256(DATA).hexdigest()
 STACK = Stack(
     engine="llama.cpp",
     line="native",
@@ -37,58 +42,53 @@ STACK = Stack(
     python=Python(None, None),
     architecture=None,
     disk_mb=1,
-    source=Recipe(project="thing", sha256=hashlib.sha256(DATA).hexdigest(), cmake_args=[]),
+    source=Recipe(project="thing", sha256=SHA256, cmake_args=[]),
 )
 
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    """An index that has the source package and breaks off in its middle."""
+    """An index that has the source package."""
     file = tmp_path / "thing-1.0.tar.gz"
     file.write_bytes(DATA)
     with serving([file]) as index:
         monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        index.cut_after = CUT
         yield index
 
 
 @pytest.fixture
-def places(index: Index, tmp_path: Path) -> Places:
-    """A home with a download that broke off; the index is well again."""
-    places = Places(tmp_path / "home")
-    with pytest.raises(IndexUnreachableError):
-        fetch_source(STACK, places, Silent())
-    kept = partial(places).read_bytes()
-    assert kept
-    assert DATA.startswith(kept)
-    index.cut_after = None
+def places(tmp_path: Path) -> Places:
+    return Places(tmp_path / "home")
+
+
+def test_it_is_fetched_once(index: Index, places: Places) -> None:
+    assert fetch_source(STACK, places, Silent()).read_bytes() == DATA
     index.sent = 0
-    return places
-
-
-def partial(places: Places) -> Path:
-    return places.root / "sources/.thing-1.0.tar.gz.partial"
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-def test_it_goes_on_where_it_was(index: Index, places: Places, ranges: bool) -> None:
-    index.ranges = ranges
     assert fetch_source(STACK, places, Silent()).read_bytes() == DATA
-    assert (index.sent < len(DATA)) == ranges
-    assert not partial(places).exists()
+    assert not index.sent
 
 
-def test_the_beginning_of_another_is_thrown_away(index: Index, places: Places) -> None:
-    partial(places).write_bytes(b"x" * CUT)
+def test_what_is_kept_and_was_altered_is_fetched_anew(index: Index, places: Places) -> None:
+    kept = fetch_source(STACK, places, Silent())
+    kept.write_bytes(b"x" * len(DATA))
+    index.sent = 0
     assert fetch_source(STACK, places, Silent()).read_bytes() == DATA
+    assert index.sent >= len(DATA)
 
 
-def test_other_bytes_are_not_used(index: Index, places: Places) -> None:
-    other = msgspec.structs.replace(
-        STACK, source=Recipe(project="thing", sha256="0" * 64, cmake_args=[])
-    )
-    with pytest.raises(BuildError, match="not the one"):
+@pytest.mark.usefixtures("index")
+def test_other_bytes_are_not_used(places: Places) -> None:
+    source = Recipe(project="thing", sha256="0" * 64, cmake_args=[])
+    other = msgspec.structs.replace(STACK, source=source)
+    with pytest.raises(UntrustedBytesError, match="its sha256 is"):
         fetch_source(other, places, Silent())
-    assert not partial(places).exists()
-    assert not (partial(places).parent / "thing-1.0.tar.gz").exists()
+    kept = IndexFile("thing-1.0.tar.gz", "", sha256="0" * 64)
+    assert not list(kept_path(places.packages, kept).parent.iterdir())
+
+
+@pytest.mark.usefixtures("index")
+def test_a_version_that_is_not_there_is_said(places: Places) -> None:
+    other = msgspec.structs.replace(STACK, version="2.0")
+    with pytest.raises(BuildError, match=r"no source package of version 2\.0"):
+        fetch_source(other, places, Silent())

@@ -10,6 +10,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def sha256_of(path: Path) -> str:
+    """The digest of a file; raises `OSError`."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def file_sha256(path: Path) -> str | None:
     """The digest; None where there is no regular file to be read. A pipe is not waited for."""
     import hashlib

@@ -12,23 +12,25 @@ import sys
 import tarfile
 from typing import TYPE_CHECKING
 
-from sartor.errors import BuildError, CompilerMissingError, IndexRefusedError, IndexUnreachableError
-from sartor.index.network import default_index
+import msgspec
+from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
+from packaging.version import Version
+
+from sartor.artifact.digest import file_sha256
+from sartor.errors import BuildError, CompilerMissingError
+from sartor.index.files import IndexFile
 from sartor.index.uv import run_uv
 from sartor.locks import waiting_lock
 from sartor.paths import Places, explain_os_errors, make_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
-
-    from pypi_simple import DistributionPackage
-    from requests import Response, Session
 
     from sartor.plan.model import Recipe, Stack
     from sartor.reporter import Reporter
 
 NO_COMPILER = "install a C and C++ compiler, or take the published build"
-PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
 CUDA_COMPILER = "-DCMAKE_CUDA_COMPILER="
 _UNIT = re.compile(r"^\[(\d+)/(\d+)\]|^\[\s*(\d+)%\]")
 
@@ -158,111 +160,33 @@ def _compiler_said(log: Path, error: BuildError) -> BuildError:
 
 
 def fetch_source(stack: Stack, places: Places, reporter: Reporter) -> Path:
-    """The stack's source package from the user's index, checked against its known SHA-256.
+    """The stack's source package from the user's indexes, with the SHA-256 that Sartor knows.
 
-    Kept under ``sources/``; an interrupted download is gone on with. Two at a time wait for each
-    other.
+    Kept in Sartor's cache; an interrupted download is gone on with. Raises `BuildError` where no
+    index has it, and what `sartor.remote.fetch.fetch_all` raises.
     """
+    from sartor.remote.fetch import fetch_all, kept_path
+    from sartor.remote.targets import Keeping, Remotes
+
     recipe = recipe_of(stack)
-    folder = make_folder(places.root / "sources")
-    target = folder / f"{recipe.project}-{stack.version}.tar.gz"
-    with waiting_lock(folder / f".{target.name}.lock", reporter, "fetching this source"):
-        if _sha256(target) != recipe.sha256:
-            partial = folder / f".{target.name}.partial"
-            _fetch(stack, partial, reporter)
-            partial.replace(target)
-    return target
+    kept = IndexFile(f"{recipe.project}-{stack.version}.tar.gz", "", sha256=recipe.sha256)
+    target = kept_path(places.packages, kept)
+    if file_sha256(target) == recipe.sha256:
+        return target
+    target.unlink(missing_ok=True)
+    keeping = Keeping(listings=places.listings)
+    with contextlib.closing(Remotes(reporter, keeping=keeping)) as remotes:
+        listed = _source_package(remotes.files(canonicalize_name(recipe.project)), stack.version)
+    known = msgspec.structs.replace(kept, url=listed.url, size=listed.size)
+    return fetch_all([known], places, reporter)[recipe.sha256]
 
 
-def _fetch(stack: Stack, partial: Path, reporter: Reporter) -> None:
-    """Make ``partial`` the whole source; what was there before may be the beginning of another."""
-    wanted, found = recipe_of(stack).sha256, _sha256(partial)
-    for _ in range(2):
-        begun = partial.exists()
-        if found != wanted:
-            _download(recipe_of(stack).project, stack.version, partial, reporter)
-            found = _sha256(partial)
-        if found == wanted:
-            return
-        partial.unlink()
-        if not begun:
-            break
-    raise BuildError(
-        f"the source package of {recipe_of(stack).project} {stack.version} is not the one that "
-        "Sartor knows",
-        found=[f"wanted sha256 {wanted}", f"found sha256 {found}"],
-        hint="the index or a proxy serves other bytes; nothing of it was used",
-    )
-
-
-def _download(project: str, version: str, partial: Path, reporter: Reporter) -> None:
-    """Fetch what ``partial`` lacks, or all of it where the server does not give a part."""
-    import requests
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT, PyPISimple
-
-    index = default_index() or PYPI_SIMPLE_ENDPOINT
-    try:
-        with PyPISimple(index) as client:
-            package = _source_package(client.get_project_page(project).packages, version)
-            with _ask_for_the_rest(client.s, package.url, partial) as answer:
-                answer.raise_for_status()
-                _receive(answer, partial, reporter)
-    except requests.HTTPError as error:
-        status = error.response.status_code if error.response is not None else "an error"
-        raise IndexRefusedError(
-            f"fetching the source of {project}: the package index answered {status}",
-            hint="check the index in your pip or uv configuration",
-        ) from error
-    except (
-        requests.ConnectionError,
-        requests.Timeout,
-        requests.exceptions.ChunkedEncodingError,  # it ended in the middle
-    ) as error:
-        raise IndexUnreachableError(
-            f"fetching the source of {project}: the package index could not be reached",
-            hint="check the network and the proxy (HTTPS_PROXY); what has come is kept, "
-            "and the published build may be cached",
-        ) from error
-
-
-def _ask_for_the_rest(session: Session, url: str, partial: Path) -> Response:
-    headers = {"Accept-Encoding": "identity"}
-    begun = partial.stat().st_size if partial.exists() else 0
-    if begun:
-        answer = session.get(
-            url, stream=True, timeout=60, headers=headers | {"Range": f"bytes={begun}-"}
-        )
-        if answer.status_code != RANGE_NOT_SATISFIABLE:
-            return answer
-        answer.close()
-    return session.get(url, stream=True, timeout=60, headers=headers)
-
-
-def _receive(answer: Response, partial: Path, reporter: Reporter) -> None:
-    """Append the part that came, or write the whole where the server gave that."""
-    part = answer.status_code == PARTIAL_CONTENT
-    done = partial.stat().st_size if part else 0
-    coming = int(answer.headers.get("Content-Length", 0))
-    with explain_os_errors(partial), partial.open("ab" if part else "wb") as file:
-        total = done + coming if coming else None
-        for chunk in answer.iter_content(1 << 16):
-            done += file.write(chunk)
-            reporter.progress("downloading source", done, total, "B")
-
-
-def _source_package(packages: list[DistributionPackage], version: str) -> DistributionPackage:
-    for package in packages:
-        if package.version == version and package.package_type == "sdist":
-            return package
+def _source_package(files: Iterable[IndexFile], version: str) -> IndexFile:
+    for file in files:
+        with contextlib.suppress(InvalidSdistFilename):
+            if parse_sdist_filename(file.name)[1] == Version(version):
+                return file
     raise BuildError(
         f"the index has no source package of version {version}",
         hint="a mirror that carries wheels only looks like this; name another index",
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

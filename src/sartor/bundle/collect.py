@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sartor.bundle.fetch import fetch_all, file_sha256
+from sartor.artifact.digest import sha256_of
 from sartor.bundle.model import BundledModel, LeftOut, Member
 from sartor.bundle.own import NAME, own_wheel, pins, refuse_python
 from sartor.bundle.runtime import Pinned, pinned, supplies, wheels_for
@@ -21,6 +21,7 @@ from sartor.lock.reading import LOCK_NAME, PYLOCK_NAME
 from sartor.lock.stack import stack_of_lock
 from sartor.locking import read_locked
 from sartor.plan.model import Stack
+from sartor.remote.fetch import fetch_all
 from sartor.slim.choice import Wanted
 
 if TYPE_CHECKING:
@@ -178,4 +179,4 @@ def _lock_piece(folder: Path, name: str) -> Piece:
 
 def _file(kind: Kind, path: str, source: Path) -> Piece:
     size = source.stat().st_size
-    return Piece(Member(path=path, kind=kind, size=size, sha256=file_sha256(source)), source)
+    return Piece(Member(path=path, kind=kind, size=size, sha256=sha256_of(source)), source)

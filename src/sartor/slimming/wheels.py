@@ -7,10 +7,10 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from sartor.bundle.fetch import fetch_all
 from sartor.errors import NotSlimmableError, UsageError
 from sartor.host.stated import ARCHITECTURES
 from sartor.index.wheels import Fits
+from sartor.remote.fetch import fetch_all
 from sartor.remote.targets import Keeping, Remotes
 
 if TYPE_CHECKING:

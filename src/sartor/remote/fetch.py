@@ -8,10 +8,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from sartor.errors import NotBundlableError
+from sartor.artifact.digest import sha256_of
+from sartor.errors import NoSuchTargetError
 from sartor.index.sources import access, index_sources
-from sartor.lock.places import is_file
 from sartor.locks import waiting_lock
 from sartor.paths import disk_full, explain_os_errors, free_bytes, make_private_folder
 from sartor.remote.faults import untrusted
@@ -94,7 +95,7 @@ def _one(http: Http, file: IndexFile, folder: Path, count: _Count) -> None:
     partial = final.with_name(f".{file.name}.partial")
     make_private_folder(final.parent)
     with explain_os_errors(final):
-        if is_file(file.url):
+        if "://" not in file.url or urlsplit(file.url).scheme == "file":
             digest = _copied(local_path(file.url), partial)
         else:
             resumed = partial.is_file()
@@ -104,17 +105,17 @@ def _one(http: Http, file: IndexFile, folder: Path, count: _Count) -> None:
                 digest = _continued(http, file, partial, count.more)
         if digest != file.sha256:
             partial.unlink(missing_ok=True)
-            raise untrusted(file.url, f"its sha256 is {digest}, and the lock says {file.sha256}")
+            raise untrusted(file.url, f"its sha256 is {digest}, and {file.sha256} is expected")
         partial.replace(final)
 
 
 def _copied(source: Path, partial: Path) -> str:
     if not source.is_file():
-        raise NotBundlableError(
-            f"`{source}`, which the lock names, is not there", hint="lock again: `sartor lock`"
+        raise NoSuchTargetError(
+            f"there is no file `{source}`", hint="where a lock names it, lock again: `sartor lock`"
         )
     shutil.copyfile(source, partial)
-    return file_sha256(partial)
+    return sha256_of(partial)
 
 
 def _continued(http: Http, file: IndexFile, partial: Path, came: Callable[[int], None]) -> str:
@@ -136,9 +137,3 @@ def _continued(http: Http, file: IndexFile, partial: Path, came: Callable[[int],
             out.write(block)
             came(len(block))
     return digest.hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """The digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

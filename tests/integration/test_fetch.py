@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sartor.bundle.fetch import fetch_all, kept_path
 from sartor.errors import SartorError, UntrustedBytesError
 from sartor.index.files import IndexFile
 from sartor.paths import Places
+from sartor.remote.fetch import fetch_all, kept_path
 from sartor.reporter import Silent
 from wheelserver import Manners, serving_wheels
 
