@@ -21,7 +21,7 @@ from pathlib import Path
 from timing import ROOT, interleaved, run_seconds, write_result
 
 from sartor.slim.choice import Wanted
-from sartor.slim.library import slim_library
+from sartor.slim.library.reduce import slim_library
 from sartor.verdict.model import Target
 
 CAPABILITIES = ("7.5", "8.0", "8.9", "9.0", "10.0", "12.0")
@@ -30,7 +30,7 @@ JUDGE = ROOT / "tests" / "heavy" / "judges" / "smallest.py"
 PROVES = ["src/sartor/slim", "benchmarks/bench_slim.py", "tests/heavy/judges/smallest.py"]
 PEAK = (
     "import resource, sys; from pathlib import Path\n"
-    "from sartor.slim.library import slim_library\n"
+    "from sartor.slim.library.reduce import slim_library\n"
     "from sartor.slim.choice import Wanted; from sartor.verdict.model import Target\n"
     "slim_library(Path(sys.argv[1]), Path(sys.argv[2]), Wanted((Target('sm_90', '9.0'),)))\n"
     "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"

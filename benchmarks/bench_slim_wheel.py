@@ -28,8 +28,8 @@ from sartor.artifact.inflate import inflate, pieces
 from sartor.artifact.source import FileSource
 from sartor.artifact.zip import STORED, ZipMembers
 from sartor.slim.choice import Wanted
-from sartor.slim.deflate import BLOCK, deflated_bytes
-from sartor.slim.wheel import WheelRequest, slim_wheel
+from sartor.slim.wheel.deflate import BLOCK, deflated_bytes
+from sartor.slim.wheel.reduce import WheelRequest, slim_wheel
 from sartor.verdict.model import Target
 
 CAPABILITIES = ("7.5", "8.0", "8.9", "9.0", "10.0", "12.0")
@@ -39,7 +39,7 @@ PROVES = ["src/sartor/slim", "benchmarks/bench_slim_wheel.py", "tests/heavy/judg
 NEGATIVA = "-75 % device code, -55 % file (Negativa-ML, published, over its frameworks and models)"
 PEAK = (
     "import json, re, sys, time; from pathlib import Path\n"
-    "from sartor.slim.wheel import WheelRequest, slim_wheel\n"
+    "from sartor.slim.wheel.reduce import WheelRequest, slim_wheel\n"
     "from sartor.slim.choice import Wanted; from sartor.verdict.model import Target\n"
     "wanted = Wanted((Target('sm_90', '9.0'),)); began = time.process_time()\n"
     "slim_wheel(WheelRequest(Path(sys.argv[1]), wanted, Path(sys.argv[2])))\n"

@@ -116,7 +116,7 @@ def look_up(reference: str | None, places: Places, reporter: Reporter) -> Model 
 
 def reduced_to(asked: UpRequest, host: Host) -> list[str]:
     """The architectures that an environment is reduced to; none: it is not."""
-    return [target.gpu for target in _wanted(host).targets] if asked.slim else []
+    return _wanted(host).gpus if asked.slim else []
 
 
 def _wanted(host: Host) -> Wanted:
@@ -159,11 +159,10 @@ def slimmed_stack(
 
     Nothing is kept for undoing: without `--slim` another environment is made.
     """
-    from sartor.slimming_environment import InPlaceRequest, slim_environment
+    from sartor.slimming.environment import InPlaceRequest, slim_environment
 
     request = InPlaceRequest(_wanted(host), keeping=False)
-    names = [target.gpu for target in request.wanted.targets]
-    stack = msgspec.structs.replace(stack, slimmed_to=names)
+    stack = msgspec.structs.replace(stack, slimmed_to=request.wanted.gpus)
     return stack, lambda folder: slim_environment(folder, request, reporter)
 
 

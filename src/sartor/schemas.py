@@ -19,10 +19,10 @@ from sartor.matrix.model import SupportMap
 from sartor.models.model import Model
 from sartor.plan.model import Plan
 from sartor.serve.model import Endpoint, LogsDocument, StatusDocument, StopDocument
-from sartor.slim.environment_model import SlimUndone
+from sartor.slim.environment.model import SlimUndone
+from sartor.slim.environment.slimmed import Slimmed
 from sartor.slim.model import Slimming
-from sartor.slim.provenance import SlimmedWheel
-from sartor.slim.slimmed import Slimmed
+from sartor.slim.wheel.provenance import SlimmedWheel
 from sartor.verdict.model import Inspection, Inspections
 from sartor.verify.model import Report, ReportComparison
 

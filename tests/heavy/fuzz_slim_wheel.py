@@ -1,4 +1,4 @@
-"""Changed wheels before `sartor.slim.wheel`: a named error, or a wheel that others read.
+"""Changed wheels before `sartor.slim.wheel.reduce`: a named error, or a wheel that others read.
 
 usage: python tests/heavy/fuzz_slim_wheel.py COUNT [SEED]
 """
@@ -15,7 +15,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 
 from sartor.errors import ArtifactUnreadableError, NotSlimmableError
 from sartor.slim.choice import Wanted
-from sartor.slim.wheel import WheelRequest, slim_wheel
+from sartor.slim.wheel.reduce import WheelRequest, slim_wheel
 from sartor.verdict.model import Target
 from slim_wheels import NAME, read_wheel, write_wheel
 

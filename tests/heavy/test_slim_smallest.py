@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from sartor.slim.choice import Wanted
-from sartor.slim.library import slim_library
+from sartor.slim.library.reduce import slim_library
 from sartor.verdict.model import Target
 from wheels import wheel
 

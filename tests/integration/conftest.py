@@ -8,6 +8,10 @@ import pytest
 
 from indexserver import Index, serving, wheel_of
 from sartor_cli import Sartor, checked_home, isolated_variables, user_variables
+from slim_envs import LIBRARIES, OTHERS, Made, install
+from slim_maker import DATA
+from venvs import make
+from wheelserver import make_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,3 +65,19 @@ def index(wheels: list[Path]) -> Iterator[Index]:
     """A package index of one's own, on the loopback."""
     with serving(wheels) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def made_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    members = {name: (DATA / own).read_bytes() for name, own in LIBRARIES.items()}
+    path = tmp_path_factory.mktemp("wheel") / "made-1.0-py3-none-any.whl"
+    path.write_bytes(make_wheel({**members, **OTHERS}))
+    return path
+
+
+@pytest.fixture
+def env(tmp_path: Path, made_wheel: Path) -> Made:
+    found = Made(tmp_path / "env", tmp_path / "cache")
+    make(found.path)
+    install(found, str(made_wheel))
+    return found

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import mmap
-import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -27,89 +23,16 @@ from sartor.line import slimmed_stack
 from sartor.paths import Places
 from sartor.plan.model import Python
 from sartor.reporter import Silent
-from sartor.slim.choice import Wanted
-from sartor.slimming_environment import InPlaceRequest, slim_environment
-from sartor.verdict.model import Target
+from slim_envs import HOPPER, LIBRARIES, OTHERS, Made, contents, install, slimmed, undone
 from slim_maker import DATA
-from venvs import info, make, run_uv, site, verified, wrong_by_hand
+from venvs import info, make, site, verified, wrong_by_hand
 from wheels import wheel
 from wheelserver import make_wheel
 
 if TYPE_CHECKING:
-    from sartor_cli import Document, Sartor
-
-HOPPER = ("--gpu", "sm_90")
-PYTHON = f"cpython-{sys.version_info.major}{sys.version_info.minor}"
-LIBRARIES = {"made/units.so": "units.so", "made/deep/linked.so": "linked.so"}
-OTHERS = {
-    "made/__init__.py": b"VALUE = 7\n",
-    "made/_c.cpython-39-x86_64-linux-gnu.so": b"of another Python",
-    f"made/_c.{PYTHON}-x86_64-linux-gnu.so": b"of this one",
-    "made/libmade.a": b"!<arch>\n",
-    "made/tests/test_made.py": b"assert True\n",
-}
-
+    from sartor_cli import Sartor
 
 UNITS = ("units", "native", "jit", "missing", "not_applicable", "unknown")
-
-
-class Made(NamedTuple):
-    """An environment, and uv's cache, which has its files as hard links."""
-
-    path: Path
-    cache: Path
-
-    @property
-    def python(self) -> str:
-        return str(self.path / "bin" / "python")
-
-    def file(self, name: str) -> Path:
-        return site(self.path) / name
-
-
-@pytest.fixture(scope="session")
-def made_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    members = {name: (DATA / own).read_bytes() for name, own in LIBRARIES.items()}
-    path = tmp_path_factory.mktemp("wheel") / "made-1.0-py3-none-any.whl"
-    path.write_bytes(make_wheel({**members, **OTHERS}))
-    return path
-
-
-@pytest.fixture
-def env(tmp_path: Path, made_wheel: Path) -> Made:
-    found = Made(tmp_path / "env", tmp_path / "cache")
-    make(found.path)
-    install(found, str(made_wheel))
-    return found
-
-
-def install(env: Made, *what: str) -> None:
-    options = ["--cache-dir", str(env.cache), "--link-mode", "hardlink", "--no-deps"]
-    run_uv("pip", "install", *options, "--python", env.python, *what)
-
-
-def contents(folder: Path) -> dict[str, tuple[str, int, int]]:
-    """Every file but those that Python compiles: digest, mode, time."""
-    found = {}
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink() and path.suffix != ".pyc":
-            about, name = path.stat(), path.relative_to(folder).as_posix()
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            if path.name != ".lock":
-                found[name] = (digest, about.st_mode, about.st_mtime_ns)
-    return found
-
-
-def slimmed(sartor: Sartor, env: Made, *more: str) -> Document:
-    found = sartor.json("slim", str(env.path), "--in-place", *(more or HOPPER))
-    result: Document = found["results"][0]
-    return result
-
-
-def undone(sartor: Sartor, env: Made, status: int = 0) -> Document:
-    done = sartor.run("slim", str(env.path), "--undo", "--json")
-    assert done.status == status, done.stderr
-    return done.document
 
 
 def uv_says(env: Made, *words: str) -> str:
@@ -358,91 +281,6 @@ def test_a_file_of_two_packages(plain: Sartor, env: Made, tmp_path: Path) -> Non
     install(env, str(forbidden))
     slimmed(plain, env)
     assert env.file("made/units.so").read_bytes() == members["made/units.so"]
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting wants root")
-def test_a_full_disk_is_said_and_nothing_is_half_done(
-    plain: Sartor, tmp_path: Path, made_wheel: Path
-) -> None:
-    """Room for the environment, and for more and more of what slimming writes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", "size=24m", "none", str(disk))
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("no file system can be mounted here")
-    try:
-        env = Made(disk / "env", tmp_path / "cache")
-        make(env.path)
-        install(env, str(made_wheel))
-        before, met = contents(site(env.path)), set()
-        for room in (0, 4 << 10, 40 << 10, 64 << 10, 80 << 10, 100 << 10, 1 << 20):
-            about = os.statvfs(disk)
-            fill = max(about.f_bavail * about.f_frsize - room, 0)
-            (disk / "fill").write_bytes(bytes(fill))
-            done = plain.run("slim", str(env.path), "--in-place", *HOPPER, "--json")
-            met.add(done.status)
-            if done.status:
-                assert "goes on" in done.failed("disk-full", 23)["hint"]
-            assert wrong_by_hand(env.path) == set()
-            (disk / "fill").unlink()
-            if (env.path / "sartor-slim" / "slimmed.json").exists():
-                undone(plain, env)
-            assert contents(site(env.path)) == before
-        assert met == {0, 23}
-    finally:
-        subprocess.run(("umount", str(disk)), check=True)
-
-
-def test_killed_at_fifty_moments(env: Made) -> None:
-    """Every file is the old or the new one, and so is each line of RECORD; undoing goes on."""
-    before = contents(env.path)
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from sartor.reporter import Silent; from sartor.slim.choice import Wanted\n"
-        "from sartor.slimming_environment import InPlaceRequest, slim_environment\n"
-        "from sartor.slimming_undo import undo; from sartor.verdict.model import Target\n"
-        "import sartor.slimming_environment as room\n"
-        "found = room.environment_at(Path(sys.argv[1]))\n"
-        "room.environment_at = lambda _: found\n"
-        "import sartor.slimming_undo as undoing; undoing.environment_at = lambda _: found\n"
-        "asked = InPlaceRequest(Wanted((Target('sm_90', '9.0'),)), removing=True)\n"
-        "while True:\n"
-        "    undo(found.root, Silent())\n"
-        "    slim_environment(found.root, asked, Silent())\n"
-        "    print('ready', flush=True)\n"
-    )
-    asked = InPlaceRequest(Wanted((Target("sm_90", "9.0"),)), removing=True)
-    slim_environment(env.path, asked, Silent())
-    after = contents(site(env.path))
-    record = info(env.path, "made") / "RECORD"
-    lines = {*record.read_bytes().splitlines(), *before_lines(env)}
-    moments = random.Random(9)  # noqa: S311
-    met = set()
-    for _ in range(50):
-        argv = [sys.executable, "-c", code, str(env.path)]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(moments.random() * 0.3)
-            process.send_signal(signal.SIGKILL)
-        for name, about in contents(site(env.path)).items():
-            if not name.endswith("RECORD"):
-                known = before[f"{site(env.path).relative_to(env.path)}/{name}"]
-                assert about in {known, after.get(name)}
-        now = record.read_bytes()
-        assert set(now.splitlines()) <= lines
-        met.add(now)
-        slim_environment(env.path, asked, Silent())
-        assert {n: a[0] for n, a in contents(site(env.path)).items()} == {
-            n: a[0] for n, a in after.items()
-        }
-    assert len(met) > 1
-
-
-def before_lines(env: Made) -> set[bytes]:
-    """RECORD's lines as they were written down before any was changed."""
-    record = json.loads((env.path / "sartor-slim" / "slimmed.json").read_bytes())
-    return {row["before"].encode().rstrip() for f in record["files"] for row in f["rows"]}
 
 
 @pytest.mark.parametrize("project", ["bitsandbytes==0.50.2", "sglang-kernel==0.4.10"])

@@ -24,9 +24,9 @@ from nvcc import program, told
 from sartor.paths import Places
 from sartor.reporter import Silent
 from sartor.slim.choice import Wanted
-from sartor.slim.jobs import NO_COMPILER, Compiler
-from sartor.slim.library import slim_library
-from sartor.slim.ptxas import PtxasCompiler
+from sartor.slim.library.reduce import slim_library
+from sartor.slim.retarget.jobs import NO_COMPILER, Compiler
+from sartor.slim.retarget.ptxas import PtxasCompiler
 from sartor.verdict.model import Target
 from slim_maker import DATA, found_units
 
@@ -231,7 +231,7 @@ def test_killed_at_fifty_moments(tmp_path: Path) -> None:
     ]
     code = (
         "import sys; from pathlib import Path\n"
-        "from sartor.slim.library import slim_library\n"
+        "from sartor.slim.library.reduce import slim_library\n"
         "from sartor.slim.choice import Wanted; from sartor.verdict.model import Target\n"
         "print('ready', flush=True)\n"
         "for _ in range(100):\n"

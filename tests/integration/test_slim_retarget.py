@@ -28,11 +28,11 @@ from sartor.artifact.source import BytesSource, FileSource
 from sartor.paths import Places
 from sartor.reporter import Silent
 from sartor.slim.choice import Wanted
-from sartor.slim.entries import Compression, compiled_entry, compressed_entry
-from sartor.slim.headers import read_headers
-from sartor.slim.library import slim_library
-from sartor.slim.ptxas import PtxasCompiler
-from sartor.slim.regions import find_regions
+from sartor.slim.library.headers import read_headers
+from sartor.slim.library.reduce import slim_library
+from sartor.slim.library.regions import find_regions
+from sartor.slim.retarget.entries import Compression, compiled_entry, compressed_entry
+from sartor.slim.retarget.ptxas import PtxasCompiler
 from sartor.verdict.load_rule import architecture
 from sartor.verdict.model import Target
 from slim_maker import UNITS, library

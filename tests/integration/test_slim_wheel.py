@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from indexserver import serving
-from sartor.verify.record import read_record
+from sartor.artifact.record import read_record
 from serving import in_thread
 from slim_wheels import NAME, read_wheel, write_wheel
 from wheels import pip, wheel

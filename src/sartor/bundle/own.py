@@ -5,7 +5,6 @@ The same files give the same bytes: in order, at one date, without what an insta
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import io
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sartor
+from sartor.artifact.record import digest_text
 from sartor.errors import NotBundlableError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _about(found: Distribution, info: str) -> dict[str, bytes]:
 
 def _digest(data: bytes) -> str:
     """As a wheel's RECORD has it."""
-    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    return digest_text(hashlib.sha256(data).digest())
 
 
 def _zipped(files: dict[str, bytes], record: str) -> bytes:

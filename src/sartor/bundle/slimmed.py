@@ -51,8 +51,8 @@ def slim_all(
 ) -> Slimmed:
     """Reduce every wheel that has device code and may be changed; ``kept`` says where each is.
 
-    Raises what `sartor.slim.wheel.slim_wheel` raises, but for what may not be changed: that is
-    carried as it is, with a note.
+    Raises what `sartor.slim.wheel.reduce.slim_wheel` raises, but for what may not be changed: that
+    is carried as it is, with a note.
     """
     found: dict[str, Path] = {}
     notes: list[str] = []
@@ -84,7 +84,7 @@ def _key(sha256: str, wanted: Wanted) -> str:
 
 def _one(source: Path, folder: Path, wanted: Wanted, reporter: Reporter) -> Path | None:
     """The slimmed wheel, made or found; None where nothing of it can be left out."""
-    from sartor.slim.wheel import WheelRequest, slim_wheel
+    from sartor.slim.wheel.reduce import WheelRequest, slim_wheel
 
     there = sorted(folder.glob("*.whl"))
     if there:

@@ -124,7 +124,7 @@ def _made(options: argparse.Namespace) -> BundleState:
     from sartor.index.network import as_configured
     from sartor.paths import default_places
     from sartor.report.terminal import Terminal
-    from sartor.slimming import wanted_of
+    from sartor.slimming.wanted import wanted_of
 
     if options.model and options.model_config:
         raise UsageError(

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     from sartor.report.document import print_document, print_lines
     from sartor.report.slim import slim_lines
     from sartor.report.terminal import Terminal
-    from sartor.slimming import SlimRequest, slim
+    from sartor.slimming.targets import SlimRequest, slim
 
     if options.undo:
         return _undo(options)
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _wanted(options: argparse.Namespace) -> Wanted:
-    from sartor.slimming import wanted_of
+    from sartor.slimming.wanted import wanted_of
 
     return wanted_of(
         options.gpu,
@@ -118,7 +118,7 @@ def _undo(options: argparse.Namespace) -> int:
     from sartor.report.document import print_document, print_lines
     from sartor.report.slim_environment import undone_lines
     from sartor.report.terminal import Terminal
-    from sartor.slimming_undo import undo
+    from sartor.slimming.undo import undo
 
     if len(options.targets) > 1 or options.in_place or options.output or options.dry_run:
         raise UsageError(

@@ -7,7 +7,6 @@ against its CRC-32 and against what the wheel's RECORD says of it.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import posixpath
@@ -19,6 +18,7 @@ from sartor.artifact.members import is_library, matters
 from sartor.artifact.metadata import MOST_RECORD
 from sartor.artifact.model import Evidence, NotRead
 from sartor.artifact.reading import Progress, Walk
+from sartor.artifact.record import digest_text
 from sartor.artifact.source import BytesSource, Invalid
 from sartor.artifact.zip import ZipMembers
 from sartor.errors import ArtifactUnreadableError
@@ -191,7 +191,7 @@ def _hold_metadata_against_record(file: RemoteFile, walk: Walk, path: str, serve
     """The file that the index serves beside the wheel is the METADATA that is in the wheel."""
     folder = posixpath.dirname(path)
     stated = recorded_sha256(walk.texts[folder].get("RECORD", b""), lambda listed: listed == path)
-    if stated.get(path) not in {None, _recorded(hashlib.sha256(served).digest())}:
+    if stated.get(path) not in {None, digest_text(hashlib.sha256(served).digest())}:
         raise file.untrusted(
             "the METADATA that the index serves beside it is not the one that its RECORD states"
         )
@@ -242,7 +242,7 @@ def _hold_against_record(walk: Walk, digests: dict[str, bytes]) -> None:
         stated |= recorded_sha256(texts.get("RECORD", b""))
     kept = []
     for library in walk.libraries:
-        found = _recorded(digests.get(library.path, b""))
+        found = digest_text(digests.get(library.path, b""))
         if stated.get(library.path, found) == found:
             kept.append(library)
         else:
@@ -251,13 +251,8 @@ def _hold_against_record(walk: Walk, digests: dict[str, bytes]) -> None:
     walk.libraries[:] = kept
 
 
-def _recorded(digest: bytes) -> str:
-    """A digest as a RECORD writes it: URL-safe base64 without padding."""
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-
-
 def recorded_sha256(record: bytes, wanted: Callable[[str], bool] = is_library) -> dict[str, str]:
-    """The sha256, as `_recorded` writes it, of each library (or other path) that a RECORD lists."""
+    """The sha256, as `digest_text` has it, of each library (or other path) that a RECORD lists."""
     found = {}
     for raw in io.BytesIO(record[:MOST_RECORD]):
         parts = raw.decode("utf-8", "replace").strip().rsplit(",", 2)

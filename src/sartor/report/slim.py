@@ -9,7 +9,8 @@ from sartor.report.table import table
 from sartor.report.words import archs, clean, short_paths, wrapped
 
 if TYPE_CHECKING:
-    from sartor.slim.model import Retargeted, SlimmedLibrary, SlimmedTarget, Slimming
+    from sartor.slim.library.model import Retargeted, SlimmedLibrary
+    from sartor.slim.model import SlimmedTarget, Slimming
 
 WIDTH = 98
 NAME_WIDTH = 36

@@ -10,7 +10,7 @@ from sartor.report.words import clean, few, wrapped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sartor.slim.environment_model import InEnvironment, SlimUndone
+    from sartor.slim.environment.model import InEnvironment, SlimUndone
     from sartor.slim.model import SlimmedTarget
 
 WIDTH = 98

@@ -46,6 +46,11 @@ class Wanted(msgspec.Struct, frozen=True):
     driver: str | None = None
     driver_cuda: str | None = None
 
+    @property
+    def gpus(self) -> list[str]:
+        """``sm_90``, ``sm_120``."""
+        return [target.gpu for target in self.targets]
+
 
 def look_of(entry: Entry) -> Look:
     """What the driver's rule looks at of an entry."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from sartor.paths import Places
 from sartor.reporter import Silent
 from sartor.slim.choice import Wanted
-from sartor.slim.library import slim_library
-from sartor.slim.ptxas import PtxasCompiler
+from sartor.slim.library.reduce import slim_library
+from sartor.slim.retarget.ptxas import PtxasCompiler
 from sartor.verdict.model import Target
 
 OPTIONS = {1: [], 2: ["-Xptxas=-O1"], 3: ["-fmad=false"], 4: ["-maxrregcount=32"], 5: ["-lineinfo"]}

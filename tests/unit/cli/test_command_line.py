@@ -170,7 +170,7 @@ def test_every_document_has_a_schema() -> None:
     assert "sartor.host/1" in str(raised.value.hint)
 
 
-ROOMS_SPEAK = ("model", ".errors", ".schemas", ".slimmed", ".provenance")
+ROOMS_SPEAK = ("model", ".error_root", ".schemas", ".slimmed", ".provenance")
 """Where documents are; a schema elsewhere is of a file that a room keeps for itself."""
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.artifact.members import is_library
+from sartor.artifact.record import Record, Recorded, read_record
 from sartor.facts.features import features_of
 from sartor.facts.records import added_to, published
 from sartor.verify.model import Failed, NotApplicable, NotChecked, Outcome, Passed
-from sartor.verify.record import Record, Recorded, read_record
 from sartor.verify.resolves.hashing import hash_files
 from sartor.verify.resolves.slimmed import count_of_files, finishing, slimming_of, unfinished
 from sartor.verify.subject.installed import Distribution

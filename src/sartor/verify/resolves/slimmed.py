@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sartor.errors import UndoRecordError
-from sartor.slim.provenance import FILE, SlimmedWheel
-from sartor.slim.slimmed import slimmed_in
+from sartor.slim.environment.slimmed import slimmed_in
+from sartor.slim.wheel.provenance import FILE, SlimmedWheel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sartor.slim.slimmed import Changed
+    from sartor.slim.environment.slimmed import Changed
     from sartor.verify.subject.installed import Distribution
     from sartor.verify.subject.model import Subject
 

@@ -1,0 +1,1 @@
+"""A library reduced: its device code packed, all that points to it moved, the file read again."""

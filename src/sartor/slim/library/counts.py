@@ -1,0 +1,143 @@
+"""What of a library's device code stays and goes, counted for its result."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import replace
+
+from sartor.artifact.device_code import KIND_ORDER
+from sartor.artifact.elf import Elf
+from sartor.artifact.library import FATBIN, RELOCATABLE, SCATTERED
+from sartor.slim.choice import kept_entries, kept_relocatable
+from sartor.slim.library.headers import NOBITS
+from sartor.slim.library.model import LeftAlone, SlimmedLibrary, SlimmedUnit, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sartor.artifact.fatbin import Entry
+    from sartor.artifact.model import ImageKind
+    from sartor.artifact.source import Source
+    from sartor.slim.choice import Wanted
+    from sartor.slim.library.model import LeftCode
+    from sartor.slim.library.regions import Region
+
+State = Literal["kept", "dropped", "compressed", "new"]
+WHY: dict[LeftCode, str] = {
+    "relocatable": f"`{RELOCATABLE}`: the run time links it where the code in `{FATBIN}` does not "
+    "fit, or what stays of it was asked for",
+    "lto-ir": "LTO-IR is for a linker and not for the driver: what it is used for is not known",
+    "unknown-kind": "an image of a kind that is not known: what the driver makes of it is not "
+    "settled",
+}
+
+
+def counted(
+    result: SlimmedLibrary, source: Source, regions: list[Region], wanted: Wanted
+) -> SlimmedLibrary:
+    """The result with all that is counted; raises `Invalid`."""
+    tallies: dict[tuple[ImageKind, str], Counter[str]] = defaultdict(Counter)
+    units: list[SlimmedUnit] = []
+    special: dict[LeftCode, int] = defaultdict(int)
+    for region in regions:
+        for i, container in enumerate(region.containers):
+            units.append(_unit(region, i))
+            for entry, state, size in _states(region, i):
+                _add(tallies[entry.image_kind, entry.architecture], entry, state, size)
+            for at in region.kept[i]:
+                code = _special(region, container.entries[at])
+                if code is not None:
+                    special[code] += container.entries[at].stored
+    images = [Tally(kind=kind, arch=arch, **sums) for (kind, arch), sums in tallies.items()]
+    images.sort(key=lambda tally: (KIND_ORDER.index(tally.kind), len(tally.arch), tally.arch))
+    scattered = _scattered(source)
+    elsewhere = sum(left.bytes for left in scattered)
+    return replace(
+        result,
+        device_bytes_before=elsewhere
+        + sum(t.kept_bytes + t.saved_bytes + t.dropped_bytes for t in images),
+        device_bytes_after=elsewhere + sum(t.kept_bytes + t.new_bytes for t in images),
+        device_bytes_least=_least(regions, wanted),
+        images=images,
+        units=units,
+        left_alone=[
+            *(LeftAlone(code=code, why=WHY[code], bytes=size) for code, size in special.items()),
+            *scattered,
+        ],
+    )
+
+
+def _unit(region: Region, number: int) -> SlimmedUnit:
+    names: dict[str, list[str]] = {"kept": [], "dropped": [], "new": []}
+    for entry, state, _ in _states(region, number):
+        names["kept" if state == "compressed" else state].append(entry.architecture)
+    return SlimmedUnit(
+        offset=region.containers[number].offset,
+        kept=names["kept"],
+        dropped=names["dropped"],
+        new=names["new"],
+    )
+
+
+def _states(region: Region, number: int) -> Iterator[tuple[Entry, State, int]]:
+    """What becomes of each image: itself, what is done with it, and what it takes then."""
+    fresh = {one.place: one for one in region.fresh[number] if one.was == "compressed"}
+    for at, entry in enumerate(region.containers[number].entries):
+        if at in fresh:
+            yield entry, "compressed", fresh[at].entry.stored
+        else:
+            yield entry, "kept" if at in region.kept[number] else "dropped", entry.stored
+    for one in region.fresh[number]:
+        if one.was == "compiled":
+            yield one.entry, "new", one.entry.stored
+
+
+def _add(sums: Counter[str], entry: Entry, state: State, size: int) -> None:
+    if state == "compressed":
+        sums.update(compressed=1, saved_bytes=entry.stored - size)
+    held = "kept" if state == "compressed" else state
+    sums.update({held: 1, f"{held}_bytes": size})
+
+
+def _special(region: Region, entry: Entry) -> LeftCode | None:
+    if region.name == RELOCATABLE:
+        return "relocatable"
+    match entry.image_kind:
+        case "ltoir":
+            return "lto-ir"
+        case "unknown":
+            return "unknown-kind"
+        case _:
+            return None
+
+
+def _least(regions: list[Region], wanted: Wanted) -> int:
+    """What the images take that are chosen for the GPUs, without those for later ones."""
+    wanted = replace(wanted, keep_ptx=False)
+    held = [(r.name, [r.entries_of(i) for i in range(len(r.containers))]) for r in regions]
+    linked = [entries for name, units in held if name == FATBIN for entries in units]
+    total = 0
+    for name, units in held:
+        for entries in units:
+            chosen = (
+                kept_entries(entries, wanted)
+                if name == FATBIN
+                else kept_relocatable(entries, linked, wanted)
+            )
+            total += sum(entries[i].stored for i in chosen)
+    return total
+
+
+def _scattered(source: Source) -> list[LeftAlone]:
+    """The sections in which containers stand among other data, which are left alone."""
+    return [
+        LeftAlone(
+            code="scattered",
+            why=f"`{section.name}`: the library itself chooses what it loads of it",
+            bytes=section.size,
+        )
+        for section in Elf(source).sections
+        if section.name in SCATTERED and section.type != NOBITS
+    ]

@@ -1,0 +1,117 @@
+"""Writing a file of pieces: beside its place, at the speed of a copy, then renamed there.
+
+Whoever looks sees no file or the whole one. The input is opened for reading alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sartor.errors import UsageError
+from sartor.paths import explain_os_errors, make_folder
+from sartor.slim.library.pieces import Copied, Made
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sartor.slim.library.pieces import Piece
+
+SMALL = 256 << 10
+"""Ranges up to this size are gathered, and written with what stands between them."""
+GATHERED = 1 << 20
+MOST_PREFIX = 200
+"""Letters of the output's name in the name that it has before: file systems allow 255."""
+NOT_COPIED = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
+"""What `copy_file_range` says where a file system or kernel does not do it."""
+HINT = "name a place for the output that you can write, on a file system with enough room"
+
+
+@contextmanager
+def placed(source: Path, output: Path) -> Iterator[tuple[Path, int]]:
+    """A new file in the folder of ``output``, under a name of its own, and its descriptor.
+
+    It takes its place when the block ends, with the mode and times of ``source``; where the block
+    raises it is removed. Raises `UsageError` where the two are one file, `FolderNotWritableError`,
+    `DiskFullError`.
+    """
+    if output.exists() and output.samefile(source):
+        raise UsageError(
+            f"`{output}` is the input itself, which is never changed",
+            hint="name another file for the output",
+        )
+    make_folder(output.parent, hint=HINT)
+    with explain_os_errors(output.parent, HINT):
+        found = source.stat()
+        handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name[:MOST_PREFIX]}.")
+        path = Path(name)
+        try:
+            try:
+                yield path, handle
+                os.fchmod(handle, found.st_mode & 0o7777)
+            finally:
+                os.close(handle)
+            os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+            path.replace(output)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def beside(source: Path, output: Path, pieces: list[Piece]) -> Iterator[Path]:
+    """The file of ``pieces`` of ``source``, as `placed` gives it; raises what that raises."""
+    with placed(source, output) as (path, handle):
+        with source.open("rb") as read:
+            _write(read.fileno(), handle, pieces)
+        yield path
+
+
+def _write(source: int, target: int, pieces: list[Piece]) -> None:
+    gathered: list[bytes] = []
+    held = 0
+    for piece in pieces:
+        if isinstance(piece, Copied) and piece.size > SMALL:
+            _all(target, b"".join(gathered))
+            gathered, held = [], 0
+            _copy(source, target, piece)
+            continue
+        gathered.append(piece.data if isinstance(piece, Made) else _read(source, piece))
+        held += piece.size
+        if held > GATHERED:
+            _all(target, b"".join(gathered))
+            gathered, held = [], 0
+    _all(target, b"".join(gathered))
+
+
+def _all(target: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(target, view) :]
+
+
+def _read(source: int, piece: Copied) -> bytes:
+    data = os.pread(source, piece.size, piece.offset)
+    if len(data) < piece.size:
+        raise OSError(errno.EIO, "the input became shorter while it was read")
+    return data
+
+
+def _copy(source: int, target: int, piece: Copied) -> None:
+    """By the kernel where it can, which then shares blocks where the file system can."""
+    offset, left = piece
+    while left:
+        try:
+            done = os.copy_file_range(source, target, left, offset)
+        except OSError as error:
+            if error.errno not in NOT_COPIED:
+                raise
+            done = 0
+        if not done:
+            data = _read(source, Copied(offset, min(left, GATHERED)))
+            _all(target, data)
+            done = len(data)
+        offset, left = offset + done, left - done

@@ -1,0 +1,1 @@
+"""PTX compiled ahead of time: which of it, for what, by which ptxas, into which entries."""

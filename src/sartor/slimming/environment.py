@@ -1,0 +1,323 @@
+"""An environment slimmed in its place: `sartor slim ENV --in-place`."""
+
+from __future__ import annotations
+
+import platform
+from collections import defaultdict
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from sartor.artifact.source import FileSource
+from sartor.locks import waiting_lock
+from sartor.paths import not_writable
+from sartor.slim.choice import Wanted
+from sartor.slim.environment.in_place import HINT, InPlace, Owned
+from sartor.slim.environment.model import InEnvironment, LeftPackage, UnusedFiles
+from sartor.slim.environment.patch import Unfit
+from sartor.slim.environment.slimmed import FOLDER, slimmed_in
+from sartor.slim.environment.unused import REMOVABLE, unused
+from sartor.slim.library.model import LeftAlone, SlimmedLibrary
+from sartor.slim.library.reduce import plan_library
+from sartor.slim.model import SlimmedTarget
+from sartor.slim.retarget.jobs import NO_COMPILER, Compiler
+from sartor.slimming.files import Listing, Refused, has_device_code
+from sartor.verify.subject.installed import installed
+from sartor.verify.subject.interpreter import Interpreter, ask, find_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sartor.reporter import Reporter
+    from sartor.slim.environment.unused import Unused
+
+LOCK = ".lock"
+"""uv's own lock of a virtual environment: neither changes it while the other does."""
+MACHINE_LIBC = {"glibc": "linux-gnu", "musl": "linux-musl"}
+
+
+class Slimmable(msgspec.Struct, frozen=True):
+    """An environment: its folder, without links, and what its interpreter says."""
+
+    root: Path
+    python: Path
+    asked: Interpreter
+
+    @property
+    def sites(self) -> list[Path]:
+        """Its own folders of packages."""
+        real = [Path(folder).resolve() for folder in self.asked.site]
+        return [folder for folder in real if folder.is_relative_to(self.root)]
+
+    @property
+    def not_touched(self) -> list[str]:
+        """Folders of packages that are others'."""
+        return [f for f in self.asked.site if not Path(f).resolve().is_relative_to(self.root)]
+
+
+class InPlaceRequest(msgspec.Struct, frozen=True):
+    """``keeping``: what brings files back is kept; ``removing``: those without use are removed.
+
+    ``compiler`` compiles PTX where ``wanted`` asks for it.
+    """
+
+    wanted: Wanted
+    dry_run: bool = False
+    keeping: bool = True
+    removing: bool = False
+    compiler: Compiler = NO_COMPILER
+
+
+def environment_at(path: Path) -> Slimmable:
+    """The environment of a folder, or of an interpreter.
+
+    Raises `NoEnvironmentError` and `InterpreterError`.
+    """
+    python = find_interpreter(path)
+    asked = ask(python)
+    return Slimmable(Path(asked.prefix).resolve(), python, asked)
+
+
+def slim_environment(path: Path, request: InPlaceRequest, reporter: Reporter) -> SlimmedTarget:
+    """Reduce every library of an environment that may be changed, in its place.
+
+    Raises `NoEnvironmentError`, `InterpreterError`, `UndoRecordError`, `DiskFullError` and
+    `FolderNotWritableError`; what was done before one of these stays, whole, and is written down.
+    """
+    found = environment_at(path)
+    if request.dry_run:
+        return _Slimming(found, request, reporter, None).result()
+    with locked(found.root, reporter):
+        return _Slimming(found, request, reporter, InPlace(found.root)).result()
+
+
+@contextmanager
+def locked(root: Path, reporter: Reporter) -> Iterator[None]:
+    """Nobody else changes the environment, nor builds it, as long as the block lasts."""
+    from sartor.build.environment import environment_at as made_at
+
+    doing = "changing this environment"
+    with ExitStack() as stack:
+        made = made_at(root)
+        if made is not None:
+            stack.enter_context(waiting_lock(root.parent / f".{made.key}.lock", reporter, doing))
+        try:
+            stack.enter_context(waiting_lock(root / LOCK, reporter, doing))
+            yield
+        except PermissionError as error:
+            raise not_writable(root, error, HINT) from error
+
+
+class _Slimming:
+    """One run over an environment; ``place`` None: nothing is changed."""
+
+    def __init__(
+        self, found: Slimmable, request: InPlaceRequest, reporter: Reporter, place: InPlace | None
+    ) -> None:
+        self._found = found
+        self._root = found.root
+        self._request = request
+        self._reporter = reporter
+        self._place = place
+        record = slimmed_in(found.root) if place is None else None
+        self._before = place.settle() if place is not None else record.by_path() if record else {}
+        self._listing = Listing(found.root, installed(found.sites))
+        self._libraries: list[SlimmedLibrary] = []
+        self._left: dict[str, list[str]] = defaultdict(list)
+        self._shared = 0
+
+    def result(self) -> SlimmedTarget:
+        """Do it all, and say what was done."""
+        before = self._bytes()
+        unused_files = self._unused()
+        self._slim()
+        if self._place is not None and not self._request.keeping:
+            self._place.let_go()
+        libraries = self._libraries
+        kept = self._place.kept_bytes if self._place is not None else 0
+        return SlimmedTarget(
+            target=str(self._found.root),
+            kind="environment",
+            output=None if self._request.dry_run else str(self._root),
+            changed=any(one.changed for one in libraries) or any(f.removed for f in unused_files),
+            bytes_before=before,
+            bytes_after=before - self._would_go if self._place is None else self._bytes(),
+            device_bytes_before=sum(one.device_bytes_before for one in libraries),
+            device_bytes_after=sum(one.device_bytes_after for one in libraries),
+            device_bytes_least=sum(one.device_bytes_least for one in libraries),
+            libraries=libraries,
+            environment=InEnvironment(
+                python=self._found.asked.version,
+                left=list(self._left_packages()),
+                unused=unused_files,
+                undo=str(self._root / FOLDER) if kept else None,
+                kept_bytes=kept,
+                shared_bytes=self._shared,
+                not_touched=self._found.not_touched,
+            ),
+        )
+
+    def _bytes(self) -> int:
+        """All files of its packages."""
+        return sum(_size(self._root / path) for path in self._listing.owners)
+
+    @property
+    def _would_go(self) -> int:
+        return sum(one.bytes_before - one.bytes_after for one in self._libraries)
+
+    def _slim(self) -> None:
+        paths = [p for p in self._listing.libraries() if has_device_code(self._root / p)]
+        strays = self._listing.unrecorded(self._found.sites)
+        strays = (p for p in strays if has_device_code(self._root / p))
+        for path in strays:
+            self._refuse(Refused(path, "no RECORD names it: nothing says whose it is"))
+        sizes = {path: _size(self._root / path) for path in paths}
+        done, total = 0, sum(sizes.values())
+        for path in sorted(paths):
+            self._reporter.progress("slimming", done, total, "B")
+            self._one(path)
+            done += sizes[path]
+        self._reporter.progress("slimming", total, total, "B")
+
+    def _one(self, path: str) -> None:
+        """One library with device code."""
+        forbidden = [p for p in self._listing.owners[path] if p.why is not None]
+        if forbidden:
+            self._left[forbidden[0].record].append(path)
+            return
+        wanted = self._request.wanted
+        if self._place is not None and path in self._before:
+            if self._before[path].wanted == wanted:
+                self._planned(path)
+                return
+            self._bring_back(path, self._place)
+        if self._place is None:
+            self._dry(path)
+            return
+        file = self._listing.examined(path)
+        if isinstance(file, Refused):
+            self._refuse(file)
+            return
+        shared = (self._root / path).stat().st_nlink > 1
+        file = replace(file, earlier=self._before.get(path))
+        keeping, compiler = self._request.keeping, self._request.compiler
+        result = self._place.slim(file, wanted, keeping=keeping, compiler=compiler).result
+        self._add(path, result)
+        if result.changed and shared:
+            self._shared += result.bytes_before
+
+    def _bring_back(self, path: str, place: InPlace) -> None:
+        """The original of a file that was slimmed before, where it is kept, and whole."""
+        earlier = self._before.get(path)
+        if earlier is not None and earlier.kept is not None:
+            with suppress(Unfit):
+                place.bring_back(earlier)
+                del self._before[path]
+
+    def _dry(self, path: str) -> None:
+        file = self._listing.examined(path)
+        if isinstance(file, Refused):
+            self._refuse(file)
+        else:
+            self._planned(path)
+
+    def _planned(self, path: str) -> None:
+        with FileSource(self._root / path) as source:
+            self._add(path, plan_library(source, path, self._request.wanted).result)
+
+    def _add(self, path: str, result: SlimmedLibrary) -> None:
+        self._libraries.append(replace(result, path=path, units=[]))
+
+    def _refuse(self, refused: Refused) -> None:
+        wanted, size = self._request.wanted, _size(self._root / refused.path)
+        self._libraries.append(
+            SlimmedLibrary(
+                path=refused.path,
+                gpus=list(wanted.targets),
+                keep_ptx=wanted.keep_ptx,
+                changed=False,
+                bytes_before=size,
+                bytes_after=size,
+                left_alone=[LeftAlone(code=refused.code, why=refused.why)],
+            )
+        )
+
+    def _left_packages(self) -> Iterator[LeftPackage]:
+        for package in self._listing.packages:
+            paths = self._left.get(package.record, [])
+            if paths:
+                yield LeftPackage(
+                    project=package.dist.name,
+                    version=package.dist.version,
+                    why=str(package.why),
+                    libraries=len(paths),
+                    bytes=sum(_size(self._root / path) for path in paths),
+                )
+
+    def _unused(self) -> list[UnusedFiles]:
+        """What cannot be used here, by package and kind; removed where that was asked for."""
+        found = []
+        for package in self._listing.packages:
+            markers = self._found.asked.markers
+            python = markers["python_version"] + ("t" if self._found.asked.free_threaded else "")
+            is_cpython = markers["implementation_name"] == "cpython"
+            sizes = [(path, _size(self._root / path)) for path in package.files]
+            groups: dict[tuple[str, str], list[Unused]] = defaultdict(list)
+            for one in unused(
+                [(p, n) for p, n in sizes if n],
+                python if is_cpython else None,
+                markers["platform_machine"],
+                MACHINE_LIBC.get(platform.libc_ver()[0]),
+            ):
+                groups[one.kind, one.why].append(one)
+            for (_, why), ones in groups.items():
+                may = ones[0].kind in REMOVABLE and package.why is None
+                gone = self._remove(ones) if may and self._request.removing else []
+                rest = [one for one in ones if one not in gone]
+                if gone:
+                    found.append(_sum(package.dist.name, why, gone, may, removed=True))
+                if rest:
+                    found.append(_sum(package.dist.name, why, rest, may, removed=False))
+        return sorted(found, key=lambda one: -one.bytes)
+
+    def _remove(self, ones: list[Unused]) -> list[Unused]:
+        """Take files away that are as their package brought them; which these were."""
+        gone = []
+        for one in ones:
+            if self._place is None:
+                break
+            self._bring_back(one.path, self._place)
+            file = self._listing.examined(one.path)
+            if isinstance(file, Owned):
+                shared = (self._root / one.path).stat().st_nlink > 1
+                file = replace(file, earlier=self._before.get(one.path))
+                self._place.remove(file, one.why, keeping=self._request.keeping)
+                gone.append(one)
+                self._shared += one.size if shared else 0
+        return gone
+
+
+def _sum(
+    project: str, why: str, ones: list[Unused], removable: bool, *, removed: bool
+) -> UnusedFiles:
+    return UnusedFiles(
+        project=project,
+        kind=ones[0].kind,
+        why=why,
+        files=len(ones),
+        bytes=sum(one.size for one in ones),
+        example=max(ones, key=lambda one: one.size).path,
+        removable=removable,
+        removed=removed,
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0
+    return found.st_size

@@ -1,0 +1,254 @@
+"""`sartor slim`: targets are opened, reduced to GPUs, written, and come back as results."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from sartor.artifact.members import file_kind
+from sartor.artifact.source import FileSource, Invalid
+from sartor.artifact.targets import ZIP_MAGICS
+from sartor.errors import (
+    ArtifactUnreadableError,
+    NoSuchTargetError,
+    NotSlimmableError,
+    UsageError,
+)
+from sartor.paths import Places
+from sartor.remote.reference import remote_target
+from sartor.slim.choice import Wanted
+from sartor.slim.library.reduce import slim_library
+from sartor.slim.licence import Forbidden, library_may_be_changed
+from sartor.slim.model import SlimmedTarget, Slimming
+from sartor.slim.retarget.jobs import NO_COMPILER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from packaging.requirements import Requirement
+
+    from sartor.reporter import Reporter
+    from sartor.slim.retarget.jobs import Compiler
+
+WHAT_IS_SLIMMED = "a wheel or a shared library can be slimmed"
+NAME_OUTPUT = "name a file or a folder for it: `-o OUT`"
+
+
+class SlimRequest(msgspec.Struct, frozen=True):
+    """What `sartor slim` was asked for.
+
+    ``output`` is a file or, where there is such a folder, it ends in ``/``, or there are several
+    targets, a folder. ``index`` is a folder for package indexes instead. Of a project's wheels
+    those are meant that are for ``python`` (``3.12``) and ``platform`` (``linux/arm64``). An
+    environment is changed ``in_place``: ``keeping`` says whether it can be undone, ``removing``
+    whether files that are of no use there are removed.
+    """
+
+    targets: list[str]
+    wanted: Wanted
+    output: str | None = None
+    dry_run: bool = False
+    places: Places | None = None
+    in_place: bool = False
+    keeping: bool = True
+    removing: bool = False
+    index: str | None = None
+    python: str | None = None
+    platform: str | None = None
+
+
+def slim(request: SlimRequest, reporter: Reporter) -> Slimming:
+    """Reduce each target, one after another; the results are in their order.
+
+    Raises `NoSuchTargetError`, `ArtifactUnreadableError`, `UsageError`, `DiskFullError`,
+    `FolderNotWritableError`, at the first target that cannot be slimmed.
+    """
+    if request.index is not None:
+        results = _indexes(request, reporter)
+    else:
+        results = [one for text in request.targets for one in _slimmed(text, request, reporter)]
+    wanted = request.wanted
+    return Slimming(
+        gpus=list(wanted.targets),
+        keep_ptx=wanted.keep_ptx,
+        dry_run=request.dry_run,
+        results=results,
+    )
+
+
+def _slimmed(text: str, request: SlimRequest, reporter: Reporter) -> Iterator[SlimmedTarget]:
+    """What becomes of a target, by what it is: by its bytes, and not by its name."""
+    if not text:
+        raise NoSuchTargetError("a target is an empty word", hint="is a variable not set?")
+    remote = remote_target(text, is_there=os.path.lexists(text))
+    if remote is not None:
+        yield from _of_project(remote, request, reporter)
+        return
+    path = Path(text)
+    if path.is_dir() or _is_interpreter(path):
+        yield _environment(path, request, reporter)
+        return
+    if request.in_place:
+        raise UsageError(
+            f"`{path}` is no environment: `--in-place` changes those alone",
+            hint="a wheel or a library is written to another place: `-o OUT`",
+        )
+    match _kind(path):
+        case "wheel":
+            yield _wheel(path, request, reporter)
+        case "library":
+            yield _library(path, request, reporter)
+
+
+def _is_interpreter(path: Path) -> bool:
+    """Whether a file is the Python of an environment, by its name and place; none is started."""
+    return path.parent.name == "bin" and path.name.startswith(("python", "pypy"))
+
+
+def _of_project(
+    remote: Requirement | str, request: SlimRequest, reporter: Reporter
+) -> Iterator[SlimmedTarget]:
+    """The wheels of a project that are for one Python and processor, fetched first."""
+    from sartor.paths import default_places
+    from sartor.slim.wheel.contents import refuse_forbidden
+    from sartor.slimming.wheels import fetched, meant_wheels
+
+    places = request.places or default_places()
+    files = meant_wheels(remote, request.python, request.platform, places, reporter)
+    for file in files:
+        refuse_forbidden(file.name, file.name.partition("-")[0])
+    for path in fetched(files, places, reporter):
+        yield replace(_wheel(path, request, reporter), target=path.name)
+
+
+def _indexes(request: SlimRequest, reporter: Reporter) -> list[SlimmedTarget]:
+    """Indexes of wheels, one for each GPU."""
+    from sartor.paths import default_places
+    from sartor.slimming.index import IndexRequest, make_indexes
+
+    if request.index is None or request.output is not None or request.dry_run:
+        raise UsageError("`--index` says where what is written goes", hint="leave out the others")
+    asked = IndexRequest(
+        request.targets,
+        request.wanted,
+        Path(request.index),
+        request.places or default_places(),
+        request.python,
+        request.platform,
+        compiler_for(request, reporter),
+    )
+    return make_indexes(asked, reporter)
+
+
+def _kind(path: Path) -> str:
+    """``wheel`` or ``library``; raises `NoSuchTargetError`, `ArtifactUnreadableError`."""
+    try:
+        with FileSource(path) as source:
+            if source.read(0, min(source.size, 4)) in ZIP_MAGICS:
+                return "wheel"
+            if file_kind(source) == "elf":
+                return "library"
+    except FileNotFoundError as error:
+        raise NoSuchTargetError(f"there is no file `{path}`") from error
+    except (OSError, Invalid) as error:
+        raise ArtifactUnreadableError(f"`{path}` cannot be read: {error}") from error
+    raise ArtifactUnreadableError(
+        f"`{path}` is no wheel and no shared library", hint=WHAT_IS_SLIMMED
+    )
+
+
+def _environment(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:
+    """An environment: a virtual one, a conda prefix, whatever has an interpreter."""
+    from sartor.slimming.environment import InPlaceRequest, slim_environment
+
+    if request.output is not None:
+        raise UsageError(
+            f"`{path}` is a folder, and is not written to another",
+            hint="an environment knows its place, and a copy does not run: copy it with its own "
+            "tool (`uv pip sync` into a new one) and slim that, `--in-place`",
+        )
+    if not request.in_place and not request.dry_run:
+        raise UsageError(
+            f"`{path}` is a folder: an environment is slimmed in its place",
+            hint="`--in-place` does that, and `--undo` takes it back; `--dry-run` says what would "
+            "become",
+        )
+    asked = InPlaceRequest(
+        request.wanted,
+        dry_run=request.dry_run,
+        keeping=request.keeping,
+        removing=request.removing,
+        compiler=compiler_for(request, reporter),
+    )
+    reporter.stage("slim", str(path))
+    return slim_environment(path, asked, reporter)
+
+
+def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:
+    decision = library_may_be_changed(path.name)
+    if isinstance(decision, Forbidden):
+        raise NotSlimmableError(
+            f"`{path}` is left as it is: {decision.because}",
+            found=[f"source: {decision.source}"],
+            hint="keep it as it is",
+        )
+    output = None if request.dry_run else output_for(request, path.name)
+    reporter.stage("slim", path.name)
+    found = slim_library(path, output, request.wanted, compiler_for(request, reporter))
+    return SlimmedTarget(
+        target=str(path),
+        kind="library",
+        output=None if output is None else str(output),
+        changed=found.changed,
+        bytes_before=found.bytes_before,
+        bytes_after=found.bytes_after,
+        device_bytes_before=found.device_bytes_before,
+        device_bytes_after=found.device_bytes_after,
+        device_bytes_least=found.device_bytes_least,
+        libraries=[replace(found, path=path.name)],
+    )
+
+
+def compiler_for(request: SlimRequest, reporter: Reporter) -> Compiler:
+    """Who compiles PTX for a request: nobody where none is to be, or nothing is to be done."""
+    if not request.wanted.retarget or request.dry_run:
+        return NO_COMPILER
+    from sartor.paths import default_places
+    from sartor.slim.retarget.ptxas import PtxasCompiler
+
+    return PtxasCompiler(request.places or default_places(), reporter)
+
+
+def _wheel(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarget:
+    """A wheel goes to this folder where no other is named."""
+    from sartor.slim.wheel.reduce import WheelRequest, slim_wheel
+
+    if request.dry_run:
+        return slim_wheel(WheelRequest(path, request.wanted), reporter)
+    output = Path(request.output or ".")
+    if request.output is None or _is_folder(request):
+        asked = WheelRequest(path, request.wanted, output, copy=request.output is not None)
+    else:
+        asked = WheelRequest(path, request.wanted, output.parent, output.name, copy=True)
+    return slim_wheel(replace(asked, compiler=compiler_for(request, reporter)), reporter)
+
+
+def _is_folder(request: SlimRequest) -> bool:
+    """Whether the output is named as a folder."""
+    output = request.output or ""
+    return output.endswith("/") or Path(output).is_dir() or len(request.targets) > 1
+
+
+def output_for(request: SlimRequest, name: str) -> Path:
+    """Where what is made of a target goes, which is called ``name`` in a folder.
+
+    Raises `UsageError` where no place was named.
+    """
+    if request.output is None:
+        raise UsageError(f"where `{name}` is to go is not said", hint=NAME_OUTPUT)
+    path = Path(request.output)
+    return path / name if _is_folder(request) else path
