@@ -6,18 +6,20 @@ import platform
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
+from sartor.artifact.digest import file_sha256
 from sartor.artifact.source import FileSource
 from sartor.locks import waiting_lock
-from sartor.paths import not_writable
+from sartor.paths import explain_os_errors, not_writable
 from sartor.slim.choice import Wanted
 from sartor.slim.environment.in_place import HINT, InPlace, Owned
 from sartor.slim.environment.model import InEnvironment, LeftPackage, UnusedFiles
-from sartor.slim.environment.patch import Unfit
+from sartor.slim.environment.patch import Unfit, restored
 from sartor.slim.environment.slimmed import FOLDER, slimmed_in
 from sartor.slim.environment.unused import REMOVABLE, unused
 from sartor.slim.library.model import LeftAlone, SlimmedLibrary
@@ -25,6 +27,7 @@ from sartor.slim.library.reduce import plan_library
 from sartor.slim.model import SlimmedTarget
 from sartor.slim.retarget.jobs import NO_COMPILER, Compiler
 from sartor.slimming.files import Listing, Refused, has_device_code
+from sartor.slimming.former import check_former, lost_of
 from sartor.verify.subject.installed import installed
 from sartor.verify.subject.interpreter import Interpreter, ask, find_interpreter
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sartor.reporter import Reporter
+    from sartor.slim.environment.slimmed import Changed
     from sartor.slim.environment.unused import Unused
 
 LOCK = ".lock"
@@ -122,18 +126,27 @@ class _Slimming:
         self._request = request
         self._reporter = reporter
         self._place = place
-        record = slimmed_in(found.root) if place is None else None
-        self._before = place.settle() if place is not None else record.by_path() if record else {}
+        self._before = _standing(found.root) if place is None else place.settle()
         self._listing = Listing(found.root, installed(found.sites))
         self._libraries: list[SlimmedLibrary] = []
         self._left: dict[str, list[str]] = defaultdict(list)
         self._shared = 0
+        self._grown = 0
+        self._anew: list[str] = []
 
     def result(self) -> SlimmedTarget:
         """Do it all, and say what was done."""
+        check_former(
+            self._root,
+            self._found.python,
+            self._listing.packages,
+            self._before,
+            self._request.wanted,
+        )
         before = self._bytes()
         unused_files = self._unused()
         self._slim()
+        before += self._grown
         if self._place is not None and not self._request.keeping:
             self._place.let_go()
         libraries = self._libraries
@@ -149,6 +162,7 @@ class _Slimming:
             device_bytes_after=sum(one.device_bytes_after for one in libraries),
             device_bytes_least=sum(one.device_bytes_least for one in libraries),
             libraries=libraries,
+            notes=self._notes(),
             environment=InEnvironment(
                 python=self._found.asked.version,
                 left=list(self._left_packages()),
@@ -159,6 +173,12 @@ class _Slimming:
                 not_touched=self._found.not_touched,
             ),
         )
+
+    def _notes(self) -> list[str]:
+        """What the figures are against, where that is not what was there."""
+        count = len(self._anew)
+        files = "1 library was" if count == 1 else f"{count} libraries were"
+        return [f"{files} slimmed before: the figures are against what was installed"] * bool(count)
 
     def _bytes(self) -> int:
         """All files of its packages."""
@@ -193,9 +213,13 @@ class _Slimming:
             if self._before[path].wanted == wanted:
                 self._planned(path)
                 return
-            self._bring_back(path, self._place)
+            self._from_original(path, self._place)
         if self._place is None:
             self._dry(path)
+            return
+        if path in self._before and (gone := lost_of(self._before[path], wanted)) is not None:
+            why = f"it was slimmed to {self._before[path].gpus} before, what was kept of it is "
+            self._refuse(Refused(path, f"{why}damaged, and {gone}"))
             return
         file = self._listing.examined(path)
         if isinstance(file, Refused):
@@ -209,6 +233,14 @@ class _Slimming:
         if result.changed and shared:
             self._shared += result.bytes_before
 
+    def _from_original(self, path: str, place: InPlace) -> None:
+        """Slim what was installed, where that is kept, and not what was slimmed of it."""
+        now = _size(self._root / path)
+        self._bring_back(path, place)
+        if path not in self._before:
+            self._anew.append(path)
+            self._grown += _size(self._root / path) - now
+
     def _bring_back(self, path: str, place: InPlace) -> None:
         """The original of a file that was slimmed before, where it is kept, and whole."""
         earlier = self._before.get(path)
@@ -219,14 +251,33 @@ class _Slimming:
 
     def _dry(self, path: str) -> None:
         file = self._listing.examined(path)
+        earlier = self._before.get(path)
         if isinstance(file, Refused):
             self._refuse(file)
-        else:
+        elif earlier is None or earlier.kept is None or earlier.wanted == self._request.wanted:
             self._planned(path)
+        else:
+            self._planned_anew(path, earlier.kept)
 
-    def _planned(self, path: str) -> None:
-        with FileSource(self._root / path) as source:
+    def _planned(self, path: str, place: Path | None = None) -> None:
+        with FileSource(place or self._root / path) as source:
             self._add(path, plan_library(source, path, self._request.wanted).result)
+
+    def _planned_anew(self, path: str, kept: str) -> None:
+        """As `_planned`, of what was installed, which is put together in a file without a place."""
+        with TemporaryDirectory(prefix="sartor-") as folder, explain_os_errors(Path(folder)):
+            place = Path(folder) / "original"
+            try:
+                with place.open("wb") as file:
+                    file.writelines(
+                        restored(self._root / path, self._root / FOLDER / "kept" / kept)
+                    )
+            except Unfit as fault:
+                self._refuse(Refused(path, f"it was slimmed before, and {fault}"))
+                return
+            self._anew.append(path)
+            self._grown += _size(place) - _size(self._root / path)
+            self._planned(path, place)
 
     def _add(self, path: str, result: SlimmedLibrary) -> None:
         self._libraries.append(replace(result, path=path, units=[]))
@@ -298,6 +349,13 @@ class _Slimming:
                 gone.append(one)
                 self._shared += one.size if shared else 0
         return gone
+
+
+def _standing(root: Path) -> dict[str, Changed]:
+    """The files that are as they were slimmed, by their paths; nothing is changed."""
+    record = slimmed_in(root)
+    files = record.by_path() if record is not None else {}
+    return {p: one for p, one in files.items() if one.sha256 == file_sha256(root / p)}
 
 
 def _sum(

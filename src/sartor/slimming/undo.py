@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from sartor.errors import UsageError
@@ -10,6 +9,7 @@ from sartor.slim.environment.in_place import InPlace
 from sartor.slim.environment.model import NotUndone, SlimUndone
 from sartor.slim.environment.patch import Unfit
 from sartor.slimming.environment import environment_at, locked
+from sartor.slimming.former import reinstall
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,12 +64,10 @@ def undo(path: Path, reporter: Reporter) -> SlimUndone:
 
 def _not_undone(found: Slimmable, one: Changed, why: str) -> NotUndone:
     """With the command that installs its package anew."""
-    pin = f"{one.project}=={one.version}"
-    words = ["uv", "pip", "install", "--python", str(found.python), "--reinstall", "--no-deps", pin]
     return NotUndone(
         path=one.path,
         project=one.project,
         version=one.version,
         why=why,
-        hint=f"`{shlex.join(words)}`",
+        hint=reinstall(found.python, one.project, one.version),
     )

@@ -1,0 +1,72 @@
+"""Environments that were slimmed before, asked for a GPU that was not among those."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from slim_envs import HOPPER, LIBRARIES, Made, contents, install, slimmed
+from slim_maker import DATA
+from slim_wheels import NAME, write_wheel
+from venvs import site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sartor_cli import Sartor
+
+BLACKWELL = ("--gpu", "sm_120")
+WAYS = ("--in-place", "--dry-run")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_slimmed_wheel_lacks_is_not_to_be_had(
+    plain: Sartor, env: Made, tmp_path: Path, way: str
+) -> None:
+    wheel = write_wheel(tmp_path / NAME)
+    found = plain.json("slim", str(wheel), *HOPPER, "-o", f"{tmp_path / 'out'}/")
+    install(env, found["results"][0]["output"])
+    before = contents(site(env.path))
+    done = plain.run("slim", str(env.path), *BLACKWELL, way, "--json")
+    assert (done.status, done.document["code"]) == (85, "not-slimmable")
+    assert "slimmed before, to sm_90: what sm_120 would load is gone" in done.document["message"]
+    assert NAME in done.document["hint"]
+    assert contents(site(env.path)) == before
+    plain.json("slim", str(env.path), *HOPPER, way)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_given_up_is_not_to_be_had(plain: Sartor, env: Made, way: str) -> None:
+    slimmed(plain, env, *HOPPER, "--no-undo")
+    before = contents(env.path)
+    done = plain.run("slim", str(env.path), *BLACKWELL, way, "--json")
+    assert done.status == 85
+    assert "slimmed before, to sm_90: what sm_120 would load is gone" in done.document["message"]
+    assert "--reinstall --no-deps made==1.0" in done.document["hint"]
+    assert contents(env.path) == before
+    done = plain.run("slim", str(env.path), *HOPPER, "--keep-ptx", way, "--json")
+    assert (done.status, "PTX for later GPUs" in done.document["message"]) == (85, True)
+
+
+def test_a_package_that_was_installed_anew_has_all_again(
+    plain: Sartor, env: Made, made_wheel: Path
+) -> None:
+    slimmed(plain, env, *HOPPER, "--no-undo")
+    install(env, "--reinstall", str(made_wheel))
+    for way in reversed(WAYS):
+        plain.json("slim", str(env.path), *BLACKWELL, way)
+
+
+def test_figures_are_against_what_was_installed(plain: Sartor, env: Made) -> None:
+    whole = sum((DATA / own).stat().st_size for own in LIBRARIES.values())
+    slimmed(plain, env)
+    for way in reversed(WAYS):
+        (told,) = plain.json("slim", str(env.path), *BLACKWELL, way)["results"]
+        rows = {row["path"].rpartition("made/")[2]: row for row in told["libraries"]}
+        assert sum(row["bytes_before"] for row in rows.values()) == whole
+        less = whole - sum(row["bytes_after"] for row in rows.values())
+        assert told["bytes_before"] - told["bytes_after"] == pytest.approx(less, abs=16)
+        assert ["slimmed before" in note for note in told["notes"]] == [True]
+    units = env.file("made/units.so")
+    assert units.stat().st_size == rows["units.so"]["bytes_after"]
