@@ -315,10 +315,10 @@ class NotBundlableError(SartorError):
 
 
 class NotSlimmableError(SartorError):
-    """A package may not be changed, or what is wanted of it is not in it any more."""
+    """A package may not be changed, or what is wanted of it is not in it."""
 
     code, exit_code = "not-slimmable", 85
-    summary = "a package may not be changed: its licence, a signature, or it was slimmed before"
+    summary = "a package is not slimmed: its licence, a signature, or what is wanted is not in it"
 
 
 class BundleDamagedError(SartorError):

@@ -28,6 +28,7 @@ from sartor.slim.model import SlimmedTarget
 from sartor.slim.retarget.jobs import NO_COMPILER, Compiler
 from sartor.slimming.files import Listing, Refused, has_device_code
 from sartor.slimming.former import check_former, lost_of
+from sartor.slimming.notes import notes_of
 from sartor.verify.subject.installed import installed
 from sartor.verify.subject.interpreter import Interpreter, ask, find_interpreter
 
@@ -162,7 +163,7 @@ class _Slimming:
             device_bytes_after=sum(one.device_bytes_after for one in libraries),
             device_bytes_least=sum(one.device_bytes_least for one in libraries),
             libraries=libraries,
-            notes=self._notes(),
+            notes=list(notes_of(self._listing, libraries, self._anew)),
             environment=InEnvironment(
                 python=self._found.asked.version,
                 left=list(self._left_packages()),
@@ -173,12 +174,6 @@ class _Slimming:
                 not_touched=self._found.not_touched,
             ),
         )
-
-    def _notes(self) -> list[str]:
-        """What the figures are against, where that is not what was there."""
-        count = len(self._anew)
-        files = "1 library was" if count == 1 else f"{count} libraries were"
-        return [f"{files} slimmed before: the figures are against what was installed"] * bool(count)
 
     def _bytes(self) -> int:
         """All files of its packages."""

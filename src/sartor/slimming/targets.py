@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from sartor.slim.library.reduce import slim_library
 from sartor.slim.licence import Forbidden, library_may_be_changed
 from sartor.slim.model import SlimmedTarget, Slimming
 from sartor.slim.retarget.jobs import NO_COMPILER
+from sartor.slim.served import check_served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
     from sartor.reporter import Reporter
+    from sartor.slim.library.model import SlimmedLibrary
     from sartor.slim.retarget.jobs import Compiler
 
 WHAT_IS_SLIMMED = "a wheel or a shared library can be slimmed"
@@ -198,7 +201,8 @@ def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTar
         )
     output = None if request.dry_run else output_for(request, path.name)
     reporter.stage("slim", path.name)
-    found = slim_library(path, output, request.wanted, compiler_for(request, reporter))
+    compiler = compiler_for(request, reporter)
+    found = slim_library(path, output, request.wanted, compiler, partial(_check_library, path))
     return SlimmedTarget(
         target=str(path),
         kind="library",
@@ -211,6 +215,10 @@ def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTar
         device_bytes_least=found.device_bytes_least,
         libraries=[replace(found, path=path.name)],
     )
+
+
+def _check_library(path: Path, found: SlimmedLibrary) -> None:
+    check_served(path.name, [found])
 
 
 def compiler_for(request: SlimRequest, reporter: Reporter) -> Compiler:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sartor.errors import UsageError
+from sartor import facts
+from sartor.errors import UnknownGpuError, UsageError
 from sartor.facts.versions import known_version
 from sartor.slim.choice import Wanted
 from sartor.verdict.model import Target
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sartor.host.model import Host
+
+EXAMPLE = "`--gpu rtx-5090`, `--gpu sm_90`, or both"
+NAME_HINT = (
+    "write the name as `nvidia-smi -L` prints it, or the architecture: `--gpu sm_120`; several "
+    "GPUs are `--gpu sm_120 --gpu sm_90`"
+)
 
 
 def wanted_of(
@@ -28,13 +35,15 @@ def wanted_of(
     oldest driver, where all are known, decides how new code is compressed and compiled.
     Raises what `sartor.verdict.targets.resolve` raises, and `UsageError` where there is none.
     """
-    from sartor.verdict.targets import Asked, resolve
+    from sartor.verdict.targets import Asked, Ways, resolve
 
-    found = resolve(Asked(list(gpus)), _this_machine).gpus
+    ways = Ways(NAME_HINT, f"name each on its own: {EXAMPLE}")
+    found = resolve(Asked(list(gpus)), _this_machine, ways=ways).gpus
+    _refuse_unknown(found)
     if not found:
         raise UsageError(
             "no GPU is named, and this machine has none",
-            hint="name what it is for: `--gpu rtx-5090`, `--gpu sm_90`",
+            hint=f"name what it is for: {EXAMPLE}",
         )
     return Wanted(
         tuple(_bare(found)),
@@ -44,6 +53,34 @@ def wanted_of(
         driver=_oldest([target.driver for target in found]),
         driver_cuda=_oldest([target.driver_cuda for target in found]),
     )
+
+
+def _refuse_unknown(targets: Sequence[Target]) -> None:
+    """Raise `UnknownGpuError` for architectures that no GPU is known to have.
+
+    One that is newer than the facts is stated with a name of its own: ``new:sm_130``.
+    """
+    known = {row.compute_capability: _number(row.compute_capability) for row in facts.archs()}
+    lines = []
+    for one in targets:
+        if one.compute_capability in known or one.name is not None:
+            continue
+        number = _number(one.compute_capability)
+        older = max((n for n in known.values() if n < number), default=None)
+        newer = min((n for n in known.values() if n > number), default=None)
+        near = " and ".join(f"`sm_{n}`" for n in (older, newer) if n is not None)
+        lines.append(f"`{one.gpu}`: no GPU is known to be that; the nearest is {near}")
+    if lines:
+        raise UnknownGpuError(
+            "no GPU of that architecture is known",
+            found=lines,
+            hint=f"name one that is: {EXAMPLE}; a GPU that is newer than this Sartor is stated "
+            "with any name: `--gpu new:sm_130`",
+        )
+
+
+def _number(capability: str) -> int:
+    return int(capability.replace(".", ""))
 
 
 def _oldest(versions: list[str | None]) -> str | None:

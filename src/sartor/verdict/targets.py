@@ -32,6 +32,16 @@ SM = re.compile(r"sm_?[0-9]{2,3}[a-z]?", re.IGNORECASE)
 CUDA_VERSION = re.compile(r"(?:cuda[ =-]?)?([0-9]{1,2}\.[0-9]{1,2})", re.IGNORECASE)
 
 
+class Ways(msgspec.Struct, frozen=True):
+    """How a command's GPUs are named, for whoever did it in another way: its own options alone."""
+
+    name: str = NAME_HINT
+    example: str = HOW_TO_ASK
+
+
+INSPECT = Ways()
+
+
 class Asked(msgspec.Struct, frozen=True):
     """The words of `sartor inspect` that say which GPUs a verdict is for."""
 
@@ -57,6 +67,7 @@ def resolve(
     asked: Asked,
     this_machine: Callable[[], Host],
     read_host: Callable[[str], Host] = parse_host,
+    ways: Ways = INSPECT,
 ) -> Meant:
     """The GPUs that were asked for, in the order of ``--gpu``, ``--sm``, ``--host``; none twice.
 
@@ -70,7 +81,7 @@ def resolve(
     found = [t for word in asked.gpus for t in named(word, driver, faults)]
     found += [t for word in asked.sms for t in by_capability(word, driver, faults)]
     hosts, errors = described(asked, read_host, faults)
-    raise_faults(faults, errors)
+    raise_faults(faults, errors, ways)
     if not asked.names_a_gpu:
         host = this_machine()
         hosts = [msgspec.structs.replace(host, driver=driver or host.driver)]
@@ -158,7 +169,9 @@ def by_capability(
     known = {row.compute_capability for row in facts.archs()}
     meant = f"{word.strip()}.0"
     if match[3]:
-        what = f"code has suffixes, a GPU has none: `--sm {capability}` is the GPU"
+        is_gpu = option == "--gpu"
+        one = architecture(capability) if is_gpu else capability
+        what = f"code has suffixes, a GPU has none: `{option} {one}` is the GPU"
     elif capability not in known and meant in known:
         what = f"that would be {capability}; did you mean `{meant}`?"
     else:
@@ -204,18 +217,18 @@ def with_driver(host: Host, version: str | None, faults: Faults, where: str) -> 
     return msgspec.structs.replace(host, driver=driver)
 
 
-def raise_faults(faults: Faults, described: list[SartorError]) -> None:
+def raise_faults(faults: Faults, described: list[SartorError], ways: Ways) -> None:
     """One error with all that was found, or none."""
     if not faults.lines and len(described) == 1:
         raise described[0]
     if faults.lines and not described and faults.only_unknown_gpus:
-        raise unknown_gpu(faults, NAME_HINT, NAME_HINT)
+        raise unknown_gpu(faults, ways.name, ways.name)
     lines = [*faults.lines, *(line for error in described for line in error.found)]
     if not lines:
         return
-    hints = [NAME_HINT] if faults.unknown_gpus else []
+    hints = [ways.name] if faults.unknown_gpus else []
     hints += [error.hint for error in described if error.hint]
     message = "the GPUs to judge for are not well stated"
     if not faults.lines and len({type(error) for error in described}) == 1:
         raise type(described[0])(message, found=lines, hint=hints[0] if hints else None)
-    raise UsageError(message, found=lines, hint=hints[0] if hints else HOW_TO_ASK)
+    raise UsageError(message, found=lines, hint=hints[0] if hints else ways.example)

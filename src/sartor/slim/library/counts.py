@@ -60,6 +60,7 @@ def counted(
         + sum(t.kept_bytes + t.saved_bytes + t.dropped_bytes for t in images),
         device_bytes_after=elsewhere + sum(t.kept_bytes + t.new_bytes for t in images),
         device_bytes_least=_least(regions, wanted),
+        nothing_for=[] if scattered else _nothing_for(regions, wanted),
         images=images,
         units=units,
         left_alone=[
@@ -128,6 +129,14 @@ def _least(regions: list[Region], wanted: Wanted) -> int:
             )
             total += sum(entries[i].stored for i in chosen)
     return total
+
+
+def _nothing_for(regions: list[Region], wanted: Wanted) -> list[str]:
+    """The GPUs for which no unit has an image; what is of a kind not known may be for any."""
+    units = [held.entries for region in regions for held in region.containers if held.entries]
+    targets = wanted.targets if units else ()
+    alone = {target.gpu: replace(wanted, targets=(target,), keep_ptx=False) for target in targets}
+    return [gpu for gpu, own in alone.items() if not any(kept_entries(unit, own) for unit in units)]
 
 
 def _scattered(source: Source) -> list[LeftAlone]:

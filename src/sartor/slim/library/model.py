@@ -96,6 +96,7 @@ class SlimmedLibrary(msgspec.Struct, frozen=True, kw_only=True):
     ``device_bytes_before`` and ``device_bytes_after`` are the images' bytes as they are stored,
     those that were left alone with them; ``device_bytes_least`` is what the images take that the
     driver would choose, and nothing else. Where ``changed`` is False the output is the input.
+    ``nothing_for`` are those of the GPUs for which there was no image in any of its units.
     ``retarget`` and ``compress`` are what was asked for, ``retargeted`` what came of it.
     """
 
@@ -110,6 +111,7 @@ class SlimmedLibrary(msgspec.Struct, frozen=True, kw_only=True):
     device_bytes_before: int = 0
     device_bytes_after: int = 0
     device_bytes_least: int = 0
+    nothing_for: list[str] = []
     images: list[Tally] = []
     units: list[SlimmedUnit] = []
     retargeted: list[Retargeted] = []

@@ -27,6 +27,7 @@ from sartor.slim.library.written import beside
 from sartor.slim.retarget.jobs import NO_COMPILER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sartor.artifact.source import Source
@@ -87,24 +88,38 @@ def plan_library(
     return LibraryPlan(result, planned.pieces, planned.regions)
 
 
+def _any_result(_: SlimmedLibrary) -> None:
+    """Whatever would become is written."""
+
+
 def slim_library(
-    path: Path, output: Path | None, wanted: Wanted, compiler: Compiler = NO_COMPILER
+    path: Path,
+    output: Path | None,
+    wanted: Wanted,
+    compiler: Compiler = NO_COMPILER,
+    check: Callable[[SlimmedLibrary], None] = _any_result,
 ) -> SlimmedLibrary:
     """Write the library at ``path``, reduced, to ``output``; None: only say what would become.
 
     Mode and times are kept. What is left alone is copied. Raises `NoSuchTargetError`,
-    `ArtifactUnreadableError` where it is no regular file, and what `beside` raises.
+    `ArtifactUnreadableError` where it is no regular file, what ``check`` raises of what would
+    become, and what `beside` raises.
     """
-    return written_library(path, output, wanted, compiler).result
+    return written_library(path, output, wanted, compiler, check).result
 
 
 def written_library(
-    path: Path, output: Path | None, wanted: Wanted, compiler: Compiler = NO_COMPILER
+    path: Path,
+    output: Path | None,
+    wanted: Wanted,
+    compiler: Compiler = NO_COMPILER,
+    check: Callable[[SlimmedLibrary], None] = _any_result,
 ) -> LibraryPlan:
     """As `slim_library`; what was written is made of the plan's pieces."""
     try:
         with FileSource(path) as source:
             plan = plan_library(source, str(path), wanted, compiler)
+            check(plan.result)
             if output is None:
                 return plan
             try:

@@ -26,6 +26,7 @@ from sartor.slim.library.pieces import Copied
 from sartor.slim.library.written import beside, placed
 from sartor.slim.model import SlimmedTarget
 from sartor.slim.retarget.jobs import NO_COMPILER, Compiler
+from sartor.slim.served import check_served, served_notes
 from sartor.slim.wheel.archive import Entry, Writer, new_entry
 from sartor.slim.wheel.check import wheel_fault
 from sartor.slim.wheel.contents import OWN, check_allowed, read_contents
@@ -175,6 +176,7 @@ class _Slimming:
                         last = one.entry
                     elif one.entry.member.name not in own:
                         self._member(writer, one)
+        check_served(self._request.path.name, self._libraries)
         if last is None or not self._is_new():
             raise _NothingToDo
         self._texts(writer, last, digest.result() or "")
@@ -244,7 +246,7 @@ class _Slimming:
             libraries=libraries,
             why=None if is_new else NOTHING_TO_TAKE if has_code else NO_CODE,
             gpus=self._request.wanted.gpus,
-            notes=self._notes,
+            notes=[*self._notes, *served_notes(libraries)],
         )
 
 
