@@ -224,6 +224,8 @@ def test_killed_at_any_moment(source: Path, slim: Path, plain: Sartor, tmp_path:
         assert seen in ([], [slim.name])
         if seen:
             assert output.read_bytes() == slim.read_bytes()
+    plain.run("slim", str(source), "--gpu", "sm_90", "-o", f"{output.parent}/").succeeded()
+    assert [path.name for path in output.parent.iterdir()] == [slim.name]
     after = source.stat()
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
 
@@ -265,7 +267,8 @@ def test_what_may_not_be_changed(plain: Sartor, tmp_path: Path) -> None:
 
 def test_a_small_wheel_by_the_standard_librarys_reader(plain: Sartor, tmp_path: Path) -> None:
     path = write_wheel(tmp_path / NAME)
-    document = plain.json("slim", str(path), "--gpu", "sm_90", "-o", str(tmp_path / "named.whl"))
-    assert document["results"][0]["output"] == str(tmp_path / "named.whl")
-    with zipfile.ZipFile(tmp_path / "named.whl") as archive:
+    output = tmp_path / NAME.replace("1.0-", "1.0-7own-")
+    document = plain.json("slim", str(path), "--gpu", "sm_90", "-o", str(output))
+    assert document["results"][0]["output"] == str(output)
+    with zipfile.ZipFile(output) as archive:
         assert archive.testzip() is None

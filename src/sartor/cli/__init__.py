@@ -68,7 +68,12 @@ class Parser(argparse.ArgumentParser):
         meant = None
         if message.startswith("unrecognized arguments: -"):
             word = message.split()[2].partition("=")[0]
-            meant = did_you_mean(word, all_options())
+            own = {text for action in self._actions for text in action.option_strings}
+            every = all_options()
+            if word in every:
+                meant = f"`{word}` is another command's; `{self.prog} --help` shows what there is"
+            else:
+                meant = did_you_mean(word, own) or did_you_mean(word, every)
         raise UsageError(message, hint=meant or f"`{self.prog} --help` shows what there is")
 
 
@@ -136,7 +141,7 @@ def _parsed(one: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.
     """The options; words after an option are targets too, where a command takes several."""
     options, left = one.parse_known_args(arguments)
     if left and (any(word.startswith("-") for word in left) or "targets" not in options):
-        one.error(f"unrecognized arguments: {' '.join(left)}")
+        nested(one).get(options.command, one).error(f"unrecognized arguments: {' '.join(left)}")
     if left:
         options.targets += left
     return options

@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--python", metavar="VERSION", help="of a project's wheels, those for it: `3.12`")
     add("--platform", help="of a project's wheels, those for it: `linux/arm64`")
+    add("--force", action="store_true", help="replace a file that is there and is not Sartor's")
     add("--dry-run", action="store_true", help="only say what would become")
     add("--in-place", action="store_true", help="change an environment where it is")
     add("--no-undo", action="store_true", help="keep nothing that would bring its files back")
@@ -77,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
         index=options.index,
         python=options.python,
         platform=options.platform,
+        force=options.force,
     )
     found = slim(request, terminal)
     terminal.clear()

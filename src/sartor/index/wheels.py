@@ -27,6 +27,7 @@ __all__ = ["IndexFile"]
 MANYLINUX = re.compile(r"manylinux_(\d{1,4})_(\d{1,4})_(\w+)", re.ASCII)
 LEGACY = re.compile(r"(manylinux\d{1,4}|linux)_(\w+)", re.ASCII)
 PYTHON = re.compile(r"3\.\d{1,3}", re.ASCII)
+NAME_ANOTHER = "name another `--host` or `--python`, or give the address of one wheel"
 MOST_SHOWN = 5
 
 
@@ -92,7 +93,7 @@ def choose(requirement: Requirement, files: Sequence[IndexFile], fits: Fits) -> 
         raise NoSuchTargetError(
             f"no wheel of {requirement.name} {version} fits",
             found=[f"{note.path}: {note.why}" for note in left[:MOST_SHOWN]],
-            hint="name another `--host` or `--python`, or give the address of one wheel",
+            hint=NAME_ANOTHER,
         )
     return Chosen(str(version), wheels, left)
 

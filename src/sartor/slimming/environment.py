@@ -14,10 +14,11 @@ from msgspec.structs import replace
 
 from sartor.artifact.digest import file_sha256
 from sartor.artifact.source import FileSource
+from sartor.errors import FolderNotWritableError, NoEnvironmentError
 from sartor.locks import waiting_lock
 from sartor.paths import explain_os_errors, not_writable
 from sartor.slim.choice import Wanted
-from sartor.slim.environment.in_place import HINT, InPlace, Owned
+from sartor.slim.environment.in_place import InPlace, Owned
 from sartor.slim.environment.model import InEnvironment, LeftPackage, UnusedFiles
 from sartor.slim.environment.patch import Unfit, restored
 from sartor.slim.environment.slimmed import FOLDER, slimmed_in
@@ -29,8 +30,15 @@ from sartor.slim.retarget.jobs import NO_COMPILER, Compiler
 from sartor.slimming.files import Listing, Refused, has_device_code
 from sartor.slimming.former import check_former, lost_of
 from sartor.slimming.notes import notes_of
+from sartor.slimming.system import refuse_system
 from sartor.verify.subject.installed import installed
-from sartor.verify.subject.interpreter import Interpreter, ask, find_interpreter
+from sartor.verify.subject.interpreter import (
+    NAME_ONE,
+    Interpreter,
+    ask,
+    find_interpreter,
+    is_interpreter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +47,13 @@ if TYPE_CHECKING:
     from sartor.slim.environment.slimmed import Changed
     from sartor.slim.environment.unused import Unused
 
+WAY = "sartor slim"
 LOCK = ".lock"
 """uv's own lock of a virtual environment: neither changes it while the other does."""
+CHANGED_THERE = (
+    "an environment is changed where it is: run as a user who may write there; `--dry-run` only "
+    "says what would become, and needs no permission"
+)
 MACHINE_LIBC = {"glibc": "linux-gnu", "musl": "linux-musl"}
 
 
@@ -81,18 +94,24 @@ def environment_at(path: Path) -> Slimmable:
 
     Raises `NoEnvironmentError` and `InterpreterError`.
     """
-    python = find_interpreter(path)
-    asked = ask(python)
+    python = find_interpreter(path, WAY)
+    if path.is_file() and not is_interpreter(path):
+        raise NoEnvironmentError(
+            f"`{path}` is a file, and no environment", hint=NAME_ONE.format(WAY)
+        )
+    asked = ask(python, WAY)
     return Slimmable(Path(asked.prefix).resolve(), python, asked)
 
 
 def slim_environment(path: Path, request: InPlaceRequest, reporter: Reporter) -> SlimmedTarget:
     """Reduce every library of an environment that may be changed, in its place.
 
-    Raises `NoEnvironmentError`, `InterpreterError`, `UndoRecordError`, `DiskFullError` and
-    `FolderNotWritableError`; what was done before one of these stays, whole, and is written down.
+    Raises `NoEnvironmentError`, `InterpreterError`, `NotSlimmableError`, `UndoRecordError`,
+    `DiskFullError` and `FolderNotWritableError`; what was done before one of these stays, whole,
+    and is written down.
     """
     found = environment_at(path)
+    refuse_system(found.asked)
     if request.dry_run:
         return _Slimming(found, request, reporter, None).result()
     with locked(found.root, reporter):
@@ -113,7 +132,10 @@ def locked(root: Path, reporter: Reporter) -> Iterator[None]:
             stack.enter_context(waiting_lock(root / LOCK, reporter, doing))
             yield
         except PermissionError as error:
-            raise not_writable(root, error, HINT) from error
+            raise not_writable(root, error, CHANGED_THERE) from error
+        except FolderNotWritableError as error:
+            error.hint = CHANGED_THERE
+            raise
 
 
 class _Slimming:

@@ -27,6 +27,8 @@ from sartor.slim.licence import Forbidden, library_may_be_changed
 from sartor.slim.model import SlimmedTarget, Slimming
 from sartor.slim.retarget.jobs import NO_COMPILER
 from sartor.slim.served import check_served
+from sartor.slimming.outputs import check_free, check_output, check_wheel_name, is_folder
+from sartor.verify.subject.interpreter import is_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +50,8 @@ class SlimRequest(msgspec.Struct, frozen=True):
     targets, a folder. ``index`` is a folder for package indexes instead. Of a project's wheels
     those are meant that are for ``python`` (``3.12``) and ``platform`` (``linux/arm64``). An
     environment is changed ``in_place``: ``keeping`` says whether it can be undone, ``removing``
-    whether files that are of no use there are removed.
+    whether files that are of no use there are removed. ``force``: a file is replaced that Sartor
+    did not make.
     """
 
     targets: list[str]
@@ -62,14 +65,17 @@ class SlimRequest(msgspec.Struct, frozen=True):
     index: str | None = None
     python: str | None = None
     platform: str | None = None
+    force: bool = False
 
 
 def slim(request: SlimRequest, reporter: Reporter) -> Slimming:
     """Reduce each target, one after another; the results are in their order.
 
     Raises `NoSuchTargetError`, `ArtifactUnreadableError`, `UsageError`, `DiskFullError`,
-    `FolderNotWritableError`, at the first target that cannot be slimmed.
+    `FolderNotWritableError`, `OthersFileError`, at the first target that cannot be slimmed; for
+    one that is not there before any other is.
     """
+    _check_targets(request)
     if request.index is not None:
         results = _indexes(request, reporter)
     else:
@@ -83,16 +89,31 @@ def slim(request: SlimRequest, reporter: Reporter) -> Slimming:
     )
 
 
+def _check_targets(request: SlimRequest) -> None:
+    """Before any work: whether every target is there, and the output can take them."""
+    if "" in request.targets:
+        raise NoSuchTargetError("a target is an empty word", hint="is a variable not set?")
+    lost = [
+        text
+        for text in request.targets
+        if not os.path.lexists(text) and remote_target(text, is_there=False) is None
+    ]
+    if lost:
+        more = [f"there is no file `{text}`" for text in lost]
+        hint = "nothing was slimmed yet" if len(request.targets) > 1 else None
+        raise NoSuchTargetError(", ".join(more), hint=hint)
+    if request.output is not None:
+        check_output(request.output, request.targets)
+
+
 def _slimmed(text: str, request: SlimRequest, reporter: Reporter) -> Iterator[SlimmedTarget]:
     """What becomes of a target, by what it is: by its bytes, and not by its name."""
-    if not text:
-        raise NoSuchTargetError("a target is an empty word", hint="is a variable not set?")
     remote = remote_target(text, is_there=os.path.lexists(text))
     if remote is not None:
         yield from _of_project(remote, request, reporter)
         return
     path = Path(text)
-    if path.is_dir() or _is_interpreter(path):
+    if path.is_dir() or is_interpreter(path):
         yield _environment(path, request, reporter)
         return
     if request.in_place:
@@ -105,11 +126,6 @@ def _slimmed(text: str, request: SlimRequest, reporter: Reporter) -> Iterator[Sl
             yield _wheel(path, request, reporter)
         case "library":
             yield _library(path, request, reporter)
-
-
-def _is_interpreter(path: Path) -> bool:
-    """Whether a file is the Python of an environment, by its name and place; none is started."""
-    return path.parent.name == "bin" and path.name.startswith(("python", "pypy"))
 
 
 def _of_project(
@@ -200,6 +216,8 @@ def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTar
             hint="keep it as it is",
         )
     output = None if request.dry_run else output_for(request, path.name)
+    if output is not None and not request.force:
+        check_free(output, path)
     reporter.stage("slim", path.name)
     compiler = compiler_for(request, reporter)
     found = slim_library(path, output, request.wanted, compiler, partial(_check_library, path))
@@ -238,17 +256,14 @@ def _wheel(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarge
     if request.dry_run:
         return slim_wheel(WheelRequest(path, request.wanted), reporter)
     output = Path(request.output or ".")
-    if request.output is None or _is_folder(request):
+    if request.output is None or is_folder(request.output, request.targets):
         asked = WheelRequest(path, request.wanted, output, copy=request.output is not None)
     else:
+        check_wheel_name(output.name, path.name)
         asked = WheelRequest(path, request.wanted, output.parent, output.name, copy=True)
-    return slim_wheel(replace(asked, compiler=compiler_for(request, reporter)), reporter)
-
-
-def _is_folder(request: SlimRequest) -> bool:
-    """Whether the output is named as a folder."""
-    output = request.output or ""
-    return output.endswith("/") or Path(output).is_dir() or len(request.targets) > 1
+    check = None if request.force else partial(check_free, source=path)
+    compiler = compiler_for(request, reporter)
+    return slim_wheel(replace(asked, compiler=compiler, check=check), reporter)
 
 
 def output_for(request: SlimRequest, name: str) -> Path:
@@ -259,4 +274,4 @@ def output_for(request: SlimRequest, name: str) -> Path:
     if request.output is None:
         raise UsageError(f"where `{name}` is to go is not said", hint=NAME_OUTPUT)
     path = Path(request.output)
-    return path / name if _is_folder(request) else path
+    return path / name if is_folder(request.output, request.targets) else path

@@ -7,9 +7,9 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from sartor.errors import NotSlimmableError, UsageError
+from sartor.errors import NoSuchTargetError, NotSlimmableError, UsageError
 from sartor.host.stated import ARCHITECTURES
-from sartor.index.wheels import Fits
+from sartor.index.wheels import NAME_ANOTHER, Fits
 from sartor.remote.fetch import fetch_all
 from sartor.remote.targets import Keeping, Remotes
 
@@ -40,7 +40,12 @@ def meant_wheels(
     fits = Fits(_architecture(platform), None, python or _this_python())
     keeping = Keeping(listings=places.listings)
     with closing(Remotes(reporter, keeping=keeping)) as remotes:
-        chosen = remotes.choose(target, fits)
+        try:
+            chosen = remotes.choose(target, fits)
+        except NoSuchTargetError as error:
+            if error.hint == NAME_ANOTHER:
+                error.hint = NAME_ANOTHER.replace("--host", "--platform")
+            raise
     for file in chosen.wheels:
         if file.sha256 is None:
             raise NotSlimmableError(

@@ -5,7 +5,9 @@ Whoever looks sees no file or the whole one. The input is opened for reading alo
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import tempfile
 from contextlib import contextmanager
@@ -25,6 +27,8 @@ SMALL = 256 << 10
 """Ranges up to this size are gathered, and written with what stands between them."""
 GATHERED = 1 << 20
 MOST_PREFIX = 200
+PART = ".sartor-part"
+"""What names of files end in that are being written. Whoever writes one holds a lock of it."""
 """Letters of the output's name in the name that it has before: file systems allow 255."""
 NOT_COPIED = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 """What `copy_file_range` says where a file system or kernel does not do it."""
@@ -36,8 +40,8 @@ def placed(source: Path, output: Path) -> Iterator[tuple[Path, int]]:
     """A new file in the folder of ``output``, under a name of its own, and its descriptor.
 
     It takes its place when the block ends, with the mode and times of ``source``; where the block
-    raises it is removed. Raises `UsageError` where the two are one file, `FolderNotWritableError`,
-    `DiskFullError`.
+    raises it is removed. What killed runs left in the folder is removed first. Raises
+    `UsageError` where the two are one file, `FolderNotWritableError`, `DiskFullError`.
     """
     if output.exists() and output.samefile(source):
         raise UsageError(
@@ -46,19 +50,51 @@ def placed(source: Path, output: Path) -> Iterator[tuple[Path, int]]:
         )
     make_folder(output.parent, hint=HINT)
     with explain_os_errors(output.parent, HINT):
+        sweep(output.parent)
         found = source.stat()
-        handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name[:MOST_PREFIX]}.")
-        path = Path(name)
+        path, handle = _part(output)
         try:
-            try:
-                yield path, handle
-                os.fchmod(handle, found.st_mode & 0o7777)
-            finally:
-                os.close(handle)
+            yield path, handle
+            os.fchmod(handle, found.st_mode & 0o7777)
             os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
             path.replace(output)
         finally:
+            os.close(handle)
             path.unlink(missing_ok=True)
+
+
+def _part(output: Path) -> tuple[Path, int]:
+    """A new file beside ``output``, which is locked as long as its descriptor is open."""
+    while True:
+        prefix = f".{output.name[:MOST_PREFIX]}."
+        handle, name = tempfile.mkstemp(PART, prefix, output.parent)
+        with contextlib.suppress(OSError):  # a file system without locks: nothing is swept there
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return Path(name), handle
+        os.close(handle)  # swept before it was locked
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed runs left half written: files that nobody holds a lock of."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(f".*{PART}"):
+            with contextlib.suppress(OSError):
+                handle = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    if _locked(handle):
+                        path.unlink()
+                finally:
+                    os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Whether it is locked now, by this: False where another has it, or there are no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -54,7 +55,8 @@ class WheelRequest(msgspec.Struct, frozen=True):
 
     ``name`` is what the output is called; None: as the source, with a build tag. ``copy``: a wheel
     of which nothing can be left out is put into the folder as it is, under its own name.
-    ``compiler`` compiles PTX where ``wanted`` asks for it.
+    ``compiler`` compiles PTX where ``wanted`` asks for it. ``check`` is asked of the output's place
+    first, and what it raises is raised.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class WheelRequest(msgspec.Struct, frozen=True):
     name: str | None = None
     copy: bool = False
     compiler: Compiler = NO_COMPILER
+    check: Callable[[Path], None] | None = None
 
 
 def slim_wheel(request: WheelRequest, reporter: Reporter | None = None) -> SlimmedTarget:
@@ -133,6 +136,8 @@ class _Slimming:
             if request.folder is None or not request.copy:
                 return self._result(size, None)
             output = request.folder / (request.name or request.path.name)
+            if request.check is not None:
+                request.check(output)
             return self._result(size, copied(request.path, output))
         except BaseException:
             request.compiler.stop()
@@ -143,6 +148,8 @@ class _Slimming:
 
     def _placed(self, folder: Path) -> SlimmedTarget:
         output = folder / (self._request.name or self._name)
+        if self._request.check is not None:
+            self._request.check(output)
         with placed(self._request.path, output) as (path, handle):
             sink = FileSink(handle)
             self._write(sink, folder)

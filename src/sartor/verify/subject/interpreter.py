@@ -18,9 +18,9 @@ OLDEST = (3, 9)
 """The checks' programs are written for it."""
 SHOWN_LINES = 8
 ANEW = "make the environment anew, for example `uv venv --clear` and `uv pip sync pylock.toml`"
-NAME_ONE = (
-    "name a virtual environment, a conda prefix or an interpreter: `--env /path/to/environment`"
-)
+NAME_ONE = "name a virtual environment, a conda prefix or an interpreter: `{} /path/to/environment`"
+VERIFY = "--env"
+"""How an environment is named, where no other command's way is said."""
 
 
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,26 +39,31 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     path: list[str]
 
 
-def find_interpreter(path: Path) -> Path:
+def find_interpreter(path: Path, way: str = VERIFY) -> Path:
     """The interpreter of the environment at ``path``, or that is ``path`` itself.
 
-    No link is followed: by its place an interpreter knows its environment. Raises
-    `NoEnvironmentError`, and `InterpreterError` for one that is gone.
+    No link is followed: by its place an interpreter knows its environment. ``way`` is how the
+    command names one. Raises `NoEnvironmentError`, and `InterpreterError` for one that is gone.
     """
     path = path.expanduser().absolute()
     try:
         if path.is_dir():
-            return _in_folder(path)
+            return _in_folder(path, way)
         if path.is_file():
             return path
     except PermissionError as error:
         raise _forbidden(path) from error
     if path.is_symlink():
         raise _gone(path)
-    raise NoEnvironmentError(f"there is no `{path}`", hint=NAME_ONE)
+    raise NoEnvironmentError(f"there is no `{path}`", hint=NAME_ONE.format(way))
 
 
-def _in_folder(folder: Path) -> Path:
+def is_interpreter(path: Path) -> bool:
+    """Whether a file is the Python of an environment, by its name and place; none is started."""
+    return path.parent.name == "bin" and path.name.startswith(("python", "pypy"))
+
+
+def _in_folder(folder: Path, way: str) -> Path:
     if not os.access(folder, os.R_OK | os.X_OK):
         raise _forbidden(folder)
     for name in ("python", "python3"):
@@ -68,7 +73,8 @@ def _in_folder(folder: Path) -> Path:
         if found.is_symlink():
             raise _gone(found)
     around = next((p for p in folder.parents if (p / "bin" / "python").is_file()), None)
-    hint = NAME_ONE if around in {None, Path("/"), Path("/usr")} else f"is `--env {around}` meant?"
+    whole = around in {None, Path("/"), Path("/usr")}
+    hint = NAME_ONE.format(way) if whole else f"is `{way} {around}` meant?"
     raise NoEnvironmentError(
         f"`{folder}` is no environment: there is no `bin/python` in it", hint=hint
     )
@@ -88,7 +94,7 @@ def _forbidden(path: Path) -> NoEnvironmentError:
     )
 
 
-def ask(python: Path) -> Interpreter:
+def ask(python: Path, way: str = VERIFY) -> Interpreter:
     """Start ``python`` and ask what it is; raises `InterpreterError` where it does not say."""
     words, said = _run(python)
     try:
@@ -96,7 +102,9 @@ def ask(python: Path) -> Interpreter:
         found = msgspec.json.decode(lines[-1] if lines else "", type=Interpreter)
     except msgspec.DecodeError as error:
         raise InterpreterError(
-            f"`{python}` is no Python that answers", found=_last(said or words), hint=NAME_ONE
+            f"`{python}` is no Python that answers",
+            found=_last(said or words),
+            hint=NAME_ONE.format(way),
         ) from error
     if tuple(int(n) for n in found.markers["python_version"].split(".")) < OLDEST:
         raise InterpreterError(

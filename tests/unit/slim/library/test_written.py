@@ -13,7 +13,7 @@ from sartor.slim.choice import Wanted
 from sartor.slim.library import reduce
 from sartor.slim.library.pieces import Copied, Made
 from sartor.slim.library.reduce import slim_library
-from sartor.slim.library.written import SMALL, beside
+from sartor.slim.library.written import PART, SMALL, beside, sweep
 from sartor.verdict.model import Target
 from slim_maker import DATA
 
@@ -120,3 +120,17 @@ def test_a_file_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="shorter"), beside(source, tmp_path / "out", [Copied(0, 9)]):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_what_nobody_writes_any_more_is_removed(library: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    left, others = folder / f".units.so.ab12cd34{PART}", folder / ".units.so.ab12cd34"
+    for path in (left, others):
+        path.write_bytes(b"half")
+    with beside(library, folder / "one.so", [Copied(0, 8)]) as written:
+        assert not left.exists()
+        sweep(folder)
+        assert written.exists()
+        slim_library(library, folder / "two.so", HOPPER)
+    assert sorted(path.name for path in folder.iterdir()) == [others.name, "one.so", "two.so"]
