@@ -74,6 +74,7 @@ def test_records_hold_and_verify_says_what_was_done(plain: Sartor, env: Made) ->
     (outcome,) = [o for o in report["outcomes"] if o["check"] == "files of made are as recorded"]
     assert outcome["outcome"] == "passed"
     assert "2 files slimmed to sm_90" in outcome["detail"]
+    assert report["slimmed"] == {str(env.file(n).relative_to(env.path)): "sm_90" for n in LIBRARIES}
     assert uv_says(env, "list") == listed
     assert uv_says(env, "check") is not None
     code = "import made, importlib.metadata as m; print(made.VALUE, m.version('made'))"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,3 +71,40 @@ def test_figures_are_against_what_was_installed(plain: Sartor, env: Made) -> Non
         assert ["slimmed before" in note for note in told["notes"]] == [True]
     units = env.file("made/units.so")
     assert units.stat().st_size == rows["units.so"]["bytes_after"]
+
+
+def test_the_proof_says_what_was_slimmed(plain: Sartor, env: Made, tmp_path: Path) -> None:
+    whole, less = tmp_path / "whole.json", tmp_path / "less.json"
+    for path in (whole, less):
+        done = plain.run("verify", "--env", str(env.path), "--grade", "resolves", "--json")
+        path.write_text(done.stdout)
+        slimmed(plain, env)
+    told = plain.run("verify", "--env", str(env.path), "--grade", "resolves").stdout
+    assert "slimmed      2 files to sm_90" in told
+    compared = plain.run("verify", "--compare", str(whole), str(less)).stdout
+    assert compared.count("slimmed to sm_90 in B") == len(LIBRARIES)
+    assert "another content" not in compared
+
+
+def test_where_nothing_is_to_be_done_nothing_is_said_to_be(plain: Sartor, env: Made) -> None:
+    slimmed(plain, env)
+    told = plain.run("slim", str(env.path), *HOPPER, "--in-place").stdout
+    assert "nothing was changed" in told
+    assert "slimmed in its place" not in told
+
+
+def test_an_editable_install_is_named_and_left(plain: Sartor, env: Made, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "own").mkdir(parents=True)
+    library = project / "own" / "units.so"
+    library.write_bytes((DATA / "units.so").read_bytes())
+    told = site(env.path) / "own-1.0.dist-info"
+    told.mkdir()
+    address = {"url": project.as_uri(), "dir_info": {"editable": True}}
+    (told / "direct_url.json").write_text(json.dumps(address))
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1.0\n")
+    (told / "RECORD").write_text("own-1.0.dist-info/RECORD,,\n")
+    (left,) = [one for one in slimmed(plain, env)["environment"]["left"] if one["project"] == "own"]
+    assert (left["libraries"], left["bytes"]) == (1, library.stat().st_size)
+    assert "editable" in left["why"]
+    assert library.read_bytes() == (DATA / "units.so").read_bytes()

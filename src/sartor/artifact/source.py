@@ -48,7 +48,8 @@ class Source(Protocol):
 def check_range(source: Source, offset: int, length: int) -> None:
     """Raises `Invalid` unless ``length`` bytes from ``offset`` lie inside the source."""
     if offset < 0 or length < 0 or offset + length > source.size:
-        reason = f"{length} bytes are wanted and {max(source.size - offset, 0)} are left"
+        left = max(source.size - offset, 0)
+        reason = f"it is cut off or damaged: {length} bytes are wanted and {left} are left"
         raise Invalid(source.name, offset, reason)
 
 

@@ -55,7 +55,7 @@ def _files(found: ReportComparison, most: int) -> list[str]:
 def _how(row: Difference) -> str:
     if row.a is None:
         return "in B alone"
-    return "in A alone" if row.b is None else "another content"
+    return "in A alone" if row.b is None else row.why or "another content"
 
 
 def _checks(found: ReportComparison, most: int) -> list[str]:

@@ -29,7 +29,8 @@ def _block(result: SlimmedTarget, document: Slimming) -> list[str]:
     gpus = archs(result.gpus or [target.gpu for target in document.gpus])
     kept = f"{gpus}, and PTX for later ones" if document.keep_ptx else gpus
     if result.output == result.target:
-        head = f"{clean(result.target)}: slimmed in its place"
+        done = "slimmed in its place" if result.changed else "nothing was changed"
+        head = f"{clean(result.target)}: {done}"
     elif result.output is not None:
         head = f"{clean(result.target)} → {clean(result.output)}"
     else:

@@ -25,6 +25,9 @@ def verify_lines(report: Report, *, detail: bool = False) -> list[str]:
     """The grades, the failures with the way out, what was not checked, features and costs."""
     lines = [f"environment  {clean(report.environment)}, Python {clean(report.python)}"]
     lines.append(f"machine      {machine_words(report.machine)}")
+    for gpus, count in Counter(report.slimmed.values()).items():
+        files = "1 file" if count == 1 else f"{count} files"
+        lines.append(f"slimmed      {files} to {clean(gpus)}")
     lines += ["", *table([_grade_row(report, grade) for grade in GRADES]), ""]
     if detail:
         lines += [*(line for o in report.outcomes for line in _outcome_lines(o)), ""]

@@ -19,7 +19,7 @@ from sartor.locks import waiting_lock
 from sartor.paths import explain_os_errors, not_writable
 from sartor.slim.choice import Wanted
 from sartor.slim.environment.in_place import InPlace, Owned
-from sartor.slim.environment.model import InEnvironment, LeftPackage, UnusedFiles
+from sartor.slim.environment.model import InEnvironment, UnusedFiles
 from sartor.slim.environment.patch import Unfit, restored
 from sartor.slim.environment.slimmed import FOLDER, slimmed_in
 from sartor.slim.environment.unused import REMOVABLE, unused
@@ -29,7 +29,7 @@ from sartor.slim.model import SlimmedTarget
 from sartor.slim.retarget.jobs import NO_COMPILER, Compiler
 from sartor.slimming.files import Listing, Refused, has_device_code
 from sartor.slimming.former import check_former, lost_of
-from sartor.slimming.notes import notes_of
+from sartor.slimming.notes import left_packages, notes_of
 from sartor.slimming.system import refuse_system
 from sartor.verify.subject.installed import installed
 from sartor.verify.subject.interpreter import (
@@ -188,7 +188,7 @@ class _Slimming:
             notes=list(notes_of(self._listing, libraries, self._anew)),
             environment=InEnvironment(
                 python=self._found.asked.version,
-                left=list(self._left_packages()),
+                left=list(left_packages(self._listing, self._left)),
                 unused=unused_files,
                 undo=str(self._root / FOLDER) if kept else None,
                 kept_bytes=kept,
@@ -312,18 +312,6 @@ class _Slimming:
                 left_alone=[LeftAlone(code=refused.code, why=refused.why)],
             )
         )
-
-    def _left_packages(self) -> Iterator[LeftPackage]:
-        for package in self._listing.packages:
-            paths = self._left.get(package.record, [])
-            if paths:
-                yield LeftPackage(
-                    project=package.dist.name,
-                    version=package.dist.version,
-                    why=str(package.why),
-                    libraries=len(paths),
-                    bytes=sum(_size(self._root / path) for path in paths),
-                )
 
     def _unused(self) -> list[UnusedFiles]:
         """What cannot be used here, by package and kind; removed where that was asked for."""

@@ -8,6 +8,7 @@ import stat
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 ALTERED = "it is not as its RECORD has it: somebody changed it since it was installed"
+NOT_OWN = {".git", "build", "node_modules"}
+"""Folders of a project that are no part of what is imported from it."""
 WITH_CODE = {FATBIN, RELOCATABLE, *SCATTERED}
 
 
@@ -79,6 +82,22 @@ class Listing:
                 paths = (posixpath.join(inside, name) for name in sorted(files))
                 yield from (p for p in paths if is_library(p) and p not in self.owners)
 
+    def editable(self) -> Iterator[tuple[Distribution, list[tuple[str, int]]]]:
+        """Editable installs, whose code is in a folder of their maker's, with its libraries that
+        have device code, and their sizes."""
+        for package in self.packages:
+            address = urlsplit(package.dist.origin or "")
+            if not package.dist.editable or address.scheme != "file":
+                continue
+            folder = unquote(address.path)
+            found = []
+            for inside, folders, files in os.walk(folder):
+                folders[:] = [name for name in sorted(folders) if _is_own(Path(inside, name))]
+                paths = (Path(inside, name) for name in sorted(files) if is_library(name))
+                found += [(str(p), p.stat().st_size) for p in paths if has_device_code(p)]
+            if found:
+                yield package.dist, found
+
     def examined(self, path: str) -> Owned | Refused:
         """What is in a file, and whether it may be changed. Reads all of it, and its RECORDs anew:
         they may have been changed since the packages were listed."""
@@ -103,6 +122,11 @@ class Listing:
             return Refused(path, ALTERED)
         dist = own[0].dist
         return Owned(path=path, project=dist.name, version=dist.version, sha256=sha256, lines=lines)
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a folder of a project may have what is imported: no build, no environment."""
+    return folder.name not in NOT_OWN and not (folder / "pyvenv.cfg").exists()
 
 
 def _not_here(root: Path, place: Path) -> str | None:

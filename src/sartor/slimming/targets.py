@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sartor.slim.retarget.jobs import Compiler
 
 WHAT_IS_SLIMMED = "a wheel or a shared library can be slimmed"
+NO_CODE = "there is no device code in it: it stays as it is"
 NAME_OUTPUT = "name a file or a folder for it: `-o OUT`"
 
 
@@ -232,6 +233,7 @@ def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTar
         device_bytes_after=found.device_bytes_after,
         device_bytes_least=found.device_bytes_least,
         libraries=[replace(found, path=path.name)],
+        why=None if found.units or found.left_alone else NO_CODE,
     )
 
 

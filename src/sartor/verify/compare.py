@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from msgspec.structs import replace
+
 from sartor.verify.model import (
     GRADES,
     CheckDifference,
@@ -45,7 +47,7 @@ def compare(a: Report, b: Report) -> ReportComparison:
         same_files=sum(a.files[p] == b.files[p] for p in a.files.keys() & b.files.keys()),
         machine=_differences(_machine(a), _machine(b)),
         packages=_differences(a.packages, b.packages),
-        files=_differences(a.files, b.files),
+        files=[_file(row, a, b) for row in _differences(a.files, b.files)],
         checks=checks,
         measured=list(_measured(of_a, of_b)),
         features=list(_features(a, b)),
@@ -79,6 +81,15 @@ def _differences(a: Mapping[str, str], b: Mapping[str, str]) -> list[Difference]
     return [
         Difference(what=key, a=a.get(key), b=b.get(key)) for key in keys if a.get(key) != b.get(key)
     ]
+
+
+def _file(row: Difference, a: Report, b: Report) -> Difference:
+    """With what slimming did to it, in one or in both."""
+    if row.a is None or row.b is None:
+        return row
+    told = [(name, r.slimmed.get(row.what)) for name, r in (("A", a), ("B", b))]
+    parts = [f"slimmed to {gpus} in {name}" for name, gpus in told if gpus]
+    return replace(row, why=", ".join(parts) or None)
 
 
 def _machine(report: Report) -> dict[str, str]:

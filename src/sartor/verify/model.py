@@ -130,7 +130,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=
 
     ``grade`` is the highest grade of which, and of those before it, every check passed or was not
     applicable; ``asked`` the highest that was tried. ``packages`` maps each installed project to
-    its version, ``files`` each file with machine code (below the environment) to its sha256, and
+    its version, ``files`` each file with machine code (below the environment) to its sha256,
+    ``slimmed`` those that Sartor slimmed to the GPUs (``sm_90, sm_120``) that it names, and
     ``lock`` is the sha256 of the ``pylock.toml`` that the environment was held against. ``seconds``
     is the wall time of all of it; ``costs`` of checks that ran side by side add up to more.
     """
@@ -146,6 +147,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=
     features: list[FeatureProof] = []
     packages: dict[str, str] = {}
     files: dict[str, str] = {}
+    slimmed: dict[str, str] = {}
     lock: str | None = None
     costs: list[GradeCost] = []
     seconds: float | None = None
@@ -188,11 +190,12 @@ class ReportSide(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is not the same in both; None: it is not there."""
+    """Something that is not the same in both; None: it is not there. ``why`` they differ."""
 
     what: str
     a: str | None
     b: str | None
+    why: str | None = None
 
 
 class CheckDifference(msgspec.Struct, frozen=True, kw_only=True):

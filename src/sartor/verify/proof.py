@@ -39,6 +39,7 @@ def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) ->
     ``host`` is the machine that this runs on. Ctrl-C and SIGTERM end it as `Proving` says.
     """
     from sartor.verify.features import feature_proofs
+    from sartor.verify.resolves.slimmed import slimmed_files
 
     made = _Proof(subject, host, proving, reporter)
     try:
@@ -59,6 +60,7 @@ def prove(subject: Subject, host: Host, proving: Proving, reporter: Reporter) ->
         sartor=__version__,
         packages=subject.packages,
         files=made.files,
+        slimmed=slimmed_files(subject, made.files),
         features=feature_proofs(subject, host, outcomes),
         lock=subject.lock_sha256,
         costs=[_cost(grade, outcomes, made.seconds) for grade in proving.grades],

@@ -119,3 +119,12 @@ def test_a_wheel_is_no_environment(folder: Path, capsys: Printed) -> None:
     said = capsys.readouterr().err
     assert "no environment" in said
     assert "--env" not in said
+
+
+def test_what_has_no_device_code_and_what_is_cut_off(folder: Path, capsys: Printed) -> None:
+    path = folder / "cut.so"
+    path.write_bytes((DATA / "units.so").read_bytes()[:5000])
+    assert run(["slim", str(path), "--gpu", "sm_90", "--dry-run"]) == 0
+    assert "it is cut off" in " ".join(capsys.readouterr().out.split())
+    assert run(["slim", "/bin/ls", "--gpu", "sm_90", "--dry-run"]) == 0
+    assert "there is no device code in it" in capsys.readouterr().out

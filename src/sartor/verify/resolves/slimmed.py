@@ -11,6 +11,7 @@ from sartor.slim.environment.slimmed import slimmed_in
 from sartor.slim.wheel.provenance import FILE, SlimmedWheel
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sartor.slim.environment.slimmed import Changed
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
 
 def slimmed_wheel(dist: Distribution) -> SlimmedWheel | None:
     """What a distribution's wheel says of its own slimming; None: it was not slimmed."""
+    return _told(dist.info / FILE)
+
+
+def _told(path: Path) -> SlimmedWheel | None:
     try:
-        data = (dist.info / FILE).read_bytes()
+        data = path.read_bytes()
         return msgspec.json.decode(data, type=SlimmedWheel)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
@@ -60,6 +65,29 @@ def _slimmed_here(subject: Subject, dist: Distribution) -> list[str]:
     removed = len(own) - len(slimmed)
     parts += [f"{count_of_files(removed)} of no use removed"] if removed else []
     return [f"{', '.join(parts)}, by Sartor {found.sartor}"] if parts else []
+
+
+def slimmed_files(subject: Subject, files: Mapping[str, str]) -> dict[str, str]:
+    """The GPUs that files were slimmed to, in their wheel or in their place (``sm_90, sm_120``).
+
+    ``files`` are sha256 by paths below the environment: what an installer wrote since is not one.
+    """
+    root, found = subject.path.resolve(), {}
+    for site in subject.site:
+        for told in site.glob(f"*.dist-info/{FILE}"):
+            wheel = _told(told)
+            for one in wheel.libraries if wheel is not None else []:
+                place = site.resolve() / one.path
+                if wheel is not None and place.is_relative_to(root):
+                    found[place.relative_to(root).as_posix()] = ", ".join(wheel.gpus)
+    try:
+        record = slimmed_in(root)
+    except UndoRecordError:
+        record = None
+    for changed in record.files if record is not None else []:
+        if changed.gpus and files.get(changed.path) == changed.sha256:
+            found[changed.path] = changed.gpus
+    return {path: found[path] for path in files if path in found}
 
 
 def unfinished(subject: Subject) -> dict[str, Changed]:
