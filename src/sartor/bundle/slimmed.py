@@ -11,7 +11,7 @@ import msgspec
 from sartor import __version__
 from sartor.errors import NotSlimmableError, UsageError
 from sartor.locks import waiting_lock
-from sartor.paths import make_private_folder
+from sartor.paths import human_bytes, make_private_folder
 from sartor.slim.licence import Forbidden, may_be_changed
 
 if TYPE_CHECKING:
@@ -72,6 +72,14 @@ def slim_all(
             else:
                 if path is not None:
                     found[sha256] = path
+    if found:
+        before, after = (
+            sum(kept[s].stat().st_size for s in found),
+            sum(path.stat().st_size for path in found.values()),
+        )
+        wheels = "1 wheel" if len(found) == 1 else f"{len(found)} wheels"
+        sizes = f"{human_bytes(before)} became {human_bytes(after)}"
+        notes.insert(0, f"slimmed to {', '.join(wanted.gpus)}: {wheels}, {sizes}")
     notes += [f"as locked: {', '.join(names)}: {why}" for why, names in forbidden.items()]
     return Slimmed(found, notes)
 

@@ -10,7 +10,7 @@ from sartor.report.words import clean, few, wrapped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sartor.slim.environment.model import InEnvironment, SlimUndone
+    from sartor.slim.environment.model import InEnvironment, SlimUndone, UnusedFiles
     from sartor.slim.model import SlimmedTarget
 
 WIDTH = 98
@@ -38,9 +38,9 @@ def environment_lines(result: SlimmedTarget, *, dry_run: bool) -> list[str]:
 
 def _unused(found: InEnvironment, *, dry_run: bool) -> Iterator[str]:
     """A line for each reason; tests are named as one."""
-    whys = dict.fromkeys((row.kind, row.removed, row.why) for row in found.unused)
+    whys = dict.fromkeys((row.kind, row.removed, _why(row)) for row in found.unused)
     for kind, removed, why in whys:
-        own = [r for r in found.unused if (r.kind, r.removed, r.why) == (kind, removed, why)]
+        own = [r for r in found.unused if (r.kind, r.removed, _why(r)) == (kind, removed, why)]
         head = "removed" if removed else "no use known" if kind == "tests" else "of no use"
         size, count = human_bytes(sum(r.bytes for r in own)), sum(r.files for r in own)
         files = "1 file" if count == 1 else f"{count} files"
@@ -51,6 +51,13 @@ def _unused(found: InEnvironment, *, dry_run: bool) -> Iterator[str]:
         size = human_bytes(sum(row.bytes for row in could))
         option = "--in-place --remove-unused" if dry_run else "--remove-unused"
         yield f"  `{option}` removes {size} of what cannot be used"
+
+
+def _why(row: UnusedFiles) -> str:
+    """One reason for the modules of all other Pythons."""
+    if row.kind == "other-interpreter":
+        return "modules for other Pythons, which this one does not look for"
+    return row.why
 
 
 def _undo(found: InEnvironment, target: str, *, changed: bool) -> Iterator[str]:
@@ -82,5 +89,5 @@ def undone_lines(found: SlimUndone) -> list[str]:
     ]
     for one in found.not_undone:
         lines += wrapped(f"  {clean(one.path)}: not brought back: ", one.why, WIDTH, hang=6)
-        lines.append(f"      {one.hint}")
+    lines += [f"  {hint}" for hint in dict.fromkeys(one.hint for one in found.not_undone)]
     return lines

@@ -33,7 +33,7 @@ class Terminal(Reporter):
         self._quiet = quiet
         self._verbose = verbose
         self._line_open = False
-        self._last = 0.0
+        self._last = 0.0 if self._live else time.monotonic()
 
     def stage(self, name: str, detail: str = "") -> None:
         """Show on a terminal that a stage began; its closing line says the rest."""
@@ -47,7 +47,7 @@ class Terminal(Reporter):
             self._say(f"{self._paint(f'{name:8}', 'bold')} {detail}{timing}")
 
     def progress(self, what: str, done: float, total: float | None, unit: str) -> None:
-        """At most ten times a second on a terminal, every five seconds elsewhere."""
+        """At most ten times a second on a terminal, every five seconds elsewhere, from then on."""
         now = time.monotonic()
         finished = total is not None and done >= total
         if self._quiet or (now - self._last < (0.1 if self._live else 5) and not finished):

@@ -82,6 +82,10 @@ def make_indexes(request: IndexRequest, reporter: Reporter) -> list[SlimmedTarge
     """
     wheels = [wheel for text in request.targets for wheel in _meant(text, request, reporter)]
     make_folder(request.folder, hint=HINT)
+    gpus = request.wanted.gpus
+    if len(gpus) > 1:
+        folders = ", ".join(f"`{gpu}/simple`" for gpu in gpus)
+        reporter.note(f"one index for each GPU, and none for all of them: {folders}")
     with waiting_lock(request.folder / LOCK, reporter, "making an index"):
         return [
             _Index(request, target).add(wheel, reporter)

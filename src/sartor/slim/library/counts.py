@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 State = Literal["kept", "dropped", "compressed", "new"]
 WHY: dict[LeftCode, str] = {
-    "relocatable": f"`{RELOCATABLE}`: the run time links it where the code in `{FATBIN}` does not "
-    "fit, or what stays of it was asked for",
+    "relocatable": "code that CUDA links when the program runs, where what was linked before "
+    f"does not fit the GPU (`{RELOCATABLE}`); it stays whole, or as far as it was asked for",
     "lto-ir": "LTO-IR is for a linker and not for the driver: what it is used for is not known",
     "unknown-kind": "an image of a kind that is not known: what the driver makes of it is not "
     "settled",
