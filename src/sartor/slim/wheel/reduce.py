@@ -85,7 +85,7 @@ def slim_wheel(request: WheelRequest, reporter: Reporter | None = None) -> Slimm
         raise NoSuchTargetError(f"there is no file `{error.filename}`") from error
     except Invalid as fault:
         raise ArtifactUnreadableError(
-            f"`{path}` is not whole, or is no wheel: {fault.reason}",
+            f"`{path}` is not whole, or is no wheel",
             found=[str(fault)],
             hint=DAMAGED,
         ) from fault
