@@ -307,6 +307,7 @@ def test_slimmed_wheels_stand_for_the_locked_ones(
     (member,) = [one for one in manifest["members"] if one["source"]]
     assert (member["path"], member["source"]) == (f"wheels/{wheel.name}", digest)
     assert manifest["stack"]["slimmed_to"] == ["sm_90"]
+    assert [note for note in manifest["notes"] if note.startswith("slimmed to sm_90: 1 wheel, ")]
     assert again["bytes"] == sum(size for size, _ in members(out).values())
     described = tmp_path / "this.json"  # what is for another machine is not opened here
     described.write_text(json.dumps(target.json("detect")))

@@ -184,3 +184,10 @@ def test_digests_and_machines_are_compared() -> None:
 def test_every_outcome_has_a_word() -> None:
     assert said(None) is None
     assert said(NotApplicable(check="x", grade="loads", why="")) == "not applicable"
+
+
+def test_a_file_that_was_slimmed_is_said_to_be() -> None:
+    before = replace(report([]), files={"a.so": "0" * 64, "b.so": "2" * 64})
+    after = replace(before, files={"a.so": "1" * 64, "b.so": "3" * 64}, slimmed={"a.so": "sm_90"})
+    rows = {row.what: row.why for row in compare(before, after).files}
+    assert rows == {"a.so": "slimmed to sm_90 in B", "b.so": None}
