@@ -73,6 +73,9 @@ class _Changed(msgspec.Struct, frozen=True):
     before: _Before
     size: int | None = None
     wanted: _Wanted | None = None
+    kept: str | None = None
+    project: str = ""
+    version: str = ""
     units: list[ReducedUnits] = []
 
 
@@ -107,9 +110,13 @@ def joined(first: Iterable[ReducedUnits], then: Iterable[ReducedUnits]) -> list[
 def in_rows(
     units: Iterable[tuple[int, list[str], list[str], list[str] | None]],
 ) -> list[ReducedUnits]:
-    """A row for all units alike; each is its number, what it held, what is left, and kernels."""
+    """A row for all units alike; each is its number, what it held, what is left, and kernels.
+
+    So they are the same after two slimmings as after one to the fewer GPUs.
+    """
     rows: dict[tuple[object, ...], ReducedUnits] = {}
-    for number, held, left, kernels in units:
+    for number, unordered, remaining, kernels in units:
+        held, left = sorted(unordered), sorted(remaining)
         key = (*held, "", *left, "", kernels is None, *(kernels or ()))
         if key not in rows:
             rows[key] = ReducedUnits(held=held, left=left, units=[], kernels=kernels)
@@ -154,7 +161,8 @@ def _of_environment(root: str, data: bytes, found: dict[str, Former]) -> None:
             continue
         path = posixpath.join(root, one.path)
         gpus, units = [target.gpu for target in one.wanted.targets], one.units
-        original, before = UNDO, found.get(path)
+        before, anew = found.get(path), f"install `{one.project}=={one.version}` anew"
+        original = UNDO if one.kept is not None else anew
         if before is not None and before.size == one.before.size:
             units, original = joined(before.units, units), before.slimmed.original
         found[path] = Former(one.size, SlimmedFrom(gpus=gpus, original=original), units)

@@ -356,11 +356,8 @@ def _after(earlier: Changed | None, changed: Changed) -> Changed:
     """A second change of a file: what it was is what it was before the first."""
     if earlier is None:
         return changed
-    lines = {row.record: row for row in earlier.rows}
-    own = [
-        replace(row, before=lines[row.record].before) if row.record in lines else row
-        for row in changed.rows
-    ]
+    was = {row.record: row.before for row in earlier.rows}
+    own = [replace(row, before=was.get(row.record, row.before)) for row in changed.rows]
     units = joined(earlier.units, changed.units)
     return replace(changed, before=earlier.before, rows=own, units=units)
 
