@@ -76,6 +76,19 @@ def test_a_wheel(plain: Sartor, tmp_path: Path, project: str, gpus: tuple[str, .
     assert all(any(f"for {gpu}" in why for gpu in others) for why in told)
 
 
+def test_code_that_is_left_alone_is_counted(plain: Sartor) -> None:
+    source = wheel("lmdeploy==0.18.0")
+    (result,) = plain.json("slim", str(source), "--gpu", "sm_90", "--dry-run")["results"]
+    images = [
+        image for one in plain.json("inspect", str(source))["libraries"] for image in one["images"]
+    ]
+    assert result["device_bytes_before"] == sum(image["bytes"] for image in images) > 300 << 20
+    assert result["device_bytes_after"] == result["device_bytes_before"]
+    (left,) = [one for one in result["libraries"] if one["left_alone"]]
+    assert sum(row["kept"] for row in left["images"]) == sum(image["count"] for image in images)
+    assert left["left_alone"][0]["why"] in result["why"]
+
+
 @pytest.mark.parametrize("project", PROJECTS)
 def test_an_environment(plain: Sartor, tmp_path: Path, project: str) -> None:
     """Installed from a slimmed wheel, and then slimmed further in its place."""

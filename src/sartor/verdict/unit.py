@@ -77,6 +77,8 @@ def _under_any_driver(
         return UnitGrade("not-applicable", fact.because)
     if unit.kernels is not None and not unit.kernels:
         read = in_order(library.images[i].arch for i in unit.kernels_read)
+        if not read and unit.held and len(unit.held) == 1:
+            read = unit.held[0]
         code = f"its code for {read}" if read else "its code"
         why = f"no kernel in {code}, which may be variables alone"
         return UnitGrade("missing", f"{why}; {_lacks(library, unit, grade, target)}")
