@@ -122,6 +122,14 @@ def read_device_code(source: Source, path: str, parts: Iterable[Part], names: Na
     return DeviceCode(images, units, toolkits, faults + reader.not_read)
 
 
+def kernels_in(source: Source, path: str, container: Container) -> list[str] | None:
+    """The kernels that are read of a container where one image of each is; None: of no image."""
+    part = Part(container.offset, container.end - container.offset)
+    index, _ = _images([(container, part)])
+    (unit,) = _Reader(source, path, index, "one").units([(container, part)])
+    return None if unit.kernels is None else sorted(unit.kernels)
+
+
 def _images(found: list[tuple[Container, Part]]) -> tuple[dict[ImageKey, int], list[Image]]:
     """The images in their order, and the index of each group."""
     groups: dict[ImageKey, list[int]] = defaultdict(lambda: [0, 0, 0])

@@ -11,7 +11,7 @@ import stat
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from sartor.artifact.members import MOST_PATH, shown
+from sartor.artifact.members import MOST_PATH, SLIMMED, shown
 from sartor.artifact.model import NotRead
 from sartor.artifact.source import FileSource, Invalid
 
@@ -53,7 +53,10 @@ class FolderMembers:
                     yield path, source
 
     def _paths(self, wanted: Callable[[str], bool]) -> Iterator[str]:
-        waiting = list(reversed(site_packages(self._root) or [""]))
+        of_venv = site_packages(self._root)
+        if of_venv and wanted(SLIMMED) and _is_regular(self._root / SLIMMED):
+            yield SLIMMED
+        waiting = list(reversed(of_venv or [""]))
         while waiting:
             folders = []
             for entry, path in self._entries(waiting.pop(), wanted):
@@ -128,6 +131,10 @@ def site_packages(root: Path) -> list[str]:
         real = [p for p in pythons if p.is_dir() and not p.is_symlink()]
         found += [p.relative_to(root).as_posix() for p in real]
     return found
+
+
+def _is_regular(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and not path.parent.is_symlink()
 
 
 def _why(error: OSError) -> str:

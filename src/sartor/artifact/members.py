@@ -23,7 +23,12 @@ FileKind = Literal["elf", "cubin", "fatbin", "ptx"]
 
 LIBRARY = re.compile(r"[^/]\.so(\.[0-9][\w.]*)?$|[^/]\.(cubin|fatbin|ptx)$")
 LIBRARY_WORDS = (".so", ".cubin", ".fatbin", ".ptx")
-METADATA = re.compile(r"[^/]\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt)$")
+METADATA = re.compile(
+    r"[^/]\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|sartor\.json)$"
+    r"|(^|/)sartor-slim/slimmed\.json$"
+)
+SLIMMED = "sartor-slim/slimmed.json"
+"""What was slimmed in an environment, in its folder; see `sartor.artifact.slimmed`."""
 PROGRAM = re.compile(r"(^|/)s?bin/[^/.]+$")
 
 MOST_TEXT = 64 << 20
@@ -64,8 +69,9 @@ def is_library(path: str) -> bool:
 
 
 def is_metadata(path: str) -> bool:
-    """Whether the path is of a file that says what a distribution is."""
-    return ".dist-info/" in path and METADATA.search(path) is not None
+    """Whether the path is of a file that says what a distribution is, or what was slimmed."""
+    likely = ".dist-info/" in path or path.endswith(SLIMMED)
+    return likely and METADATA.search(path) is not None
 
 
 def is_program(path: str) -> bool:

@@ -50,7 +50,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     names were read has ``count`` 1 and the ``offset`` of its container. ``bytes`` is what all of
     them take in the file. ``relocatable``: code to be linked (``nvcc -rdc=true``), which is not
     loaded as it stands. ``scattered``: found among other data; the library itself chooses which of
-    these it loads.
+    these it loads. ``held``: the architectures that a slimmed one held before, where that is known;
+    the ``kernels`` of one that was emptied are then those that it had, which no image holds.
     """
 
     images: list[int]
@@ -61,6 +62,17 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     kernels_read: list[int] = []
     relocatable: bool = False
     scattered: bool = False
+    held: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class SlimmedFrom(msgspec.Struct, frozen=True, kw_only=True):
+    """The GPUs that a library was slimmed to, and what brings the rest back.
+
+    ``original`` is in words: the wheel that it was made of, or what undoes it.
+    """
+
+    gpus: list[str]
+    original: str
 
 
 class Library(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +84,7 @@ class Library(msgspec.Struct, frozen=True, kw_only=True):
     compiled with (``toolkits``: the releases that ptxas noted). ``torch_symbols`` are the mangled
     names that it wants of PyTorch's libraries. ``compilers`` are those that it starts, or calls,
     at run time (``nvrtc``, ``nvcc``). ``other_device_code`` names sections of other makers' code.
+    ``slimmed`` is there where it is written down that the library was slimmed.
     """
 
     path: str
@@ -94,6 +107,7 @@ class Library(msgspec.Struct, frozen=True, kw_only=True):
     other_device_code: list[str] = []
     images: list[Image] = []
     units: list[Unit] = []
+    slimmed: SlimmedFrom | msgspec.UnsetType = msgspec.UNSET
     not_read: list[NotRead] = []
 
 

@@ -12,6 +12,7 @@ from sartor.artifact.library import read_library
 from sartor.artifact.members import MOST_TEXT, is_metadata, matters
 from sartor.artifact.metadata import read_package
 from sartor.artifact.model import Evidence, Library, NotRead, Package
+from sartor.artifact.slimmed import as_it_was, formers, is_record_folder
 from sartor.artifact.source import Invalid
 from sartor.artifact.stream import StreamedSource
 from sartor.artifact.targets import open_members
@@ -72,7 +73,7 @@ def read_evidence(
         sha256=sha256 if digest is None else digest.result(),
         platform=image.platform if image else msgspec.UNSET,
         packages=walk.packages(),
-        libraries=sorted(walk.libraries, key=lambda library: library.path),
+        libraries=walk.found_libraries(),
         not_read=[*members.not_read, *walk.not_read],
     )
 
@@ -157,11 +158,23 @@ class Walk:
         folder, name = posixpath.split(path)
         self.texts.setdefault(folder, {})[name] = source.read(0, source.size)
 
+    def found_libraries(self) -> list[Library]:
+        """The libraries by path, with what is written down of those that were slimmed.
+
+        What cannot be read of that goes to ``not_read``.
+        """
+        known, faults = formers(self.texts)
+        self.not_read += faults
+        libraries = (as_it_was(library, known.get(library.path)) for library in self.libraries)
+        return sorted(libraries, key=lambda library: library.path)
+
     def packages(self) -> list[Package]:
         """The packages whose metadata was met, by name; what it lacks goes to ``not_read``."""
         found = []
         file_name = self._target if self._target.endswith(".whl") else None
         for folder, texts in sorted(self.texts.items()):
+            if is_record_folder(folder):
+                continue
             reading = read_package(
                 folder,
                 texts.get("METADATA"),

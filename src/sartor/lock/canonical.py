@@ -116,5 +116,6 @@ def _faults(package: LockedPackage, indexes: set[str]) -> list[str]:
     return faults
 
 
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")]
+def _numbers(version: str) -> tuple[list[int], str]:
+    """The order of versions; of two ways to write one number, that of their letters."""
+    return [int(part) for part in version.split(".")], version

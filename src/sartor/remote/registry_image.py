@@ -81,7 +81,7 @@ def read_image(
         sha256=image.digest.removeprefix("sha256:"),
         platform=image.platform,
         packages=walk.packages(),
-        libraries=sorted(walk.libraries, key=lambda library: library.path),
+        libraries=walk.found_libraries(),
         not_read=[*image.not_read, *plan.said(), *reading.not_read, *walk.not_read],
     )
 

@@ -80,7 +80,7 @@ def read_wheel(file: RemoteFile, wanted: Wanted) -> Evidence:
         size=file.size,
         sha256=file.sha256 or file.stated_sha256,
         packages=packages,
-        libraries=sorted(walk.libraries, key=lambda library: library.path),
+        libraries=walk.found_libraries(),
         not_read=[*archive.not_read, *walk.not_read],
     )
 

@@ -18,7 +18,7 @@ from sartor.report.words import clean, cut, few, short_paths, wrapped
 from sartor.verdict.model import SEVERITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import TextIO
 
     from sartor.artifact.model import Package
@@ -119,7 +119,12 @@ def package_lines(found: Inspection, coded: list[InspectedLibrary], width: int) 
     lines = [
         line
         for package in shown
-        for line in package_line(package, width, torch=not using.isdisjoint(package.libraries))
+        for line in package_line(
+            package,
+            width,
+            torch=not using.isdisjoint(package.libraries),
+            slimmed=slimmed_to(package, coded),
+        )
     ]
     rest = len(packages) - len(shown)
     if not rest:
@@ -127,13 +132,24 @@ def package_lines(found: Inspection, coded: list[InspectedLibrary], width: int) 
     return [*lines, f"and {rest} more packages" if shown else f"{rest} packages"]
 
 
-def package_line(package: Package, width: int, *, torch: bool) -> list[str]:
+def slimmed_to(package: Package, coded: list[InspectedLibrary]) -> list[str]:
+    """The GPUs that libraries of a package were slimmed to, as is written down with them."""
+    own = set(package.libraries)
+    gpus = (lib.slimmed.gpus for lib in coded if lib.slimmed and lib.path in own)
+    return list(dict.fromkeys(gpu for several in gpus for gpu in several))
+
+
+def package_line(
+    package: Package, width: int, *, torch: bool, slimmed: Sequence[str] = ()
+) -> list[str]:
     """Name, version, tags, what it wants of torch, and what it compiles at run time.
 
     ``torch``: its libraries use PyTorch, so that it is worth a word where it requires none.
     """
     required = [line for line in package.requires if requires_torch(line)]
     words = [f"{package.name} {package.version}", few(package.file_tags or package.tags, 2)]
+    if slimmed:
+        words.append(f"slimmed to {few(slimmed, 6)}")
     if required or (torch and package.name != "torch"):
         words.append(f"requires {few(required, 3) or 'no torch'}")
     if package.compilers:

@@ -73,7 +73,7 @@ def serves(patterns: Iterable[str], capability: str) -> bool:
 def unit_matches(fact: DispatchFact, library: Library, unit: Unit) -> bool:
     """Whether the fact speaks of this unit; a fact about kernels does not where none was read."""
     if fact.images is not None:
-        held = {library.images[i].arch for i in unit.images}
+        held = set(unit.held or (library.images[i].arch for i in unit.images))
         if held != set(fact.images):
             return False
     if fact.kernels is None:

@@ -58,7 +58,8 @@ def alike(serving: Serving, dispatch: Dispatcher) -> Serving:
         if units is None:
             first[id(library)] = library, None
             continue
-        own = (library.kind, library.cuda_major, tuple(library.toolkits))
+        slimmed = library.slimmed and (library.slimmed.original, *library.slimmed.gpus)
+        own = (library.kind, library.cuda_major, tuple(library.toolkits), slimmed)
         for unit in units:
             key = (own, *_form(library, unit, dispatch))
             counts[key] += unit.count
@@ -75,7 +76,8 @@ def _form(library: Library, unit: Unit, dispatch: Dispatcher) -> tuple[object, .
     named = unit.kernels if unit.kernels is None else bool(unit.kernels)
     read = tuple(library.images[i].arch for i in unit.kernels_read)
     linked = id(library) if unit.relocatable else None
-    return looks(library, unit.images), linked, unit.scattered, named, read, facts
+    held = tuple(unit.held or ())
+    return looks(library, unit.images), linked, unit.scattered, named, read, facts, held
 
 
 def judge_feature(
@@ -88,7 +90,7 @@ def judge_feature(
     graded: Graded = []
     for library, units in serving:
         if units is None:
-            why = f"the kernels of {library.path} were not read"
+            why = _unread(library)
             count = sum(unit.count for unit in library.units)
             return _feature(fact, target, "unknown", [Reason("unknown", count, why)])
         graded += [(u.count, _called(library, u, target, dispatch)) for u in units]
@@ -102,6 +104,15 @@ def judge_feature(
     needed = {g.needs_driver_cuda for _, g in graded if g.needs_driver_cuda}
     newest = max(needed, key=Version, default=None)
     return _feature(fact, target, verdict, reasons_of(graded), newest)
+
+
+def _unread(library: Library) -> str:
+    """Why it is not known which of a library's units serve a feature."""
+    unread = [unit for unit in library.units if unit.kernels is None]
+    if all(not unit.images for unit in unread):
+        count = sum(unit.count for unit in unread)
+        return f"{count} of the units of {library.path} are empty: what they were for is not known"
+    return f"the kernels of {library.path} were not read"
 
 
 def _called(library: Library, unit: Unit, target: Target, dispatch: Dispatcher) -> UnitGrade:

@@ -86,9 +86,11 @@ def _inspected(
 
 def grouped(units: Sequence[Unit]) -> list[Unit]:
     """The units without the names of their kernels, those that hold the same images as one."""
-    groups: dict[tuple[bool, bool, tuple[int, ...]], list[Unit]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[Unit]] = defaultdict(list)
     for unit in units:
-        groups[unit.relocatable, unit.scattered, tuple(unit.images)].append(unit)
+        groups[unit.relocatable, unit.scattered, tuple(unit.images), tuple(unit.held or ())].append(
+            unit
+        )
     return [
         Unit(
             images=same[0].images,
@@ -96,6 +98,7 @@ def grouped(units: Sequence[Unit]) -> list[Unit]:
             bytes=sum(unit.bytes for unit in same),
             relocatable=same[0].relocatable,
             scattered=same[0].scattered,
+            held=same[0].held,
         )
         for same in groups.values()
     ]

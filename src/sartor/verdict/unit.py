@@ -77,9 +77,32 @@ def _under_any_driver(
         return UnitGrade("not-applicable", fact.because)
     if unit.kernels is not None and not unit.kernels:
         read = in_order(library.images[i].arch for i in unit.kernels_read)
-        why = f"no kernel in its code for {read}, which may be variables alone"
-        return UnitGrade("missing", f"{why}; {grade.because}")
-    return grade
+        if not read and unit.held and len(unit.held) == 1:
+            read = unit.held[0]
+        code = f"its code for {read}" if read else "its code"
+        why = f"no kernel in {code}, which may be variables alone"
+        return UnitGrade("missing", f"{why}; {_lacks(library, unit, grade, target)}")
+    return replace(grade, because=_lacks(library, unit, grade, target))
+
+
+def _lacks(library: Library, unit: Unit, grade: UnitGrade, target: Target) -> str:
+    """Why a unit has nothing for the GPU: it never had, or that was left out."""
+    if not unit.held or not library.slimmed:
+        return grade.because
+    images = [Look(_kind(arch), arch, None, None) for arch in unit.held]
+    if isinstance(choose(images, target), Nothing):
+        return f"holds {in_order(unit.held)}: nothing for {target.gpu}"
+    slimmed = library.slimmed
+    return (
+        f"slimmed to {in_order(slimmed.gpus)}: nothing is left for {target.gpu}, which the "
+        f"original has ({slimmed.original})"
+    )
+
+
+def _kind(arch: str) -> ImageKind:
+    """What an image is, by how its architecture is written."""
+    kinds: dict[str, ImageKind] = {"sm": "cubin", "compute": "ptx", "lto": "ltoir"}
+    return kinds.get(arch.partition("_")[0], "unknown")
 
 
 def _placed(library: Library, unit: Unit, target: Target) -> UnitGrade:

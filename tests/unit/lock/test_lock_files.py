@@ -62,6 +62,13 @@ def test_the_order_in_which_things_come_makes_no_difference(one: Locking, chance
     assert written(other) == written(one)
 
 
+def test_two_ways_to_write_one_capability_have_an_order() -> None:
+    one, other = (
+        replace(locking(), host=replace(HOST, gpus=g)) for g in (["9", "09"], ["09", "9"])
+    )
+    assert written(one) == written(other)
+
+
 @given(lockings())
 @FEW
 def test_no_credentials_and_no_folder_of_this_machine(one: Locking) -> None:

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from sartor import __version__
 from sartor.artifact.digest import file_sha256
+from sartor.artifact.slimmed import joined
 from sartor.errors import DiskFullError, FolderNotWritableError
 from sartor.paths import explain_os_errors, make_folder
 from sartor.slim.environment import rows
@@ -32,6 +33,7 @@ from sartor.slim.environment.slimmed import (
     slimmed_in,
     write_down,
 )
+from sartor.slim.library.counts import reduced_units
 from sartor.slim.library.reduce import LibraryPlan, left, written_library
 from sartor.slim.retarget.jobs import NO_COMPILER
 
@@ -128,6 +130,7 @@ class InPlace:
                 size=size,
                 kept=kept,
                 wanted=wanted,
+                units=reduced_units(plan.result),
             )
             self._commit(_after(file.earlier, changed), staged)
         return plan
@@ -353,12 +356,10 @@ def _after(earlier: Changed | None, changed: Changed) -> Changed:
     """A second change of a file: what it was is what it was before the first."""
     if earlier is None:
         return changed
-    lines = {row.record: row for row in earlier.rows}
-    own = [
-        replace(row, before=lines[row.record].before) if row.record in lines else row
-        for row in changed.rows
-    ]
-    return replace(changed, before=earlier.before, rows=own)
+    was = {row.record: row.before for row in earlier.rows}
+    own = [replace(row, before=was.get(row.record, row.before)) for row in changed.rows]
+    units = joined(earlier.units, changed.units)
+    return replace(changed, before=earlier.before, rows=own, units=units)
 
 
 def _before(path: Path, sha256: str) -> Before:

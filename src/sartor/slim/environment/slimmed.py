@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from sartor.artifact.slimmed import IN_PLACE_FOLDER, IN_PLACE_RECORD, ReducedUnits
 from sartor.errors import UndoRecordError
 from sartor.paths import write_atomically
 from sartor.slim.choice import Wanted
@@ -17,8 +18,7 @@ from sartor.slim.choice import Wanted
 if TYPE_CHECKING:
     from pathlib import Path
 
-FOLDER = "sartor-slim"
-RECORD = "slimmed.json"
+FOLDER, RECORD = IN_PLACE_FOLDER, IN_PLACE_RECORD
 Change = Literal["slimmed", "removed"]
 
 
@@ -51,6 +51,7 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     ``before`` is what its package brought. ``sha256`` and ``size`` are what a slimmed one has now.
     ``kept`` is the file in ``sartor-slim/kept`` from which it comes back; None: nothing was kept.
     ``wanted`` is what it was reduced to, ``why`` for what reason it was removed.
+    ``units`` say what each translation unit held that lost something.
     """
 
     path: str
@@ -64,6 +65,7 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     kept: str | None = None
     wanted: Wanted | None = None
     why: str | None = None
+    units: list[ReducedUnits] = []
 
     @property
     def gpus(self) -> str:

@@ -7,22 +7,28 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
-from sartor.artifact.device_code import KIND_ORDER
+from sartor.artifact.device_code import KIND_ORDER, kernels_in
 from sartor.artifact.elf import Elf
-from sartor.artifact.library import FATBIN, RELOCATABLE, SCATTERED
+from sartor.artifact.fatbin import Container, containers
+from sartor.artifact.library import FATBIN, RELOCATABLE, SCATTERED, parts_of
+from sartor.artifact.slimmed import in_rows
+from sartor.artifact.source import Invalid
 from sartor.slim.choice import kept_entries, kept_relocatable
 from sartor.slim.library.headers import NOBITS
 from sartor.slim.library.model import LeftAlone, SlimmedLibrary, SlimmedUnit, Tally
+from sartor.slim.library.regions import Region, with_all
+from sartor.verdict.dispatch import wants_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sartor.artifact.device_code import Part
     from sartor.artifact.fatbin import Entry
     from sartor.artifact.model import ImageKind
+    from sartor.artifact.slimmed import ReducedUnits
     from sartor.artifact.source import Source
     from sartor.slim.choice import Wanted
     from sartor.slim.library.model import LeftCode
-    from sartor.slim.library.regions import Region
 
 State = Literal["kept", "dropped", "compressed", "new"]
 WHY: dict[LeftCode, str] = {
@@ -43,7 +49,7 @@ def counted(
     special: dict[LeftCode, int] = defaultdict(int)
     for region in regions:
         for i, container in enumerate(region.containers):
-            units.append(_unit(region, i))
+            units.append(_unit(source, result.path, region, i))
             for entry, state, size in _states(region, i):
                 _add(tallies[entry.image_kind, entry.architecture], entry, state, size)
             for at in region.kept[i]:
@@ -70,16 +76,55 @@ def counted(
     )
 
 
-def _unit(region: Region, number: int) -> SlimmedUnit:
+def _unit(source: Source, path: str, region: Region, number: int) -> SlimmedUnit:
     names: dict[str, list[str]] = {"kept": [], "dropped": [], "new": []}
     for entry, state, _ in _states(region, number):
         names["kept" if state == "compressed" else state].append(entry.architecture)
+    container = region.containers[number]
+    is_emptied = names["dropped"] and not names["kept"] and not names["new"]
     return SlimmedUnit(
-        offset=region.containers[number].offset,
+        offset=container.offset,
         kept=names["kept"],
         dropped=names["dropped"],
         new=names["new"],
+        kernels=kernels_in(source, path, container) if is_emptied and wants_names(path) else None,
     )
+
+
+def reduced_units(library: SlimmedLibrary) -> list[ReducedUnits]:
+    """What the units that lost something, or got something new, held, and what is left of it."""
+    return in_rows(
+        (number, [*unit.kept, *unit.dropped], [*unit.kept, *unit.new], unit.kernels)
+        for number, unit in enumerate(sorted(library.units, key=lambda unit: unit.offset))
+        if unit.dropped or unit.new
+    )
+
+
+def left_whole(result: SlimmedLibrary, source: Source, wanted: Wanted) -> SlimmedLibrary:
+    """The result with all that can be read of a library's device code, none of which goes."""
+    try:
+        parts, _ = parts_of(source, result.path, Elf(source))
+        regions = [_whole(source, part) for part in parts if not part.scattered]
+        return counted(result, source, regions, wanted)
+    except Invalid:
+        return result
+
+
+def _whole(source: Source, part: Part) -> Region:
+    """A section as it stands, without what of it cannot be read."""
+    found = containers(source, part.start, part.size)
+    held = [one for one in found if isinstance(one, Container)]
+    region = Region(
+        name=RELOCATABLE if part.relocatable else FATBIN,
+        index=0,
+        start=part.start,
+        end=part.start + part.size,
+        address=0,
+        alignment=1,
+        containers=held,
+        kept=[],
+    )
+    return with_all(region)
 
 
 def _states(region: Region, number: int) -> Iterator[tuple[Entry, State, int]]:

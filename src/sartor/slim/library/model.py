@@ -81,13 +81,15 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 class SlimmedUnit(msgspec.Struct, frozen=True, kw_only=True):
     """One translation unit: the architectures of the images that stayed, went and are new.
 
-    ``offset`` is where its container was in the input.
+    ``offset`` is where its container was in the input. ``kernels`` are the mangled names in one
+    that is emptied, where facts tell the library's units apart by them.
     """
 
     offset: int
     kept: list[str]
     dropped: list[str]
     new: list[str] = []
+    kernels: list[str] | None = None
 
 
 class SlimmedLibrary(msgspec.Struct, frozen=True, kw_only=True):

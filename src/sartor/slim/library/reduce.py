@@ -16,7 +16,7 @@ from sartor.artifact.elf import Elf
 from sartor.artifact.source import FileSource, Invalid
 from sartor.errors import ArtifactUnreadableError, NoSuchTargetError
 from sartor.slim.library.check import fault_of
-from sartor.slim.library.counts import counted
+from sartor.slim.library.counts import counted, left_whole
 from sartor.slim.library.fitted import fitted
 from sartor.slim.library.headers import NotUnderstood, read_headers
 from sartor.slim.library.model import LeftAlone, SlimmedLibrary, Tally
@@ -69,9 +69,11 @@ def plan_library(
         planned, left_out = fitted(source, renewal.regions, wanted)
         result = counted(result, source, planned.regions, wanted)
     except NotUnderstood as fault:
-        return LibraryPlan(left(result, "layout", fault.reason), same)
+        whole = left_whole(result, source, wanted)
+        return LibraryPlan(left(whole, "layout", fault.reason), same)
     except Invalid as fault:
-        return LibraryPlan(left(result, "unreadable", fault.reason), same)
+        whole = left_whole(result, source, wanted)
+        return LibraryPlan(left(whole, "unreadable", fault.reason), same)
     told = not_retargeted(renewal, left_out)
     result = replace(result, left_alone=[*told, *result.left_alone])
     if planned.small:
@@ -164,7 +166,7 @@ def left(result: SlimmedLibrary, code: LeftCode, why: str) -> SlimmedLibrary:
         device_bytes_after=result.device_bytes_before,
         images=[_all_kept(tally) for tally in result.images],
         units=[
-            replace(unit, kept=[*unit.kept, *unit.dropped], dropped=[], new=[])
+            replace(unit, kept=[*unit.kept, *unit.dropped], dropped=[], new=[], kernels=None)
             for unit in result.units
         ],
         retargeted=[],

@@ -9,6 +9,8 @@ import msgspec
 from sartor import __version__
 from sartor.artifact.device_code import KIND_ORDER
 from sartor.artifact.model import ImageKind
+from sartor.artifact.slimmed import WHEEL_RECORD, ReducedUnits, joined
+from sartor.slim.library.counts import reduced_units
 from sartor.slim.library.model import Retargeted
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from sartor.slim.choice import Wanted
     from sartor.slim.library.model import SlimmedLibrary
 
-FILE = "sartor.json"
+FILE = WHEEL_RECORD
 
 
 class SourceWheel(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,13 +40,17 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReducedLibrary(msgspec.Struct, frozen=True, kw_only=True):
-    """A library that has other bytes than in the source: its sizes, what is gone, what is new."""
+    """A library that has other bytes than in the source: its sizes, what is gone, what is new.
+
+    ``units`` say what each translation unit held that lost something.
+    """
 
     path: str
     bytes_before: int
     bytes_after: int
     removed: list[Removed]
     compiled: list[Retargeted] = []
+    units: list[ReducedUnits] = []
 
 
 class SlimmedWheel(
@@ -96,6 +102,7 @@ def _reduced(library: SlimmedLibrary) -> ReducedLibrary:
             if t.dropped
         ],
         compiled=library.retargeted,
+        units=reduced_units(library),
     )
 
 
@@ -120,5 +127,9 @@ def _both(first: ReducedLibrary | None, then: ReducedLibrary | None) -> ReducedL
     ]
     removed.sort(key=lambda one: (KIND_ORDER.index(one.kind), len(one.arch), one.arch))
     return msgspec.structs.replace(
-        first, bytes_after=then.bytes_after, removed=removed, compiled=compiled
+        first,
+        bytes_after=then.bytes_after,
+        removed=removed,
+        compiled=compiled,
+        units=joined(first.units, then.units),
     )

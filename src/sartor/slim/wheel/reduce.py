@@ -20,7 +20,7 @@ import msgspec
 from sartor.artifact.digest import file_sha256
 from sartor.artifact.source import BytesSource, FileSource, Invalid
 from sartor.errors import ArtifactUnreadableError, NoSuchTargetError, NotSlimmableError
-from sartor.paths import explain_os_errors
+from sartor.paths import explain_os_errors, human_bytes
 from sartor.reporter import Reporter
 from sartor.slim.choice import Wanted
 from sartor.slim.library.pieces import Copied
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 NOTHING_TO_TAKE = "nothing of its device code can be left out: every image in it is loaded"
 NO_CODE = "it has no device code: there is nothing to leave out"
+WHOLE = {"layout", "unreadable", "check", "licence"}
+"""Why a library is left alone whose device code might be less."""
 DAMAGED = "a download that broke off, or was changed on the way, is fetched again"
 
 
@@ -238,7 +240,6 @@ class _Slimming:
 
     def _result(self, size: int, output: Path | None) -> SlimmedTarget:
         libraries = self._libraries
-        has_code = any(library.device_bytes_before for library in libraries)
         is_new = self._is_new()
         return SlimmedTarget(
             target=str(self._request.path),
@@ -251,7 +252,7 @@ class _Slimming:
             device_bytes_after=sum(library.device_bytes_after for library in libraries),
             device_bytes_least=sum(library.device_bytes_least for library in libraries),
             libraries=libraries,
-            why=None if is_new else NOTHING_TO_TAKE if has_code else NO_CODE,
+            why=None if is_new else why_as_it_was(libraries),
             gpus=self._request.wanted.gpus,
             notes=[*self._notes, *served_notes(libraries)],
         )
@@ -259,6 +260,18 @@ class _Slimming:
 
 class _NothingToDo(Exception):  # noqa: N818 - no fault
     """The wheel stays as it is."""
+
+
+def why_as_it_was(libraries: list[SlimmedLibrary]) -> str:
+    """Why nothing of the libraries is left out: there is nothing, or it is not understood."""
+    whole = [(one, left) for one in libraries for left in one.left_alone if left.code in WHOLE]
+    if whole:
+        size = human_bytes(sum(one.device_bytes_before for one, _ in whole))
+        first = whole[0][1].why
+        more = f" (and more, in {len(whole)} libraries)" if len(whole) > 1 else ""
+        return f"{size} of device code are left alone: {first}{more}"
+    has_code = any(library.device_bytes_before for library in libraries)
+    return NOTHING_TO_TAKE if has_code else NO_CODE
 
 
 def _asked(contents: Contents, wanted: Wanted) -> Wanted:

@@ -164,6 +164,26 @@ def test_it_is_left_alone_with_the_reason(case: str) -> None:
     assert why in result.left_alone[0].why
 
 
+WHOLE = (
+    "a pointer into a container",
+    "a container that nothing points to",
+    "a wrapper of another magic",
+    "something that cannot be moved",
+)
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_the_code_of_what_is_left_alone_is_counted(case: str) -> None:
+    """As of the library that is understood, all of it kept."""
+    understood, result = slimmed(UNITS), slimmed(CASES[case][2]())
+    assert result.device_bytes_before == understood.device_bytes_before > 0
+    assert result.device_bytes_after == result.device_bytes_before
+    assert result.left_alone[0].bytes == result.device_bytes_before
+    held = {(one.kind, one.arch): one.kept + one.dropped for one in understood.images}
+    assert {(one.kind, one.arch): one.kept for one in result.images} == held
+    assert not any(one.dropped or one.new for one in result.images)
+
+
 def test_a_library_without_device_code_is_copied() -> None:
     data = patched(header_of(".nv_fatbin"), "<I", 1)
     result = slimmed(data)

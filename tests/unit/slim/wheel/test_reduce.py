@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from sartor.schemas import schemas
 from sartor.slim.choice import Wanted
 from sartor.slim.wheel.reduce import WheelRequest, slim_wheel
 from sartor.verdict.model import Target
+from slim_maker import relocations, sections
 from slim_wheels import INFO, NAME, TIMES, contents, library, read_wheel, row, write_wheel
 
 if TYPE_CHECKING:
@@ -154,6 +156,21 @@ def test_without_device_code(tmp_path: Path) -> None:
     assert (result.changed, result.output) == (False, None)
     assert not [*(tmp_path / "out").iterdir()]
     assert slim(path, copy=True).read_bytes() == path.read_bytes()
+
+
+def test_device_code_that_is_not_understood_is_said_with_its_size(tmp_path: Path) -> None:
+    """A container of which the second pointer says that it begins in its middle."""
+    data = bytearray(library())
+    pointer, _, _, address = min(
+        one for one in relocations(data) if one[3] == sections(data)[".nv_fatbin"].address
+    )
+    struct.pack_into("<Q", data, pointer + 16, address + 32)
+    path = write_wheel(tmp_path / NAME, contents() | {"units/units.so": bytes(data)})
+    result = slim_wheel(WheelRequest(path, ONE, tmp_path / "out"))
+    (left,) = result.libraries
+    assert result.device_bytes_before == left.device_bytes_before > 0
+    assert left.left_alone[0].why in str(result.why)
+    assert "of device code are left alone" in str(result.why)
 
 
 def test_the_input_is_no_output(wheel: Path) -> None:
