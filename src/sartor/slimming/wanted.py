@@ -69,7 +69,7 @@ def _refuse_unknown(targets: Sequence[Target]) -> None:
         older = max((n for n in known.values() if n < number), default=None)
         newer = min((n for n in known.values() if n > number), default=None)
         near = " and ".join(f"`sm_{n}`" for n in (older, newer) if n is not None)
-        lines.append(f"`{one.gpu}`: no GPU is known to be that; the nearest is {near}")
+        lines.append(f"`{one.gpu}`: no GPU is known to be that; nearest: {near}")
     if lines:
         raise UnknownGpuError(
             "no GPU of that architecture is known",

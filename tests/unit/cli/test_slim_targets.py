@@ -95,7 +95,7 @@ def test_a_library_of_other_gpus_in_a_package_that_has_code(folder: Path, capsys
 def test_an_architecture_that_no_gpu_has(folder: Path, capsys: Printed, name: str) -> None:
     assert run(["slim", str(folder / NAME), "--gpu", name, "--dry-run"]) == 11
     said = capsys.readouterr().err
-    assert f"`{name}`: no GPU is known to be that; the nearest is `sm_" in said
+    assert f"`{name}`: no GPU is known to be that; nearest: `sm_" in said
     assert run(["slim", str(folder / NAME), "--gpu", "new:sm_130", "--dry-run"]) == 0
 
 
