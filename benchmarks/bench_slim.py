@@ -53,16 +53,22 @@ def copy_seconds(library: Path, output: Path) -> float:
     return run_seconds(["cp", str(library), str(output)])
 
 
+def judged(before: Path, after: Path, capability: str) -> tuple[int, int]:
+    """The least, and what is kept, by the judge."""
+    argv = [sys.executable, str(JUDGE), str(before), capability, "--against", str(after)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    return found["smallest"], found["kept"]
+
+
 def bytes_for(library: Path, capability: str, output: Path) -> dict[str, object]:
     result = slim_library(library, output, wanted(capability))
-    argv = [sys.executable, str(JUDGE), str(library), capability, "--against", str(output)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    judged = json.loads(done.stdout)
+    least, kept = judged(library, output, capability)
     return {
         "file": [result.bytes_before, result.bytes_after],
         "device_code": [result.device_bytes_before, result.device_bytes_after],
-        "smallest": judged["smallest"],
-        "kept_by_the_judge": judged["kept"],
+        "smallest": least,
+        "kept_by_the_judge": kept,
         "left_alone": [left.code for left in result.left_alone],
     }
 

@@ -22,19 +22,15 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
+from bench_slim import CAPABILITIES, TIMED, judged, wanted
 from timing import ROOT, interleaved, write_result
 
 from sartor.artifact.inflate import inflate, pieces
 from sartor.artifact.source import FileSource
 from sartor.artifact.zip import STORED, ZipMembers
-from sartor.slim.choice import Wanted
 from sartor.slim.wheel.deflate import BLOCK, deflated_bytes
 from sartor.slim.wheel.reduce import WheelRequest, slim_wheel
-from sartor.verdict.model import Target
 
-CAPABILITIES = ("7.5", "8.0", "8.9", "9.0", "10.0", "12.0")
-TIMED = "9.0"
-JUDGE = ROOT / "tests" / "heavy" / "judges" / "smallest.py"
 PROVES = ["src/sartor/slim", "benchmarks/bench_slim_wheel.py", "tests/heavy/judges/smallest.py"]
 NEGATIVA = "-75 % device code, -55 % file (Negativa-ML, published, over its frameworks and models)"
 PEAK = (
@@ -46,10 +42,6 @@ PEAK = (
     "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]\n"
     "print(json.dumps([int(peak), time.process_time() - began]))"
 )
-
-
-def wanted(capability: str) -> Wanted:
-    return Wanted((Target(f"sm_{capability.replace('.', '')}", capability),))
 
 
 def slim_seconds(wheel: Path, folder: Path) -> float:
@@ -105,14 +97,6 @@ def timed(wheel: Path, rounds: int, folder: Path) -> dict[str, object]:
         "cpu_seconds": round(cpu, 2),
         "peak_memory_mib": round(memory / 1024, 1),
     }
-
-
-def judged(before: Path, after: Path, capability: str) -> tuple[int, int]:
-    """The least, and what is kept, by the judge."""
-    argv = [sys.executable, str(JUDGE), str(before), capability, "--against", str(after)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    return found["smallest"], found["kept"]
 
 
 def bytes_for(wheel: Path, capability: str, folder: Path) -> dict[str, object]:

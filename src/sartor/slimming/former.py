@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from sartor.errors import NotSlimmableError
 from sartor.slim.environment.slimmed import FOLDER
+from sartor.slim.former import lost, told
 from sartor.verify.resolves.slimmed import slimmed_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from sartor.slim.choice import Wanted
@@ -21,16 +22,8 @@ if TYPE_CHECKING:
     from sartor.slimming.files import Package
 
 
-def lost(gpus: Sequence[str], wanted: Wanted, *, keep_ptx: bool) -> str | None:
-    """What is wanted and cannot be there where all but ``gpus`` was left out; None: nothing."""
-    gone = [gpu for gpu in wanted.gpus if gpu not in gpus]
-    if gone:
-        return f"what {', '.join(gone)} would load is gone"
-    return "PTX for later GPUs is gone" if wanted.keep_ptx and not keep_ptx else None
-
-
 def lost_of(file: Changed, wanted: Wanted) -> str | None:
-    """As `lost`, of a library that was slimmed in its place."""
+    """As `sartor.slim.former.lost`, of a library that was slimmed in its place."""
     was = file.wanted
     return lost(was.gpus, wanted, keep_ptx=was.keep_ptx) if was is not None else None
 
@@ -72,7 +65,7 @@ def _of_wheels(packages: Iterable[Package], wanted: Wanted) -> Iterator[tuple[st
         what = lost(wheel.gpus, wanted, keep_ptx=wheel.keep_ptx) if wheel is not None else None
         if wheel is not None and what is not None:
             source = f"`{wheel.source.name}`, sha256 {wheel.source.sha256}"
-            line = _line(package.dist.name, wheel.gpus, what)
+            line = told(package.dist.name, wheel.gpus, what)
             yield line, f"install its source, and slim that: {source}"
 
 
@@ -85,10 +78,6 @@ def _in_place(
         what = lost_of(one, wanted)
         if one.wanted is not None and what is not None:
             yield (
-                _line(one.project, one.wanted.gpus, what),
+                told(one.project, one.wanted.gpus, what),
                 f"install it anew first: {reinstall(python, one.project, one.version)}",
             )
-
-
-def _line(project: str, gpus: Sequence[str], what: str) -> str:
-    return f"`{project}` was slimmed before, to {', '.join(gpus)}: {what}"

@@ -189,10 +189,7 @@ def _name(name: str) -> WheelName:
     try:
         return parse_name(name)
     except ValueError as error:
-        raise UsageError(
-            f"`{name}` is not the name of a wheel that installers take: {error}",
-            hint="give it the name that its index has",
-        ) from error
+        raise UsageError(str(error), hint="give it the name that its index has") from error
 
 
 def _there(

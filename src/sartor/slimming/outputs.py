@@ -43,8 +43,7 @@ def check_wheel_name(name: str, source: str) -> None:
     try:
         new, old = parse_name(name), parse_name(source)
     except ValueError as error:
-        what = f"`{name}` is not the name of a wheel that installers take: {error}"
-        raise UsageError(what, hint=hint) from error
+        raise UsageError(str(error), hint=hint) from error
     same = canonicalize_name(new.distribution) == canonicalize_name(old.distribution)
     if not same or new.version != old.version:
         raise UsageError(

@@ -43,10 +43,7 @@ def fault_of(
     at = first_difference(pieces, source, written)
     if at is not None:
         return f"the output is not what was planned, at {at:#x}"
-    try:
-        return _fault_inside(source, written, regions, wanted)
-    except (Invalid, NotUnderstood) as fault:
-        return f"the output cannot be read: {fault.reason}"
+    return fault_of_plan(source, written, regions, wanted)
 
 
 def fault_of_plan(

@@ -15,6 +15,7 @@ from sartor.artifact.source import Invalid, Source
 from sartor.artifact.zip import DEFLATED, METHODS, STORED, ZipMember, ZipMembers
 from sartor.errors import NotSlimmableError
 from sartor.facts.records import published
+from sartor.slim.former import lost, told
 from sartor.slim.licence import Forbidden, may_be_changed
 from sartor.slim.wheel.archive import Entry, entries
 from sartor.slim.wheel.name import parse_name
@@ -71,9 +72,9 @@ def read_contents(source: Source, name: str) -> Contents:
     if record.faults:
         raise Invalid(source.name, by_name[f"{info}/RECORD"].offset, f"RECORD: {record.faults[0]}")
     recorded = {one.path: one for one in record.files}
-    lost = next((path for path in recorded if path not in by_name), None)
-    if lost is not None:
-        raise Invalid(source.name, 0, f"RECORD lists `{shown(lost)}`, which is not in the wheel")
+    absent = next((path for path in recorded if path not in by_name), None)
+    if absent is not None:
+        raise Invalid(source.name, 0, f"RECORD lists `{shown(absent)}`, which is not in the wheel")
     parts = parse_name(name)
     known = published(parts.distribution.lower(), parts.version)
     before = _before(source, texts.get(FILE))
@@ -168,10 +169,9 @@ def _has(contents: Contents, text: str) -> bool:
 def _check_former(before: SlimmedWheel | None, name: str, wanted: Wanted) -> None:
     if before is None:
         return
-    gone = [gpu for gpu in wanted.gpus if gpu not in before.gpus]
-    if gone or (wanted.keep_ptx and not before.keep_ptx):
-        what = f"what {', '.join(gone)} would load" if gone else "PTX for later GPUs"
+    what = lost(before.gpus, wanted, keep_ptx=before.keep_ptx)
+    if what is not None:
         raise NotSlimmableError(
-            f"`{name}` was slimmed before, to {', '.join(before.gpus)}: {what} is gone",
+            told(name, before.gpus, what),
             hint=f"slim its source: `{before.source.name}`, sha256 {before.source.sha256}",
         )

@@ -35,11 +35,12 @@ class WheelName(msgspec.Struct, frozen=True):
 
 
 def parse_name(name: str) -> WheelName:
-    """The parts of a file name; raises `ValueError` where installers would not take it."""
+    """The parts of a file name; raises `ValueError` that says why installers do not take it."""
     try:
         parse_wheel_filename(name)
     except (InvalidWheelFilename, ValueError) as error:
-        raise ValueError(str(error)) from error
+        what = f"`{name}` is not the name of a wheel that installers take: {error}"
+        raise ValueError(what) from error
     parts = name.removesuffix(".whl").split("-")
     build = parts[2] if len(parts) == 6 else ""
     return WheelName(parts[0], parts[1], build, "-".join(parts[-3:]))
@@ -64,9 +65,3 @@ def build_tag(build: str, wanted: Wanted) -> str:
     """The build tag that goes on from the source's: ``1sm90``, ``2sm90``, ``2cu.sm90``."""
     dot = "" if ENDS_IN_A_DIGIT.fullmatch(build or FIRST) else "."
     return f"{build or FIRST}{dot}{tag_words(wanted)}"
-
-
-def slimmed_name(source: str, wanted: Wanted) -> str:
-    """The file name of ``source`` slimmed; raises `ValueError`."""
-    name = parse_name(source)
-    return msgspec.structs.replace(name, build=build_tag(name.build, wanted)).text

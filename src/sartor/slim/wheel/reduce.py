@@ -97,10 +97,7 @@ def _parsed(name: str) -> WheelName:
     try:
         return parse_name(name)
     except ValueError as error:
-        raise NotSlimmableError(
-            f"`{name}` is not the name of a wheel that installers take: {error}",
-            hint="give it the name that its index has",
-        ) from error
+        raise NotSlimmableError(str(error), hint="give it the name that its index has") from error
 
 
 class _Slimming:
