@@ -96,9 +96,11 @@ def _measured(found: ReportComparison, most: int) -> list[str]:
     rows = [
         [f"  {clean(p.check)}", f"{p.error_a:.3g}", "->", f"{p.error_b:.3g}", p.unit, p.outputs]
         for p in found.measured
-        if most > MOST_SHOWN or p.outputs == "different"
+        if most > MOST_SHOWN or p.outputs in ("different", "not repeated")
     ]
     lines = ["", f"outputs, bit for bit: {said}"]
+    if counts["not repeated"]:
+        lines.append("  not repeated: in one and the same stack they differ from call to call")
     return [*lines, *(table(rows[:most]) if rows else []), *_more(len(rows) - most)]
 
 

@@ -15,6 +15,7 @@ from sartor.verify.model import (
     Failed,
     FeatureDifference,
     Grade,
+    Measured,
     MeasuredPair,
     NotApplicable,
     NotChecked,
@@ -162,9 +163,6 @@ def _measured(of_a: Mapping[str, Outcome], of_b: Mapping[str, Outcome]) -> Itera
         own, other = getattr(first, "measured", None), getattr(second, "measured", None)
         if own is None or other is None:
             continue
-        outputs: Digests = "not recorded"
-        if own.digest and other.digest:
-            outputs = "equal" if own.digest == other.digest else "different"
         yield MeasuredPair(
             check=name,
             unit=other.unit,
@@ -172,8 +170,16 @@ def _measured(of_a: Mapping[str, Outcome], of_b: Mapping[str, Outcome]) -> Itera
             error_b=other.error,
             bound_a=own.bound,
             bound_b=other.bound,
-            outputs=outputs,
+            outputs=_bits(own, other),
         )
+
+
+def _bits(a: Measured, b: Measured) -> Digests:
+    if not (a.digest and b.digest):
+        return "not recorded"
+    if a.digest == b.digest:
+        return "equal"
+    return "not repeated" if False in (a.repeats, b.repeats) else "different"
 
 
 def _features(a: Report, b: Report) -> Iterator[FeatureDifference]:

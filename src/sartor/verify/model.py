@@ -16,7 +16,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     ``error`` (None: not a finite number) and ``bound`` are in ``unit``; ``reference`` says what was
     computed, and where. ``digest`` is the sha256 of the output's bytes: two stacks that should be
-    identical have the same. ``shape`` and ``dtype`` are the output's.
+    identical have the same, where the operator ``repeats``: whether further calls with the same
+    inputs gave the same bytes (None: not tried). ``shape`` and ``dtype`` are the output's.
     """
 
     error: float | None
@@ -26,6 +27,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     digest: str | None = None
     shape: list[int] | None = None
     dtype: str | None = None
+    repeats: bool | None = None
 
 
 class _Outcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="outcome"):
@@ -174,7 +176,7 @@ def reached(outcomes: list[Outcome]) -> Grade | None:
 
 
 Said = Literal["passed", "failed", "not checked", "not applicable"]
-Digests = Literal["equal", "different", "not recorded"]
+Digests = Literal["equal", "different", "not repeated", "not recorded"]
 
 
 class ReportSide(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,7 +218,8 @@ class CheckDifference(msgspec.Struct, frozen=True, kw_only=True):
 class MeasuredPair(msgspec.Struct, frozen=True, kw_only=True):
     """A check that both measured: the errors against their references, in ``unit``.
 
-    ``outputs`` says whether the output's bits are identical.
+    ``outputs`` says whether the output's bits are identical; they are not repeated where they
+    differ in one report already, from call to call.
     """
 
     check: str

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from sartor.report.comparison import comparison_lines
 from sartor.verify.compare import compare, said
 from sartor.verify.features import proof_of
 from sartor.verify.model import (
@@ -34,6 +36,7 @@ MEASURED = st.builds(
     unit=st.just("relative"),
     reference=st.just("float64"),
     digest=DIGESTS,
+    repeats=st.sampled_from([None, False, True]),
 )
 COMMON = {"check": CHECKS, "grade": GRADE, "package": st.sampled_from([None, "torch", "six"])}
 OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
@@ -179,6 +182,27 @@ def test_digests_and_machines_are_compared() -> None:
     assert [(m.error_a, m.error_b, m.outputs) for m in found.measured] == [(0.1, 0.2, "different")]
     assert {row.what for row in found.machine} == {"GPUs", "driver"}
     assert not found.worse
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (True, True, "different"),
+        (None, None, "different"),
+        (True, False, "not repeated"),
+        (False, None, "not repeated"),
+    ],
+)
+def test_bits_that_differ_from_call_to_call_are_no_difference_of_two_stacks(
+    first: bool | None, second: bool | None, told: str
+) -> None:
+    one = Measured(error=0, bound=1, unit="", reference="", digest="0" * 64, repeats=first)
+    other = replace(one, digest="1" * 64, repeats=second)
+    reports = [report([Passed(check="op", grade="golden", measured=m)]) for m in (one, other)]
+    found = compare(*reports)
+    assert [m.outputs for m in found.measured] == [told]
+    words = "in one and the same stack they differ from call to call"
+    assert (words in "\n".join(comparison_lines(found))) is (told == "not repeated")
 
 
 def test_every_outcome_has_a_word() -> None:

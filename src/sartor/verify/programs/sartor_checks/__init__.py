@@ -12,6 +12,10 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional  # noqa: UP03
 Settings = Dict[str, Any]  # noqa: UP006
 
 
+AGAIN = 3
+"""Calls beside the judged one, by which an operator is seen to repeat its bits or not."""
+
+
 class Measure(NamedTuple):
     """The `sartor.verify.model.Measured` of a check."""
 
@@ -22,6 +26,7 @@ class Measure(NamedTuple):
     digest: Optional[str] = None  # noqa: UP045
     shape: Optional[List[int]] = None  # noqa: UP006, UP045
     dtype: Optional[str] = None  # noqa: UP045
+    repeats: Optional[bool] = None  # noqa: UP045
 
     @property
     def holds(self) -> bool:
@@ -69,6 +74,17 @@ class NothingToCheck(Exception):  # noqa: N818 - not an error
 def judged(measure: Measure, detail: str = "") -> Result:
     """The result of a comparison: passed where the error is within the bound."""
     return Result(measure.holds, detail, measure)
+
+
+def repeated(result: Result, again: Callable[[], str]) -> Result:
+    """With whether the next calls give the same bits; ``again`` makes one and returns its digest.
+
+    An operator that adds up by atomics, in the order in which its blocks end, need not.
+    """
+    if result.measure is None or result.measure.digest is None:
+        return result
+    same = all(again() == result.measure.digest for _ in range(AGAIN))
+    return result._replace(measure=result.measure._replace(repeats=same))
 
 
 def asked_for(checks: List[Check], settings: Settings) -> List[Check]:  # noqa: UP006

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from sartor_checks import Check, Measure, NothingToCheck, NotMade, Result, judged
+from sartor_checks import Check, Measure, NothingToCheck, NotMade, Result, judged, repeated
 
 Tensor = Any
 Inputs = dict[str, Any]
@@ -158,10 +158,14 @@ def make(golden: Golden, device: str, operator: Any = None) -> Result:
     """Run the operator on the device and judge what it gives."""
     golden.needs(device)
     inputs = golden.inputs()
-    output = (operator or golden.operator)(to_device(inputs, device))
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return judged(golden.judge(inputs, output.cpu()))
+
+    def called() -> Tensor:
+        output = (operator or golden.operator)(to_device(inputs, device))
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return output.cpu()
+
+    return repeated(judged(golden.judge(inputs, called())), lambda: digest(called()))
 
 
 def where(device: str) -> str:

@@ -309,13 +309,28 @@ def awq_gemm(bench: Bench) -> Compared:
 
 
 def gptq_gemm(bench: Bench) -> Compared:
-    """A product with the weights of GPTQ, in the order of ExLlama."""
+    """A product with the weights of GPTQ, in the order of ExLlama; atomics add up its parts."""
     weight = FourBits(bench, torch.float16, zeros=False)
     x = bench.normal(TOKENS, INPUTS, dtype=torch.float16)
+    return weighted(UNIT[torch.float16], exllama(bench, x, weight), x, weight, 8)
+
+
+def gptq_gemm_whole(bench: Bench) -> Compared:
+    """The same of numbers that are exact in every order: 64 products up to 8, and no scales."""
+    weight = FourBits(bench, torch.float16, zeros=False)
+    weight.scales.fill_(1)
+    x = bench.integers(-1, 2, TOKENS, INPUTS, dtype=torch.float16)
+    x[:, torch.arange(INPUTS) % 8 > 0] = 0
+    out = exllama(bench, x, weight)
+    return Compared(out, exact(x) @ weight.exact(), 0.0, "nothing, whole numbers are exact")
+
+
+def exllama(bench: Bench, x: Any, weight: FourBits) -> Any:
+    """``x`` times the matrix, by vLLM's kernel after ExLlama's."""
     operator("_C", "gptq_gemm")
     packed, none = packed_rows(weight.values), bench.empty(0, dtype=torch.int32)
     ops().gptq_shuffle(packed, none, 4)
-    out = fitting(
+    return fitting(
         ops().gptq_gemm,
         a=x,
         b_q_weight=packed,
@@ -326,7 +341,6 @@ def gptq_gemm(bench: Bench) -> Compared:
         use_v2_format=False,
         bit=4,
     )
-    return weighted(UNIT[torch.float16], out, x, weight, 8)
 
 
 def onednn_int8(bench: Bench) -> Compared:
@@ -367,5 +381,6 @@ OPERATORS = [
     Operator("awq_dequantize", awq_dequantize, ["AWQ"]),
     Operator("awq_gemm", awq_gemm, ["AWQ"]),
     Operator("gptq_gemm", gptq_gemm, ["GPTQ (ExLlama)"]),
+    Operator("gptq_gemm, whole numbers", gptq_gemm_whole, ["GPTQ (ExLlama)"]),
     Operator("onednn_scaled_mm, INT8", onednn_int8),
 ]
