@@ -5,8 +5,8 @@ usage: python serve.py PYTHON_A PYTHON_B [--rounds 2] [--seconds-each 300]
 Both have vLLM. The model has the shape of Qwen2.5-7B and random weights. Each run is a process of
 its own, after the page cache was dropped where that is allowed. The first run in each environment
 may compile for the model, as vLLM keeps that for all; it is told (``first``) and not counted. Then
-they go in the order A B B A for each two rounds. Prints one JSON document: every run, and the medians
-of B beside those of A.
+they go in the order A B B A for each two rounds. Prints one JSON document: every run, and the
+medians of B beside those of A.
 """
 
 from __future__ import annotations
