@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sartor.slim.library.model import SlimmedLibrary
 
 NAMED = 8
-NOT_LOOKED_AT = {"layout", "unreadable", "licence", "not-ours"}
+NOT_LOOKED_AT = {"layout", "unreadable", "not-ours"}
 
 
 def unserved(libraries: Sequence[SlimmedLibrary]) -> list[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from sartor.slim.library.model import LeftAlone, SlimmedLibrary, Tally
-from sartor.slim.served import served_notes
+from sartor.errors import NotSlimmableError
+from sartor.slim.library.model import LeftAlone, LeftCode, SlimmedLibrary, Tally
+from sartor.slim.served import check_served, served_notes
 from sartor.verdict.model import Target
 
 
-def library(path: str, *, nothing_for: list[str], arch: str | None = "sm_90") -> SlimmedLibrary:
+def library(
+    path: str, *, nothing_for: list[str], arch: str | None = "sm_90", left: LeftCode = "layout"
+) -> SlimmedLibrary:
     return SlimmedLibrary(
         path=path,
         gpus=[Target("sm_61", "6.1")],
@@ -19,7 +22,7 @@ def library(path: str, *, nothing_for: list[str], arch: str | None = "sm_90") ->
         bytes_after=1,
         nothing_for=nothing_for,
         images=[] if arch is None else [Tally(kind="cubin", arch=arch)],
-        left_alone=[LeftAlone(code="layout", why="nothing points to it")],
+        left_alone=[LeftAlone(code=left, why="nothing points to it")],
     )
 
 
@@ -37,3 +40,11 @@ def test_others_serve_a_gpu_only_where_one_has_an_image_for_it(
     [note] = served_notes([library("a.so", nothing_for=["sm_61"]), other])
     assert "a.so" in note
     assert note.endswith(said)
+
+
+def test_nothing_for_a_gpu_is_refused_beside_libraries_whose_licence_keeps_them() -> None:
+    own = [library(f"{left}.so", nothing_for=["sm_61"], left=left) for left in ("small", "licence")]
+    with pytest.raises(NotSlimmableError, match="has nothing for sm_61"):
+        check_served("some.whl", own)
+    check_served("some.whl", [*own, library("jpeg.so", nothing_for=[], left="licence")])
+    check_served("some.whl", [*own, library("odd.so", nothing_for=["sm_61"], left="layout")])
