@@ -8,6 +8,7 @@ import msgspec
 
 from sartor.slim.environment.model import InEnvironment
 from sartor.slim.library.model import SlimmedLibrary
+from sartor.slim.unused import UnusedFiles
 from sartor.verdict.model import Target
 
 
@@ -17,7 +18,8 @@ class SlimmedTarget(msgspec.Struct, frozen=True, kw_only=True):
     ``output`` is what was written; None: nothing was, for ``why`` or because it was only asked what
     would become. Where ``changed`` is False the output is the input. The device code's bytes are
     those of all libraries in the target. ``gpus`` are those that it is for, where it is for some of
-    all alone. ``notes`` is what else is worth knowing.
+    all alone. ``unused`` is what of a wheel or an environment is of no use, or to some alone.
+    ``notes`` is what else is worth knowing.
     """
 
     target: str
@@ -30,6 +32,7 @@ class SlimmedTarget(msgspec.Struct, frozen=True, kw_only=True):
     device_bytes_after: int = 0
     device_bytes_least: int = 0
     libraries: list[SlimmedLibrary] = []
+    unused: list[UnusedFiles] = []
     why: str | None = None
     gpus: list[str] = []
     notes: list[str] = []

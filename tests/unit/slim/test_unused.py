@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sartor.slim.environment.unused import REMOVABLE, unused
+from sartor.slim.unused import REMOVABLE, Where, systems_here, unused
 
 X86, ARM = "x86_64", "aarch64"
+HERE = systems_here(X86, None)
 KINDS = {
     ("vllm/_C.cpython-310-x86_64-linux-gnu.so", X86): "other-interpreter",
     ("vllm/_C.cpython-312-x86_64-linux-gnu.so", X86): None,
@@ -35,20 +36,20 @@ KINDS = {
 
 @pytest.mark.parametrize(("path", "machine"), KINDS)
 def test_by_name(path: str, machine: str) -> None:
-    found = unused([(path, 7)], "3.12", machine, "linux-gnu")
+    found = unused([(path, 7)], Where("3.12", systems=systems_here(machine, "linux-gnu")))
     assert [(one.kind, one.size) for one in found] == (
         [(KINDS[path, machine], 7)] if KINDS[path, machine] else []
     )
 
 
 def test_without_an_interpreter_no_module_is_anothers() -> None:
-    assert unused([("a.cpython-310-x86_64-linux-gnu.so", 1)], None, X86) == []
+    assert unused([("a.cpython-310-x86_64-linux-gnu.so", 1)], Where(systems=HERE)) == []
 
 
 def test_without_a_libc_both_are_ones_own() -> None:
     names = ["a.cpython-312-x86_64-linux-musl.so", "a.cpython-312-x86_64-linux-gnu.so"]
-    assert unused([(name, 1) for name in names], "3.12", X86) == []
-    (one,) = unused([("a.cpython-312-darwin.so", 1)], "3.12", X86)
+    assert unused([(name, 1) for name in names], Where("3.12", systems=HERE)) == []
+    (one,) = unused([("a.cpython-312-darwin.so", 1)], Where("3.12", systems=HERE))
     assert one.why == "modules for darwin"
 
 
