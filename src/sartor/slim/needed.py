@@ -46,11 +46,7 @@ def settled(
     where files would be removed, sources too where modules are for one Python of several. An
     archive that is none is left out.
     """
-    found = [
-        one
-        for one in found
-        if one.kind != "archives" or next(read(one.path), b"").startswith(ARCHIVES)
-    ]
+    found = [one for one in found if one.kind != "archives" or _is_archive(read(one.path))]
     asked = [one for one in found if one.removable or one.kind == "one-interpreter"]
     names = {one.path: posixpath.basename(one.path) for one in asked}
     if not names:
@@ -69,6 +65,15 @@ def settled(
         replace(one, removable=False, named_by=by[one.path]) if one.path in by else one
         for one in found
     ]
+
+
+def _is_archive(blocks: Iterator[bytes]) -> bool:
+    head = b""
+    for block in blocks:
+        head += block
+        if len(head) >= len(ARCHIVES[0]):
+            break
+    return head.startswith(ARCHIVES)
 
 
 def _named(path: str, names: set[str], read: Callable[[str], Iterator[bytes]]) -> set[str]:
