@@ -32,7 +32,8 @@ def unused_lines(result: SlimmedTarget, *, dry_run: bool) -> Iterator[str]:
         own = [row for row, key in zip(rows, keys, strict=True) if key == (head, why)]
         count = sum(row.files for row in own)
         files = "1 file" if count == 1 else f"{count} files"
-        whose = "" if result.kind == "wheel" else f" of {few([r.project for r in own], NAMED)}"
+        projects = list(dict.fromkeys(row.project for row in own))
+        whose = "" if result.kind == "wheel" else f" of {few(projects, NAMED)}"
         size = human_bytes(sum(row.bytes for row in own))
         packed = [row.packed_bytes for row in own if row.packed_bytes is not None]
         size += f" ({human_bytes(sum(packed))} in the wheel)" if packed else ""

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from sartor.slim.unused import Unused
 
 ARCHIVES = (b"!<arch>\n", b"!<thin>\n")
 """What static archives begin with."""
-SOURCES = re.compile(r"\.(?:py|cmake|pc|la)$")
+LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$")
+SOURCE = re.compile(r"\.(?:py|cmake|pc|la)$")
 """Python's sources, and what tells builds which archives to link."""
-NAMING = re.compile(SOURCES.pattern + r"|\.so(?:\.[\d.]+)?$")
-"""The same, and libraries."""
 LOADERS = (
     b"load_library",
     b"spec_from_file_location",
@@ -43,16 +42,19 @@ def settled(
     """The files that were ``found`` by their names, those with their namer that may not go.
 
     ``files`` are all of the package, and ``read`` gives one's bytes in blocks. Libraries are read
-    where files would be removed, sources too where modules are for one Python of several. An
-    archive that is none is left out.
+    where modules would be removed, sources where archives would, and where modules are for one
+    Python of several. An archive that is none is left out.
     """
     found = [one for one in found if one.kind != "archives" or _is_archive(read(one.path))]
     asked = [one for one in found if one.removable or one.kind == "one-interpreter"]
     names = {one.path: posixpath.basename(one.path) for one in asked}
     if not names:
         return found
-    ends = SOURCES if not any(one.removable for one in asked) else NAMING
-    naming = {path: _named(path, set(names.values()), read) for path in files if ends.search(path)}
+    modules = {names[one.path] for one in asked if one.removable and one.kind != "archives"}
+    naming = {path: _in_source(read(path), names.values()) for path in files if SOURCE.search(path)}
+    if modules:
+        libraries = (path for path in files if LIBRARY.search(path))
+        naming |= {path: _in_library(read(path), modules) for path in libraries}
     by: dict[str, str] = {}
     while fresh := {
         one: path
@@ -76,23 +78,34 @@ def _is_archive(blocks: Iterator[bytes]) -> bool:
     return head.startswith(ARCHIVES)
 
 
-def _named(path: str, names: set[str], read: Callable[[str], Iterator[bytes]]) -> set[str]:
-    """Which of the names a file has; in Python's sources a glob for one is as good."""
-    if SOURCES.search(path):
-        text = b"".join(read(path))
-        found = {name for name in names if name.encode() in text}
-        if any(loader in text for loader in LOADERS):
-            globs = {_last(match[1]) for match in GLOB.finditer(text)}
-            found |= {n for n in names for glob in globs if fnmatchcase(n, glob)}
-        return found
+def _in_source(blocks: Iterator[bytes], names: Collection[str]) -> set[str]:
+    """Which of the names a text has, or a glob for them where it loads what it finds."""
+    text = b"".join(blocks)
+    found = {name for name in names if name.encode() in text}
+    if any(loader in text for loader in LOADERS):
+        globs = {_last(match[1]) for match in GLOB.finditer(text)}
+        found |= {name for name in names for glob in globs if fnmatchcase(name, glob)}
+    return found
+
+
+def _in_library(blocks: Iterator[bytes], names: Collection[str]) -> set[str]:
+    """Which of the names are among a library's bytes."""
     words = {name: name.encode() for name in names}
-    most = max(map(len, words.values()))
+    start, most = _start(words.values()), max(map(len, words.values()))
     found, end = set(), b""
-    for block in read(path):
+    for block in blocks:
         data = end + block
-        found |= {name for name, word in words.items() if name not in found and word in data}
+        if start in data:
+            found |= {name for name, word in words.items() if word in data}
         end = data[-most:]
     return found
+
+
+def _start(words: Collection[bytes]) -> bytes:
+    """What all of them begin with: one search tells that none of them is there."""
+    low, high = min(words), max(words)
+    same = (number for number, pair in enumerate(zip(low, high, strict=False)) if len({*pair}) > 1)
+    return low[: next(same, len(low))]
 
 
 def _last(glob: bytes) -> str:
