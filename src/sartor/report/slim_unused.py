@@ -10,8 +10,7 @@ from sartor.report.words import few, wrapped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sartor.slim.model import SlimmedTarget
-    from sartor.slim.unused import UnusedFiles, UnusedKind
+    from sartor.slim.model import SlimmedTarget, UnusedFiles, UnusedKind
 
 WIDTH = 98
 NAMED = 6

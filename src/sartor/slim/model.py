@@ -8,8 +8,38 @@ import msgspec
 
 from sartor.slim.environment.model import InEnvironment
 from sartor.slim.library.model import SlimmedLibrary
-from sartor.slim.unused import UnusedFiles
 from sartor.verdict.model import Target
+
+UnusedKind = Literal[
+    "other-interpreter",
+    "other-machine",
+    "archives",
+    "tests",
+    "one-interpreter",
+    "compiling",
+    "on-request",
+    "one-of",
+]
+
+
+class UnusedFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Files of a package that cannot be used, or by some alone; ``example`` is the largest.
+
+    ``removable``: they are certain to be of no use, and licences let them go. ``named_by`` is a
+    file of the package that may need them: then they stay. ``packed_bytes`` is what they take in a
+    wheel, compressed.
+    """
+
+    project: str
+    kind: UnusedKind
+    why: str
+    files: int
+    bytes: int
+    example: str
+    removable: bool
+    removed: bool = False
+    named_by: str | None = None
+    packed_bytes: int | None = None
 
 
 class SlimmedTarget(msgspec.Struct, frozen=True, kw_only=True):

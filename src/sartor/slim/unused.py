@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.tags import Tag
@@ -17,20 +17,11 @@ from sartor.artifact.abi import python_tag
 from sartor.facts.uses import uses_of
 from sartor.index.wheels import python_fits
 from sartor.slim.licence import Forbidden, library_may_be_changed
+from sartor.slim.model import UnusedFiles, UnusedKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-UnusedKind = Literal[
-    "other-interpreter",
-    "other-machine",
-    "archives",
-    "tests",
-    "one-interpreter",
-    "compiling",
-    "on-request",
-    "one-of",
-]
 REMOVABLE: tuple[UnusedKind, ...] = ("other-interpreter", "other-machine", "archives")
 """What is removed on request; the others are only reported."""
 
@@ -75,26 +66,6 @@ class Unused(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     removable: bool = False
     named_by: str | None = None
-
-
-class UnusedFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Files of a package that cannot be used, or by some alone; ``example`` is the largest.
-
-    ``removable``: they are certain to be of no use, and licences let them go. ``named_by`` is a
-    file of the package that may need them: then they stay. ``packed_bytes`` is what they take in a
-    wheel, compressed.
-    """
-
-    project: str
-    kind: UnusedKind
-    why: str
-    files: int
-    bytes: int
-    example: str
-    removable: bool
-    removed: bool = False
-    named_by: str | None = None
-    packed_bytes: int | None = None
 
 
 def systems_of(tags: Iterable[Tag]) -> frozenset[tuple[str, str]] | None:

@@ -24,10 +24,10 @@ from sartor.slim.environment.patch import Unfit, restored
 from sartor.slim.environment.slimmed import FOLDER, slimmed_in
 from sartor.slim.library.model import LeftAlone, SlimmedLibrary
 from sartor.slim.library.reduce import plan_library
-from sartor.slim.model import SlimmedTarget
+from sartor.slim.model import SlimmedTarget, UnusedFiles
 from sartor.slim.needed import settled
 from sartor.slim.retarget.jobs import NO_COMPILER, Compiler
-from sartor.slim.unused import UnusedFiles, Where, summed, systems_here, unused
+from sartor.slim.unused import Where, summed, systems_here, unused
 from sartor.slimming.files import Listing, Refused, has_device_code
 from sartor.slimming.former import check_former, lost_of
 from sartor.slimming.notes import left_packages, notes_of

@@ -9,8 +9,9 @@ from packaging.utils import parse_wheel_filename
 
 from sartor.errors import NotSlimmableError
 from sartor.index.wheels import python_fits
+from sartor.slim.model import UnusedFiles
 from sartor.slim.needed import settled
-from sartor.slim.unused import UnusedFiles, Where, summed, systems_of, unused
+from sartor.slim.unused import Where, summed, systems_of, unused
 from sartor.slim.wheel.contents import unread
 from sartor.slim.wheel.name import Removal, parse_name
 from sartor.slim.wheel.provenance import RemovedFile

@@ -12,7 +12,7 @@ from sartor.artifact.model import ImageKind
 from sartor.artifact.slimmed import WHEEL_RECORD, ReducedUnits, joined
 from sartor.slim.library.counts import reduced_units
 from sartor.slim.library.model import Retargeted
-from sartor.slim.unused import UnusedKind
+from sartor.slim.model import UnusedKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
