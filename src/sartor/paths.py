@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
-from sartor.errors import DiskFullError, FolderNotWritableError, InterruptedBySignal
+from sartor.errors import DiskFullError, FolderNotWritableError, InterruptedBySignal, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from sartor.errors import SartorError
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -149,6 +151,26 @@ def explain_os_errors(path: Path, hint: str | None = None) -> Iterator[None]:
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise not_writable(path, error, hint) from error
         raise
+
+
+def refused_by_system(error: OSError) -> SartorError | None:
+    """What the system refused of a path that was named, as an error with a way out.
+
+    None where that does not tell what to do: then it is a defect.
+    """
+    if error.filename is None:
+        return None
+    if error.errno == errno.ENAMETOOLONG:
+        return UsageError(
+            f"a path is longer than its file system takes: `{error.filename}`",
+            hint="name a shorter one",
+        )
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return FolderNotWritableError(
+            f"`{error.filename}` cannot be reached ({error.strerror})",
+            hint="run as a user who may go there, or name another place",
+        )
+    return None
 
 
 def not_writable(path: Path, error: OSError, hint: str | None = None) -> FolderNotWritableError:

@@ -150,6 +150,32 @@ def test_parts_that_are_not_whole_are_named_and_mended(
     assert install(moved, "--check", "--from", str(other)).returncode == 0
 
 
+def installing(moved: Path, to: Path) -> subprocess.Popen[str]:
+    argv = [BASE, str(moved / "install.py"), "--to", str(to), "--python", BASE]
+    quiet, piped = subprocess.DEVNULL, subprocess.PIPE
+    return subprocess.Popen(argv, env=clean(to.parent), stdout=quiet, stderr=piped, text=True)
+
+
+def test_two_installers_in_one_folder(moved: Path, tmp_path: Path) -> None:
+    both = [installing(moved, tmp_path / "to") for _ in range(2)]
+    said = [one.communicate(timeout=300)[1] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert sum("another installer works in" in words for words in said) == 1
+
+
+def test_sigterm_ends_the_installer_and_what_it_started(moved: Path, tmp_path: Path) -> None:
+    running = installing(moved, tmp_path / "to")
+    assert running.stderr is not None
+    while "installing Sartor" not in running.stderr.readline():
+        assert running.poll() is None
+    running.terminate()
+    said = running.communicate(timeout=60)[1]  # to the end: nobody holds the pipe any longer
+    assert running.returncode == 130
+    assert "run it again" in said
+    assert [p for p in (tmp_path / "to").rglob(".*.partial") if p.is_file()] == []
+    assert install(moved, "--to", str(tmp_path / "to"), "--python", BASE).returncode == 0
+
+
 def test_killed_while_it_is_put_together(moved: Path, tmp_path: Path) -> None:
     to, chance = tmp_path / "to", random.Random(5)  # noqa: S311
     argv = [BASE, str(moved / "install.py"), "--to", str(to), "--python", BASE]

@@ -3,13 +3,17 @@
 
 Needs Python 3.9 and nothing else: no pip, no venv, no network. It may be ended at any moment and
 run again: what is whole is not written again, and nothing half-written has a final name.
-Exit status: 0 done; 2 the command line; 80 parts or files are missing or altered; 81 this machine
-is not the kind that the bundle is for; 1 the installation failed; 130 interrupted.
+Exit status: 0 done; 2 the command line; 23 no room left; 24 a folder cannot be written; 26 the
+installation failed; 80 parts or files are missing or altered; 81 this machine is not the kind that
+the bundle is for; 130 ended by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +21,7 @@ import platform
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -28,7 +33,10 @@ if TYPE_CHECKING:
 
 MANIFEST, INSTALLER = "bundle.json", "install.py"
 SCHEMA = "sartor.bundle/1"
-FAILED, USAGE, DAMAGED, UNFIT = 1, 2, 80, 81
+NO_ROOM, NOT_WRITABLE, FAILED, DAMAGED, UNFIT, ENDED = 23, 24, 26, 80, 81, 130
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+ELSEWHERE = "name another place with `--to DIR`; what is whole there is kept"
 BLOCK = 1 << 20
 MOST_MANIFEST = 64 << 20
 PART = re.compile(r"part-[0-9]{4,9}")
@@ -267,11 +275,20 @@ def write_beside(path: Path, blocks: Iterable[bytes]) -> tuple[Path, str]:
     """Write what is to be at ``path`` to a file beside it: that file, and its sha256."""
     partial = path.with_name(f".{path.name}.partial")
     digest = hashlib.sha256()
-    with partial.open("wb") as file:
-        for block in blocks:
-            digest.update(block)
-            file.write(block)
+    try:
+        with partial.open("wb") as file:
+            for block in blocks:
+                digest.update(block)
+                file.write(block)
+    except BaseException:
+        _remove(partial)
+        raise
     return partial, digest.hexdigest()
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def machine_faults(manifest: Row) -> list[str]:
@@ -377,9 +394,17 @@ def _call(argv: Sequence[str], to: Path) -> None:
     kept.update(UV_CACHE_DIR=os.environ.get("UV_CACHE_DIR") or str(to / ".cache"))
     kept.setdefault("SARTOR_HOME", str(to / "data"))
     kept.pop("VIRTUAL_ENV", None)
-    status = subprocess.call(list(argv), env=kept)
+    process = subprocess.Popen(list(argv), env=kept)
+    try:
+        status = process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
     if status:
-        raise Fault(status if status > 0 else FAILED, f"`{Path(argv[0]).name}` ended with {status}")
+        name = Path(argv[0]).name
+        documented = name == "sartor" and status > 0
+        raise Fault(status if documented else FAILED, f"`{name}` ended with {status}")
 
 
 LAUNCHER = """#!/bin/sh
@@ -401,6 +426,36 @@ def install(manifest: Row, folders: list[Path], asked: argparse.Namespace) -> No
     if missing:
         hint = "make the bundle anew with the list of this machine's packages: `--there FILE`"
         raise Fault(UNFIT, f"`{python}` has not the packages that were left out", missing, hint)
+    with alone(to):
+        _install(manifest, folders, asked, to, python)
+
+
+@contextlib.contextmanager
+def alone(to: Path) -> Iterator[None]:
+    """No other installer works below ``to`` as long as the block lasts.
+
+    The folder itself is locked, where its file system has locks. One that stays empty goes.
+    """
+    to.mkdir(parents=True, exist_ok=True)
+    folder = os.open(str(to), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"another installer works in {to}; waiting for it")
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(folder)
+        with contextlib.suppress(OSError):
+            to.rmdir()  # which the system does where it is empty
+
+
+def _install(
+    manifest: Row, folders: list[Path], asked: argparse.Namespace, to: Path, python: str
+) -> None:
     kinds = {member["kind"] for member in manifest["members"]}
     say(f"checking and putting together {len(manifest['members'])} files")
     members = gather(manifest, folders, to / "bundle", kinds)
@@ -409,7 +464,6 @@ def install(manifest: Row, folders: list[Path], asked: argparse.Namespace) -> No
         shutil.copyfile(str(_where(folders, MANIFEST)), str(to / "bundle" / MANIFEST))
         shutil.copyfile(str(_where(folders, INSTALLER)), str(to / "bundle" / INSTALLER))
         used = [to / "bundle"]
-    to.mkdir(parents=True, exist_ok=True)
     say(f"installing Sartor {manifest['sartor']} in {to / 'sartor'}")
     sartor = own_sartor(members, manifest, to, python) / "bin" / "sartor"
     launcher = to / "bin" / "sartor"
@@ -453,12 +507,19 @@ def main() -> int:
     """Run; returns the exit status."""
     asked = arguments().parse_args()
     folders = [Path(__file__).absolute().parent, *(Path(f).absolute() for f in asked.others)]
+    signal.signal(signal.SIGTERM, _ended)
     try:
-        manifest = read_manifest(folders)
-        if asked.check:
-            verify(manifest, folders)
-        else:
-            install(manifest, folders, asked)
+        try:
+            manifest = read_manifest(folders)
+            if asked.check:
+                verify(manifest, folders)
+            else:
+                install(manifest, folders, asked)
+        except OSError as error:
+            raise failed(error, Path(asked.to).absolute()) from error
+    except KeyboardInterrupt:
+        say("error: interrupted; run it again: what is whole is kept")
+        return ENDED
     except Fault as fault:
         say(f"error: {fault.message}")
         for line in fault.found:
@@ -466,14 +527,25 @@ def main() -> int:
         if fault.hint:
             say(f"hint: {fault.hint}")
         return fault.status
-    except OSError as error:
-        say(f"error: {error.filename or ''}: {error.strerror or error}")
-        say("hint: name another place with `--to DIR`; what is whole there is kept")
-        return FAILED
-    except KeyboardInterrupt:
-        say("error: interrupted; run it again: what is whole is kept")
-        return 130
     return 0
+
+
+def failed(error: OSError, to: Path) -> Fault:
+    """What the system refused, as an error with its exit status."""
+    place = error.filename or to
+    if error.errno in FULL:
+        there = next(p for p in (to, *to.parents) if p.exists())
+        free = f"{shutil.disk_usage(str(there)).free / 2**20:.1f} MiB free for `{to}`"
+        message = f"no space left on the file system that holds `{to}`"
+        return Fault(NO_ROOM, message, [free], f"free some space, or {ELSEWHERE}")
+    why = error.strerror or str(error)
+    if error.errno in DENIED:
+        return Fault(NOT_WRITABLE, f"`{place}` cannot be read or written ({why})", hint=ELSEWHERE)
+    return Fault(FAILED, f"`{place}`: {why}", hint=ELSEWHERE)
+
+
+def _ended(number: int, _frame: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +19,15 @@ from sartor.bundle.install import INSTALLER, MANIFEST, PART, digest_of, fault_of
 from sartor.bundle.model import Bundle, BundleState, Installer, Part
 from sartor.errors import NotBundlableError, OthersFileError, UntrustedBytesError
 from sartor.locks import waiting_lock
-from sartor.paths import disk_full, explain_os_errors, free_bytes, make_folder, write_atomically
+from sartor.paths import (
+    disk_full,
+    existing_parent,
+    explain_os_errors,
+    free_bytes,
+    make_folder,
+    not_writable,
+    write_atomically,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,6 +54,7 @@ def make(
     lies in ``out``, `NotBundlableError`, and what `collect` raises.
     """
     refuse_others(out)
+    refuse_unwritable(out)
     found = collect(asked, places, reporter)
     make_folder(out, hint=WAY_OUT)
     key = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
@@ -252,6 +263,13 @@ def refuse_others(out: Path) -> None:
         raise OthersFileError(
             f"`{out}` holds something else than a bundle", found=others[:5], hint=HINT
         )
+
+
+def refuse_unwritable(out: Path) -> None:
+    """Raise `FolderNotWritableError` where nothing can be written, before anything is fetched."""
+    there = existing_parent(out)
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise not_writable(out, PermissionError(errno.EACCES, "not writable", str(out)), WAY_OUT)
 
 
 def _is_bundle(out: Path) -> bool:

@@ -11,10 +11,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from sartor import facts
 from sartor.catalog.catalog import Catalog
 from sartor.catalog.choice import of_version
-from sartor.errors import NotBundlableError
+from sartor.errors import NotBundlableError, from_document
 from sartor.lock.model import DEFAULT
 from sartor.lock.pins import markers
-from sartor.plan.known import Known, ListingQuestion, Machine, Wanted
+from sartor.plan.known import Known, Listing, ListingQuestion, Machine, Wanted
 from sartor.plan.offers.tags import best_wheel
 
 if TYPE_CHECKING:
@@ -71,12 +71,13 @@ def wheels_for(
 ) -> dict[Pinned, IndexFile]:
     """The wheel of each that the machine takes, from the user's own index.
 
-    Raises `NotBundlableError` where there is none, with what the index said.
+    Raises `NotBundlableError` where there is none, and what was met where an index said nothing.
     """
     machine = Machine(host.architecture, host.glibc, host.python)
     asked = {one: ListingQuestion(DEFAULT, one.name) for one in wanted}
     with Catalog(places, reporter) as catalog:
         known = catalog.answer(Wanted(listings=tuple(asked.values())), Known())
+    refuse_unreached([known.listings[question] for question in asked.values()])
     found, faults = {}, []
     for one, question in asked.items():
         listing = known.listings[question]
@@ -95,3 +96,10 @@ def wheels_for(
             hint="check the index in your pip or uv configuration, and the lock's Python and glibc",
         )
     return found
+
+
+def refuse_unreached(listings: Iterable[Listing]) -> None:
+    """Raise what was met first, of an index that did not answer and of which nothing is kept."""
+    for one in listings:
+        if one.error is not None and not one.files:
+            raise from_document(one.error)

@@ -135,6 +135,13 @@ def run(arguments: Sequence[str]) -> int:
             return _show(InterruptedBySignal(f"interrupted{removed}"), as_json=as_json)
         except BrokenPipeError:
             return 141
+        except OSError as error:
+            from sartor.paths import refused_by_system
+
+            refused = refused_by_system(error)
+            if refused is None:
+                raise
+            return _show(refused, as_json=as_json)
 
 
 def _parsed(one: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:

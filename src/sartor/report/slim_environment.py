@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from sartor.paths import human_bytes
@@ -36,8 +37,9 @@ def environment_lines(result: SlimmedTarget, *, dry_run: bool) -> list[str]:
 
 def _undo(found: InEnvironment, target: str, *, changed: bool) -> Iterator[str]:
     if found.undo is not None:
+        again = shlex.join(["sartor", "slim", clean(target), "--undo"])
         text = (
-            f"{human_bytes(found.kept_bytes)} are kept for `sartor slim {clean(target)} --undo`; "
+            f"{human_bytes(found.kept_bytes)} are kept for `{again}`; "
             "the same command with `--no-undo` gives them up"
         )
         yield from wrapped("  ", text, WIDTH)

@@ -57,9 +57,12 @@ def served_notes(libraries: Sequence[SlimmedLibrary]) -> Iterator[str]:
     Such a library may be one that its package loads on other GPUs only.
     """
     for gpu in dict.fromkeys(gpu for one in libraries for gpu in one.nothing_for):
-        names = [posixpath.basename(one.path) for one in libraries if gpu in one.nothing_for]
+        without = [one for one in libraries if gpu in one.nothing_for]
+        names = [posixpath.basename(one.path) for one in without]
+        others = any(one.images and gpu not in one.nothing_for for one in libraries)
+        serve = "other libraries serve it" if others else "nothing else that was read is for it"
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         yield (
             f"nothing in {', '.join(names[:NAMED])}{more} is for {gpu}: what goes there never ran "
-            "on it, and other libraries serve it"
+            f"on it, and {serve}"
         )

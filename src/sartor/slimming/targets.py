@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sartor.slim.retarget.jobs import Compiler
 
 WHAT_IS_SLIMMED = "a wheel or a shared library can be slimmed"
+CHECK_PATH = "check the path; a project is named with its version: `vllm==0.32.0`"
 NO_CODE = "there is no device code in it: it stays as it is"
 NAME_OUTPUT = "name a file or a folder for it: `-o OUT`"
 
@@ -105,7 +106,7 @@ def _check_targets(request: SlimRequest) -> None:
     ]
     if lost:
         more = [f"there is no file `{text}`" for text in lost]
-        hint = "nothing was slimmed yet" if len(request.targets) > 1 else None
+        hint = "nothing was slimmed yet" if len(request.targets) > 1 else CHECK_PATH
         raise NoSuchTargetError(", ".join(more), hint=hint)
     if request.output is not None:
         check_output(request.output, request.targets)
@@ -178,9 +179,16 @@ def _kind(path: Path) -> str:
             if file_kind(source) == "elf":
                 return "library"
     except FileNotFoundError as error:
-        raise NoSuchTargetError(f"there is no file `{path}`") from error
-    except (OSError, Invalid) as error:
-        raise ArtifactUnreadableError(f"`{path}` cannot be read: {error}") from error
+        raise NoSuchTargetError(f"there is no file `{path}`", hint=CHECK_PATH) from error
+    except OSError as error:
+        raise ArtifactUnreadableError(
+            f"`{path}` cannot be read: {error.strerror}",
+            hint="run as a user who may read it, or copy it to where it can be read",
+        ) from error
+    except Invalid as error:
+        raise ArtifactUnreadableError(
+            f"`{path}` cannot be read: {error}", hint=WHAT_IS_SLIMMED
+        ) from error
     raise ArtifactUnreadableError(
         f"`{path}` is no wheel and no shared library", hint=WHAT_IS_SLIMMED
     )

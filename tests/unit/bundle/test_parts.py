@@ -14,9 +14,16 @@ from hypothesis import strategies as st
 
 from bundles import collected, manifest_of, pieces_of
 from sartor.bundle import install, make
+from sartor.bundle.collect import BundleRequest
 from sartor.bundle.make import Count, write_bundle, write_parts
 from sartor.bundle.take import check, open_bundle
-from sartor.errors import BundleDamagedError, NotBundlableError, OthersFileError
+from sartor.errors import (
+    BundleDamagedError,
+    FolderNotWritableError,
+    NotBundlableError,
+    OthersFileError,
+)
+from sartor.paths import Places
 from sartor.reporter import Silent
 
 if TYPE_CHECKING:
@@ -259,3 +266,18 @@ def test_what_others_put_into_a_bundle_stays(tmp_path: Path) -> None:
     write_bundle(collected({"wheels/0.whl": b"0"}), tmp_path, None, Silent())
     assert (tmp_path / "wheels" / "mine.whl").read_text() == "mine"
     assert not (tmp_path / "wheels" / "3.whl").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
+    (tmp_path / "file").touch(mode=0o644)
+    make.refuse_unwritable(tmp_path / "not there" / "yet")
+    with pytest.raises(FolderNotWritableError) as told:
+        make.make(
+            BundleRequest(tmp_path / "no lock"),
+            tmp_path / "file" / "out",
+            None,
+            Places(tmp_path / "home"),
+            Silent(),
+        )
+    assert "-o DIR" in str(told.value.hint)
+    assert not (tmp_path / "home").exists()

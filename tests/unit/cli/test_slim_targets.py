@@ -35,6 +35,11 @@ def test_a_target_that_is_not_there_is_named_before_any_work(folder: Path, capsy
     assert not (folder / "out").exists()
 
 
+def test_one_target_that_is_not_there_has_a_way_out(folder: Path, capsys: Printed) -> None:
+    assert run(["slim", str(folder / "none.so"), "--gpu", "sm_90", "-o", f"{folder}/out/"]) == 15
+    assert "hint: check the path" in capsys.readouterr().err
+
+
 def test_two_targets_are_not_one_file(folder: Path, capsys: Printed) -> None:
     words = [str(folder / NAME), str(folder / "units.so"), "--gpu", "sm_90"]
     assert run(["slim", *words, "-o", str(folder / "one.whl")]) == 2

@@ -50,7 +50,7 @@ def find_interpreter(path: Path, way: str = VERIFY) -> Path:
         if path.is_dir():
             return _in_folder(path, way)
         if path.is_file():
-            return path
+            return _of_file(path, way)
     except PermissionError as error:
         raise _forbidden(path) from error
     if path.is_symlink():
@@ -61,6 +61,12 @@ def find_interpreter(path: Path, way: str = VERIFY) -> Path:
 def is_interpreter(path: Path) -> bool:
     """Whether a file is the Python of an environment, by its name and place; none is started."""
     return path.parent.name == "bin" and path.name.startswith(("python", "pypy"))
+
+
+def _of_file(path: Path, way: str) -> Path:
+    if is_interpreter(path) or os.access(path, os.X_OK):
+        return path
+    raise NoEnvironmentError(f"`{path}` is a file, and no environment", hint=NAME_ONE.format(way))
 
 
 def _in_folder(folder: Path, way: str) -> Path:
