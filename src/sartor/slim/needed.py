@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 ARCHIVES = (b"!<arch>\n", b"!<thin>\n")
 """What static archives begin with."""
-LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$")
+LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$|(?:^|/)[^./]+$")
+"""Libraries, and what may be programs."""
 SOURCE = re.compile(r"\.(?:py|cmake|pc|la)$")
 """Python's sources, and what tells builds which archives to link."""
 LOADERS = (

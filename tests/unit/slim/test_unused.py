@@ -157,6 +157,12 @@ def test_what_a_library_that_stays_needs_stays() -> None:
     }
 
 
+def test_what_a_program_needs_stays() -> None:
+    program = b"\x7fELF\0" + OLD[2:].encode() + b"\0"
+    assert kept({OLD: b"\x7fELF", "p/bin/run": program}) == {OLD: "p/bin/run"}
+    assert kept({OLD: b"\x7fELF", "p/notes.txt": program}) == {OLD: None}
+
+
 def test_what_only_others_that_go_need_goes_too() -> None:
     third = f"p/_D.cpython-39-{GNU}.so"
     files = {OLD: b"\x7fELF", third: OLD[2:].encode()}
