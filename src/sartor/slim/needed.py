@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from sartor.artifact.members import ELF
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 ARCHIVES = (b"!<arch>\n", b"!<thin>\n")
 """What static archives begin with."""
 LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$|(?:^|/)[^./]+$")
-"""Libraries, and what may be programs."""
+"""Libraries, and what may be programs by their names."""
 SOURCE = re.compile(r"\.(?:py|cmake|pc|la)$")
 """Python's sources, and what tells builds which archives to link."""
 LOADERS = (
@@ -90,11 +92,13 @@ def _in_source(blocks: Iterator[bytes], names: Collection[str]) -> set[str]:
 
 
 def _in_library(blocks: Iterator[bytes], names: Collection[str]) -> set[str]:
-    """Which of the names are among a library's bytes."""
+    """Which of the names are among the bytes of a library or program; none in another file."""
     words = {name: name.encode() for name in names}
     start, most = _start(words.values()), max(map(len, words.values()))
     found, end = set(), b""
-    for block in blocks:
+    for number, block in enumerate(blocks):
+        if number == 0 and not block.startswith(ELF):
+            return set()
         data = end + block
         if start in data:
             found |= {name for name, word in words.items() if word in data}

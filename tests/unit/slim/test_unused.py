@@ -152,7 +152,7 @@ def kept(files: dict[str, bytes]) -> dict[str, str | None]:
 def test_what_a_library_that_stays_needs_stays() -> None:
     files = {MODULE: b"\x7fELF", OLD: b"\x7fELF" + OLD.encode()}
     assert kept(files) == {OLD: None}
-    assert kept({**files, "p/libp.so.1": b"\0" * 5 + OLD[2:].encode() + b"\0"}) == {
+    assert kept({**files, "p/libp.so.1": b"\x7fELF\0" + OLD[2:].encode() + b"\0"}) == {
         OLD: "p/libp.so.1"
     }
 
@@ -161,11 +161,12 @@ def test_what_a_program_needs_stays() -> None:
     program = b"\x7fELF\0" + OLD[2:].encode() + b"\0"
     assert kept({OLD: b"\x7fELF", "p/bin/run": program}) == {OLD: "p/bin/run"}
     assert kept({OLD: b"\x7fELF", "p/notes.txt": program}) == {OLD: None}
+    assert kept({OLD: b"\x7fELF", "p-1.dist-info/RECORD": OLD.encode()}) == {OLD: None}
 
 
 def test_what_only_others_that_go_need_goes_too() -> None:
     third = f"p/_D.cpython-39-{GNU}.so"
-    files = {OLD: b"\x7fELF", third: OLD[2:].encode()}
+    files = {OLD: b"\x7fELF", third: b"\x7fELF" + OLD[2:].encode()}
     assert kept(files) == {OLD: None, third: None}
     named = {**files, "p/a.py": third.encode()}
     assert kept(named) == {OLD: third, third: "p/a.py"}
