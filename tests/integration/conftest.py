@@ -10,7 +10,7 @@ from indexserver import Index, serving, wheel_of
 from sartor_cli import Sartor, checked_home, isolated_variables, user_variables
 from slim_envs import LIBRARIES, OTHERS, Made, install
 from slim_maker import DATA
-from venvs import make
+from venvs import make, small_one
 from wheelserver import make_wheel
 
 if TYPE_CHECKING:
@@ -81,3 +81,15 @@ def env(tmp_path: Path, made_wheel: Path) -> Made:
     make(found.path)
     install(found, str(made_wheel))
     return found
+
+
+@pytest.fixture(scope="session")
+def shared_env(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment of a few small packages, for all tests that alter nothing in it."""
+    return small_one(tmp_path_factory.mktemp("verify") / "env")
+
+
+@pytest.fixture
+def own_env(tmp_path: Path) -> Path:
+    """An environment of a few small packages, for one test."""
+    return small_one(tmp_path / "env")

@@ -109,7 +109,7 @@ def made_by_fatbinary(folder: Path, arch: str, mode: str, *options: str) -> Path
     return made
 
 
-@pytest.mark.parametrize("debug", [(), ("-g", "--ident=some/unit.cu")])
+@pytest.mark.parametrize("debug", [(), ("-g", "--ident=unit.cu"), ("-g", "--ident=units.cu")])
 @pytest.mark.parametrize(("mode", "how"), [("none", None), ("size", "zstd"), ("speed", "lz4")])
 @pytest.mark.parametrize("arch", ["75", "80", "90", "90a", "100", "100f", "120"])
 def test_entries_are_those_of_fatbinary(

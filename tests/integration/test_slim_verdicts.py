@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from slim_envs import Made, install
-from venvs import make
+from venvs import make, site
 from wheels import wheel
 
 if TYPE_CHECKING:
@@ -119,5 +119,10 @@ def test_slimmed_in_its_place(plain: Sartor, tmp_path: Path, project: str) -> No
     told = {why for why in reasons(judged(plain, env.path, "sm_80")) if "slimmed to sm_90" in why}
     assert told
     assert all("`sartor slim --undo`" in why for why in told)
+    for folder in (site(env.path), env.path / "lib"):
+        for gpu in GPUS:
+            whole, part = judged(plain, env.path, gpu), judged(plain, folder, gpu)
+            assert verdicts(part) == verdicts(whole)
+            assert reasons(part) == reasons(whole)
     plain.json("slim", str(env.path), "--undo")
     assert verdicts(judged(plain, env.path, *GPUS)) == verdicts(before)

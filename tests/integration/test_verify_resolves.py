@@ -16,22 +16,10 @@ import pytest
 import uv
 
 from sartor.index.network import uv_environment, uv_options
-from venvs import SMALL, info, install, make, run_uv, site, small_one, verified, wrong_by_hand
+from venvs import SMALL, info, install, make, run_uv, site, verified, wrong_by_hand
 
 if TYPE_CHECKING:
     from sartor_cli import Document, Sartor
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment for all tests that alter nothing in it."""
-    return small_one(tmp_path_factory.mktemp("verify") / "env")
-
-
-@pytest.fixture
-def env(tmp_path: Path) -> Path:
-    """An environment of one's own."""
-    return small_one(tmp_path / "env")
 
 
 def failures(report: Document) -> dict[str, Document]:
@@ -43,15 +31,15 @@ def the_failure(report: Document) -> Document:
     return found
 
 
-def test_a_whole_environment_resolves_and_again(plain: Sartor, model: Path) -> None:
-    first = verified(plain, model, 0)
+def test_a_whole_environment_resolves_and_again(plain: Sartor, shared_env: Path) -> None:
+    first = verified(plain, shared_env, 0)
     assert first["grade"] == "resolves"
     assert set(first["packages"]) == set(SMALL)
-    assert wrong_by_hand(model) == set()
+    assert wrong_by_hand(shared_env) == set()
     for path, digest in first["files"].items():
-        assert hashlib.sha256((model / path).read_bytes()).hexdigest() == digest
+        assert hashlib.sha256((shared_env / path).read_bytes()).hexdigest() == digest
     assert any("markupsafe" in path for path in first["files"])
-    second = verified(plain, model, 0)
+    second = verified(plain, shared_env, 0)
     for report in (first, second):
         for member in ("made_at", "costs", "seconds"):
             del report[member]
@@ -60,75 +48,77 @@ def test_a_whole_environment_resolves_and_again(plain: Sartor, model: Path) -> N
     assert first == second
 
 
-def test_files_that_are_altered_missing_and_truncated_are_named(plain: Sartor, env: Path) -> None:
-    module = site(env) / "six.py"
+def test_files_that_are_altered_missing_and_truncated_are_named(
+    plain: Sartor, own_env: Path
+) -> None:
+    module = site(own_env) / "six.py"
     module.write_bytes(module.read_bytes().replace(b"Utilities", b"utilities", 1))
-    (site(env) / "packaging" / "tags.py").unlink()
-    (library,) = (site(env) / "markupsafe").glob("_speedups.*.so")
+    (site(own_env) / "packaging" / "tags.py").unlink()
+    (library,) = (site(own_env) / "markupsafe").glob("_speedups.*.so")
     os.truncate(library, 1000)
-    found = failures(verified(plain, env, 1))
+    found = failures(verified(plain, own_env, 1))
     assert set(found) == {f"files of {name} are as recorded" for name in SMALL}
     texts = {name: found[f"files of {name} are as recorded"] for name in SMALL}
     assert "`six.py`: altered" in texts["six"]["detail"]
     assert hashlib.sha256(module.read_bytes()).hexdigest() in texts["six"]["detail"]
     assert "`packaging/tags.py`: it is missing" in texts["packaging"]["detail"]
     assert f"`markupsafe/{library.name}`: truncated to 1000 of" in texts["markupsafe"]["detail"]
-    for wrong in wrong_by_hand(env):
+    for wrong in wrong_by_hand(own_env):
         assert any(f"`{wrong}`" in text["detail"] for text in texts.values())
 
 
-def test_the_hint_of_an_altered_file_puts_it_right(plain: Sartor, env: Path) -> None:
-    (site(env) / "six.py").write_text("broken = True\n")
-    hint = the_failure(verified(plain, env, 1))["hint"]
+def test_the_hint_of_an_altered_file_puts_it_right(plain: Sartor, own_env: Path) -> None:
+    (site(own_env) / "six.py").write_text("broken = True\n")
+    hint = the_failure(verified(plain, own_env, 1))["hint"]
     command = hint.strip("`").split()
     assert command[0] == "uv"
     run_uv(*command[1:])
-    assert verified(plain, env, 0)["grade"] == "resolves"
+    assert verified(plain, own_env, 0)["grade"] == "resolves"
 
 
-def test_a_wrong_hash_in_a_record_is_a_failure(plain: Sartor, env: Path) -> None:
-    record = info(env, "six") / "RECORD"
+def test_a_wrong_hash_in_a_record_is_a_failure(plain: Sartor, own_env: Path) -> None:
+    record = info(own_env, "six") / "RECORD"
     lines = record.read_text().splitlines()
     wrong = base64.urlsafe_b64encode(b"\0" * 32).rstrip(b"=").decode()
     record.write_text(
         "\n".join(f"six.py,sha256={wrong},34703" if x.startswith("six.py") else x for x in lines)
     )
-    failure = the_failure(verified(plain, env, 1))
+    failure = the_failure(verified(plain, own_env, 1))
     assert failure["check"] == "files of six are as recorded"
     assert "0" * 64 in failure["detail"]
 
 
 @pytest.mark.parametrize("content", [b"", b"six.py,sha256=!!,x\n", b"\xff\xfe\0", b"a,b,c,d,e\n"])
-def test_a_record_that_is_none_is_a_failure(plain: Sartor, env: Path, content: bytes) -> None:
-    (info(env, "six") / "RECORD").write_bytes(content)
-    assert "RECORD" in the_failure(verified(plain, env, 1))["detail"]
+def test_a_record_that_is_none_is_a_failure(plain: Sartor, own_env: Path, content: bytes) -> None:
+    (info(own_env, "six") / "RECORD").write_bytes(content)
+    assert "RECORD" in the_failure(verified(plain, own_env, 1))["detail"]
 
 
-def test_without_a_record_files_are_not_checked(plain: Sartor, env: Path) -> None:
-    (info(env, "six") / "RECORD").unlink()
-    report = verified(plain, env, 3)
+def test_without_a_record_files_are_not_checked(plain: Sartor, own_env: Path) -> None:
+    (info(own_env, "six") / "RECORD").unlink()
+    report = verified(plain, own_env, 3)
     assert report["grade"] is None
     (left,) = [o for o in report["outcomes"] if o["outcome"] == "not checked"]
     assert (left["check"], left["package"]) == ("files of six are as recorded", "six")
 
 
-def test_files_of_no_record_are_said_and_fail_nothing(plain: Sartor, env: Path) -> None:
-    (site(env) / "packaging" / "more.py").write_text("")
-    (site(env) / "stray.pth").write_text("")
-    report = verified(plain, env, 0)
+def test_files_of_no_record_are_said_and_fail_nothing(plain: Sartor, own_env: Path) -> None:
+    (site(own_env) / "packaging" / "more.py").write_text("")
+    (site(own_env) / "stray.pth").write_text("")
+    report = verified(plain, own_env, 0)
     texts = {o["check"]: o for o in report["outcomes"]}
     assert "packaging/more.py" in texts["files of packaging are as recorded"]["detail"]
     assert "stray.pth" in texts["files that are of no package"]["why"]
 
 
-def test_unmet_requirements_are_those_that_pip_finds(plain: Sartor, env: Path) -> None:
-    install(env, "--no-deps", "jinja2")
-    run_uv("pip", "uninstall", "--python", str(env / "bin/python"), "markupsafe")
-    failure = the_failure(verified(plain, env, 1))
+def test_unmet_requirements_are_those_that_pip_finds(plain: Sartor, own_env: Path) -> None:
+    install(own_env, "--no-deps", "jinja2")
+    run_uv("pip", "uninstall", "--python", str(own_env / "bin/python"), "markupsafe")
+    failure = the_failure(verified(plain, own_env, 1))
     assert failure["check"] == "requirements of jinja2 are met"
     assert "markupsafe" in failure["detail"].lower()
     pip = subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(env / "bin" / "python"), "check"],
+        [sys.executable, "-m", "pip", "--python", str(own_env / "bin" / "python"), "check"],
         capture_output=True,
         text=True,
         check=False,
@@ -137,7 +127,7 @@ def test_unmet_requirements_are_those_that_pip_finds(plain: Sartor, env: Path) -
         assert pip.returncode == 1
         assert "jinja2" in pip.stdout.lower()
     judged = subprocess.run(
-        [uv.find_uv_bin(), "pip", "check", "--python", str(env / "bin" / "python")],
+        [uv.find_uv_bin(), "pip", "check", "--python", str(own_env / "bin" / "python")],
         capture_output=True,
         text=True,
         check=False,
@@ -146,23 +136,23 @@ def test_unmet_requirements_are_those_that_pip_finds(plain: Sartor, env: Path) -
     assert "jinja2" in judged.stderr
 
 
-def test_a_project_that_is_there_twice(plain: Sartor, env: Path) -> None:
-    old = info(env, "six")
+def test_a_project_that_is_there_twice(plain: Sartor, own_env: Path) -> None:
+    old = info(own_env, "six")
     other = old.with_name("six-1.0.dist-info")
     shutil.copytree(old, other)
     metadata = other / "METADATA"
     version = old.name.removesuffix(".dist-info").partition("-")[2]
     metadata.write_text(metadata.read_text().replace(f"Version: {version}", "Version: 1.0", 1))
-    assert "six is installed once" in failures(verified(plain, env, 1))
+    assert "six is installed once" in failures(verified(plain, own_env, 1))
 
 
-def test_a_wheel_for_another_machine(plain: Sartor, env: Path) -> None:
+def test_a_wheel_for_another_machine(plain: Sartor, own_env: Path) -> None:
     name = "markupsafe==3.0.2"
     run_uv(
-        *("pip", "install", "--python", str(env / "bin" / "python"), "--python-platform"),
+        *("pip", "install", "--python", str(own_env / "bin" / "python"), "--python-platform"),
         *("aarch64-manylinux_2_28", "--only-binary", ":all:", "--reinstall", name),
     )
-    found = failures(verified(plain, env, 1))
+    found = failures(verified(plain, own_env, 1))
     assert set(found) == {"wheel of markupsafe is for this machine"}
     assert "aarch64" in found["wheel of markupsafe is for this machine"]["detail"]
 
@@ -180,17 +170,19 @@ def test_the_systems_packages_are_seen_where_the_environment_sees_them(
 
 
 def test_certificates_that_a_machine_adds_are_said_and_others_are_found_out(
-    plain: Sartor, env: Path
+    plain: Sartor, own_env: Path
 ) -> None:
-    install(env, "certifi")
-    (bundle,) = env.glob("lib/python3*/site-packages/certifi/cacert.pem")
+    install(own_env, "certifi")
+    (bundle,) = own_env.glob("lib/python3*/site-packages/certifi/cacert.pem")
     whole = bundle.read_bytes()
     bundle.unlink()  # uv's cache may have the same file
     bundle.write_bytes(whole + b"\n-----BEGIN CERTIFICATE-----\n")
-    (own,) = [o for o in verified(plain, env, 0)["outcomes"] if o["check"].startswith("files of c")]
+    (own,) = [
+        o for o in verified(plain, own_env, 0)["outcomes"] if o["check"].startswith("files of c")
+    ]
     assert "bytes of this machine's own behind its end" in own["detail"]
     bundle.write_bytes(b"#" + whole[1:] + b"\n-----BEGIN CERTIFICATE-----\n")
-    assert set(failures(verified(plain, env, 1))) == {"files of certifi are as recorded"}
+    assert set(failures(verified(plain, own_env, 1))) == {"files of certifi are as recorded"}
 
 
 def test_packages_behind_a_pth_file_are_seen(plain: Sartor, tmp_path: Path) -> None:
@@ -207,13 +199,13 @@ def test_packages_behind_a_pth_file_are_seen(plain: Sartor, tmp_path: Path) -> N
     assert {"six", "python-dateutil"} <= set(verified(plain, inner, 0)["packages"])
 
 
-def test_one_project_alone_with_what_it_requires(plain: Sartor, env: Path) -> None:
+def test_one_project_alone_with_what_it_requires(plain: Sartor, own_env: Path) -> None:
     """What is broken beside it is no fault of it; what it requires is part of it."""
-    install(env, "python-dateutil==2.9.0.post0", "markupsafe")
-    (package,) = env.glob("lib/python3*/site-packages")
+    install(own_env, "python-dateutil==2.9.0.post0", "markupsafe")
+    (package,) = own_env.glob("lib/python3*/site-packages")
     (package / "markupsafe" / "__init__.py").write_text("raise SystemExit\n")
-    assert "files of markupsafe are as recorded" in failures(verified(plain, env, 1))
-    asked = ("verify", "--env", str(env), "--grade", "resolves", "--json", "--only")
+    assert "files of markupsafe are as recorded" in failures(verified(plain, own_env, 1))
+    asked = ("verify", "--env", str(own_env), "--grade", "resolves", "--json", "--only")
     report = plain.run(*asked, "python_dateutil").document
     assert (report["grade"], set(report["packages"])) == ("resolves", {"python-dateutil", "six"})
     (package / "six.py").write_text("raise SystemExit\n")
@@ -222,13 +214,13 @@ def test_one_project_alone_with_what_it_requires(plain: Sartor, env: Path) -> No
     plain.run(*asked, "dateutil").failed("no-environment", 41)
 
 
-def test_editable_installs_are_known(plain: Sartor, env: Path, tmp_path: Path) -> None:
+def test_editable_installs_are_known(plain: Sartor, own_env: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
     (project / "own.py").write_text("")
     (project / "pyproject.toml").write_text('[project]\nname = "own"\nversion = "1"\n')
-    install(env, "-e", str(project))
-    report = verified(plain, env, 0)
+    install(own_env, "-e", str(project))
+    report = verified(plain, own_env, 0)
     (own,) = [o for o in report["outcomes"] if o["check"] == "files of own are as recorded"]
     assert "editable" in own["detail"]
     assert ".pth" in own["detail"]
@@ -278,7 +270,7 @@ def test_a_torchvision_of_another_torch(plain: Sartor, tmp_path: Path) -> None:
     assert "`torchvision` 0.26.0" in symbols["detail"]
 
 
-def test_a_lock_and_what_is_installed(sartor: Sartor, model: Path, tmp_path: Path) -> None:
+def test_a_lock_and_what_is_installed(sartor: Sartor, shared_env: Path, tmp_path: Path) -> None:
     folder = tmp_path / "lock"
     sartor.run("lock", "llama.cpp", "--output", str(folder)).succeeded()
     report = sartor.json("verify", str(folder), "--grade", "resolves")
@@ -286,7 +278,9 @@ def test_a_lock_and_what_is_installed(sartor: Sartor, model: Path, tmp_path: Pat
     assert report["lock"] == hashlib.sha256(text).hexdigest()
     made = {o["check"]: o for o in report["outcomes"]}
     assert made["xllamacpp is of the locked file"]["outcome"] == "passed"
-    other = sartor.run("verify", str(folder), "--env", str(model), "--grade", "resolves", "--json")
+    other = sartor.run(
+        "verify", str(folder), "--env", str(shared_env), "--grade", "resolves", "--json"
+    )
     assert other.status == 1
     assert the_failure(other.document)["check"] == "xllamacpp is installed as locked"
 

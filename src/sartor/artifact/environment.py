@@ -7,17 +7,18 @@ No symbolic link is followed: what it leads to inside the folder is met there, u
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from sartor.artifact.members import MOST_PATH, SLIMMED, shown
+from sartor.artifact.members import MOST_PATH, MOST_TEXT, SLIMMED, shown
 from sartor.artifact.model import NotRead
 from sartor.artifact.source import FileSource, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from sartor.artifact.source import Source
 
@@ -25,6 +26,17 @@ MOST_FILES = 1 << 22
 MOST_NOT_READ = 1000
 """Reasons that are listed, for a folder of links or without permissions."""
 MARK = "pyvenv.cfg"
+
+
+class RecordAround(NamedTuple):
+    """The record of an environment's slimming, seen from a folder ``inside`` of it.
+
+    ``folder`` is where it is, from there; ``data`` are its bytes.
+    """
+
+    folder: str
+    inside: str
+    data: bytes
 
 
 class FolderMembers:
@@ -131,6 +143,30 @@ def site_packages(root: Path) -> list[str]:
         real = [p for p in pythons if p.is_dir() and not p.is_symlink()]
         found += [p.relative_to(root).as_posix() for p in real]
     return found
+
+
+def record_around(folder: Path) -> RecordAround | NotRead | None:
+    """What was slimmed in the environment that a folder lies in, such as a `site-packages`.
+
+    None where it lies in none, is one itself, or nothing was slimmed there.
+    """
+    real = Path(os.path.realpath(folder))
+    marks = (MARK, SLIMMED)
+    folders = (real, *real.parents)
+    root = next((one for one in folders if any((one / m).is_file() for m in marks)), None)
+    if root is None or root == real or not _is_regular(root / SLIMMED):
+        return None
+    inside = real.relative_to(root).as_posix()
+    name = posixpath.relpath(SLIMMED, inside)
+    try:
+        with FileSource(root / SLIMMED, name) as source:
+            if source.size > MOST_TEXT:
+                return NotRead(name, f"{source.size} bytes of metadata")
+            return RecordAround(posixpath.dirname(name), inside, source.read(0, source.size))
+    except OSError as error:
+        return NotRead(name, _why(error))
+    except Invalid as fault:
+        return NotRead(name, fault.reason)
 
 
 def _is_regular(path: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 import msgspec
 
+from sartor.artifact.environment import record_around
 from sartor.artifact.library import read_library
 from sartor.artifact.members import MOST_TEXT, is_metadata, matters
 from sartor.artifact.metadata import read_package
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sartor.artifact.environment import RecordAround
     from sartor.artifact.members import Members
     from sartor.artifact.model import TargetKind
     from sartor.artifact.oci import Identity
@@ -62,6 +64,8 @@ def read_evidence(
     digest = None if path.is_dir() else _Digest(path)
     with closing(members):
         walk.over(members)
+    if kind == "environment":
+        walk.look_around(path)
     if kind in LONE and not walk.libraries:
         walk.refuse()
     image = identity_of(members) if kind == "image" else None
@@ -96,6 +100,7 @@ class Walk:
         self._target = target
         self.texts: dict[str, dict[str, bytes]] = {}
         self._room = MOST_TEXTS
+        self._around: RecordAround | None = None
 
     def another(self) -> Walk:
         """One for a part of the same target; its results are joined in their order."""
@@ -126,6 +131,14 @@ class Walk:
             self._take(path, source)
         except Invalid as fault:
             self.not_read.append(NotRead(path, fault.reason, fault.offset))
+
+    def look_around(self, folder: Path) -> None:
+        """What was slimmed in the environment that the folder is a part of."""
+        found = record_around(folder)
+        if isinstance(found, NotRead):
+            self.not_read.append(found)
+        else:
+            self._around = found
 
     def refuse(self) -> NoReturn:
         """Say as an error why the only file could not be read."""
@@ -163,7 +176,7 @@ class Walk:
 
         What cannot be read of that goes to ``not_read``.
         """
-        known, faults = formers(self.texts)
+        known, faults = formers(self.texts, self._around)
         self.not_read += faults
         libraries = (as_it_was(library, known.get(library.path)) for library in self.libraries)
         return sorted(libraries, key=lambda library: library.path)

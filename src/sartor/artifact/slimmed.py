@@ -20,10 +20,13 @@ from sartor.artifact.model import Library, NotRead, SlimmedFrom, Unit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from sartor.artifact.environment import RecordAround
+
 WHEEL_RECORD = "sartor.json"
 IN_PLACE_FOLDER, IN_PLACE_RECORD = "sartor-slim", "slimmed.json"
 DATA = re.compile(r"[^/]+\.data/(?:platlib|purelib)/")
 UNDO = "`sartor slim --undo`"
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class ReducedUnits(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,8 +127,13 @@ def in_rows(
     return list(rows.values())
 
 
-def formers(texts: Mapping[str, Mapping[str, bytes]]) -> tuple[dict[str, Former], list[NotRead]]:
-    """What is written down of libraries, by their paths in the target; ``texts`` by folder."""
+def formers(
+    texts: Mapping[str, Mapping[str, bytes]], around: RecordAround | None = None
+) -> tuple[dict[str, Former], list[NotRead]]:
+    """What is written down of libraries, by their paths in the target; ``texts`` by folder.
+
+    ``around`` is of the environment that the target lies in.
+    """
     found: dict[str, Former] = {}
     faults: list[NotRead] = []
     for folder, own in sorted(texts.items(), key=lambda one: is_record_folder(one[0])):
@@ -134,10 +142,18 @@ def formers(texts: Mapping[str, Mapping[str, bytes]]) -> tuple[dict[str, Former]
                 _of_environment(posixpath.dirname(folder), own[IN_PLACE_RECORD], found)
             elif WHEEL_RECORD in own:
                 _of_wheel(posixpath.dirname(folder), own[WHEEL_RECORD], found)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            why = f"what was slimmed cannot be read: {error}"
-            faults.append(NotRead(folder, why))
+        except UNREADABLE as error:
+            faults.append(_unreadable(folder, error))
+    if around is not None:
+        try:
+            _of_environment("", around.data, found, around.inside)
+        except UNREADABLE as error:
+            faults.append(_unreadable(around.folder, error))
     return found, faults
+
+
+def _unreadable(folder: str, error: Exception) -> NotRead:
+    return NotRead(folder, f"what was slimmed cannot be read: {error}")
 
 
 def is_record_folder(folder: str) -> bool:
@@ -154,12 +170,16 @@ def _of_wheel(root: str, data: bytes, found: dict[str, Former]) -> None:
             found[posixpath.join(root, path)] = former
 
 
-def _of_environment(root: str, data: bytes, found: dict[str, Former]) -> None:
-    """Files of an environment; one that came out of a slimmed wheel was slimmed twice."""
+def _of_environment(root: str, data: bytes, found: dict[str, Former], inside: str = "") -> None:
+    """Files of an environment; one that came out of a slimmed wheel was slimmed twice.
+
+    ``inside``: those in this folder alone, by their paths below it.
+    """
+    prefix = f"{inside}/" if inside else ""
     for one in msgspec.json.decode(data, type=_InPlace).files:
-        if one.size is None or one.wanted is None:
+        if one.size is None or one.wanted is None or not one.path.startswith(prefix):
             continue
-        path = posixpath.join(root, one.path)
+        path = posixpath.join(root, one.path.removeprefix(prefix))
         gpus, units = [target.gpu for target in one.wanted.targets], one.units
         before, anew = found.get(path), f"install `{one.project}=={one.version}` anew"
         original = UNDO if one.kept is not None else anew

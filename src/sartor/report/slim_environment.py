@@ -57,8 +57,9 @@ def _undo(found: InEnvironment, target: str, *, changed: bool) -> Iterator[str]:
 def undone_lines(found: SlimUndone) -> list[str]:
     """What was brought back, and what was not."""
     count = len(found.restored)
+    files = "1 file is as it was" if count == 1 else f"{count} files are as they were"
     size = human_bytes(found.bytes)
-    lines = [f"{clean(found.environment)}: {count} files are as they were before slimming, {size}"]
+    lines = [f"{clean(found.environment)}: {files} before slimming, {size}"]
     lines += [
         f"  {clean(path)}: an installer replaced or removed it since; it is left so"
         for path in found.replaced

@@ -229,8 +229,7 @@ class _Slimming:
             return
         wanted = self._request.wanted
         if self._place is not None and path in self._before:
-            if self._before[path].wanted == wanted:
-                self._planned(path)
+            if self._before[path].wanted == wanted and self._stays(path):
                 return
             self._from_original(path, self._place)
         if self._place is None:
@@ -251,6 +250,17 @@ class _Slimming:
         self._add(path, result)
         if result.changed and shared:
             self._shared += result.bytes_before
+
+    def _stays(self, path: str) -> bool:
+        """Whether nothing more becomes of a file that was slimmed so before; it is added then.
+
+        PTX that was not compiled then is tried again: another ptxas may take it.
+        """
+        with FileSource(self._root / path) as source:
+            plan = plan_library(source, path, self._request.wanted, self._request.compiler)
+        if not plan.result.changed:
+            self._add(path, plan.result)
+        return not plan.result.changed
 
     def _from_original(self, path: str, place: InPlace) -> None:
         """Slim what was installed, where that is kept, and not what was slimmed of it."""

@@ -6,6 +6,7 @@ and the pages. A page names only files that are whole: it is written after them.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,10 @@ from sartor.artifact.zip import ZipMembers
 from sartor.errors import ArtifactUnreadableError, NoSuchTargetError, OthersFileError, UsageError
 from sartor.index.files import IndexFile
 from sartor.locks import waiting_lock
-from sartor.paths import Places, make_folder, write_atomically
+from sartor.paths import Places, make_folder
 from sartor.remote.reference import remote_target
 from sartor.slim.choice import Wanted
+from sartor.slim.library.written import sweep, write_whole
 from sartor.slim.licence import Forbidden, may_be_changed
 from sartor.slim.model import SlimmedTarget
 from sartor.slim.retarget.jobs import NO_COMPILER, Compiler
@@ -91,6 +93,8 @@ def make_indexes(request: IndexRequest, reporter: Reporter) -> list[SlimmedTarge
         folders = ", ".join(f"`{gpu}/simple`" for gpu in gpus)
         reporter.note(f"one index for each GPU, and none for all of them: {folders}")
     with waiting_lock(request.folder / LOCK, reporter, "making an index"):
+        for folder in (*request.folder.glob("*/simple"), *request.folder.glob("*/simple/*")):
+            sweep(folder)
         return [
             _Index(request, target).add(wheel, reporter)
             for wheel in wheels
@@ -139,6 +143,7 @@ class _Index:
         )
         there = _there(folder, page, wheel.file, made_of)
         if there is not None:
+            self._write(folder, page)
             return there
         path = wheel.path or fetched([wheel.file], self._request.places, reporter)[0]
         result = self._slimmed(path, folder, reporter)
@@ -191,12 +196,21 @@ class _Index:
             ) from error
 
     def _write(self, folder: Path, page: ProjectPage) -> None:
-        write_atomically(folder / JSON, json_text(page))
-        write_atomically(folder / PAGE, project_html(page))
+        """The pages, also those that a killed run did not come to."""
+        _have(folder / JSON, json_text(page))
+        _have(folder / PAGE, project_html(page))
         names = sorted(path.parent.name for path in self._root.glob(f"*/{JSON}"))
         root = RootPage(projects=[ProjectName(name) for name in names])
-        write_atomically(self._root / JSON, json_text(root))
-        write_atomically(self._root / PAGE, root_html(root))
+        _have(self._root / JSON, json_text(root))
+        _have(self._root / PAGE, root_html(root))
+
+
+def _have(path: Path, data: bytes) -> None:
+    """Write the page where it is not there as it should be."""
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == data:
+            return
+    write_whole(path, data)
 
 
 def _name(name: str) -> WheelName:
@@ -232,7 +246,7 @@ def _listed(path: Path, file: IndexFile, made_of: MadeOf) -> Listed:
     """What the page says of a wheel; its METADATA is written beside it."""
     metadata = _metadata(path)
     beside = path.with_name(f"{path.name}.metadata")
-    write_atomically(beside, metadata)
+    write_whole(beside, metadata)
     digests = {"sha256": file_sha256(beside) or ""}
     requires = headers(metadata, path.name, []).get("requires-python", [])
     return Listed(

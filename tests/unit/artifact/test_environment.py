@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sartor.artifact import environment
-from sartor.artifact.environment import FolderMembers, site_packages
+from sartor.artifact.environment import (
+    FolderMembers,
+    RecordAround,
+    record_around,
+    site_packages,
+)
 from sartor.artifact.members import matters
+from sartor.artifact.model import NotRead
 from sartor.artifact.source import FileSource, Invalid
 
 if TYPE_CHECKING:
@@ -146,3 +152,49 @@ def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:
         (tmp_path / "b.so").unlink(missing_ok=True)
     assert found == ["a.so"]
     assert [n.path for n in members.not_read] == ["b.so"]
+
+
+SITE = "lib/python3.12/site-packages"
+RECORD = "sartor-slim/slimmed.json"
+
+
+@pytest.mark.parametrize("mark", ["pyvenv.cfg", "conda-meta/history"])
+def test_the_record_of_an_environment_is_found_from_inside(tmp_path: Path, mark: str) -> None:
+    put(tmp_path / mark, b"")
+    library = put(tmp_path / SITE / "a/a.so")
+    (tmp_path / "lib64").symlink_to("lib")
+    assert record_around(tmp_path / SITE) is None
+    put(tmp_path / RECORD, b"told")
+    found = RecordAround("../../../sartor-slim", SITE, b"told")
+    assert record_around(tmp_path / SITE) == found
+    assert record_around(tmp_path / SITE.replace("lib", "lib64", 1)) == found
+    inside = RecordAround("../../../../sartor-slim", f"{SITE}/a", b"told")
+    assert record_around(library.parent) == inside
+    assert record_around(tmp_path) is None
+    assert record_around(tmp_path.parent) is None
+
+
+def test_the_record_of_another_environment_is_not_taken(tmp_path: Path) -> None:
+    put(tmp_path / "pyvenv.cfg", b"")
+    put(tmp_path / RECORD, b"told")
+    put(tmp_path / "project/own/pyvenv.cfg", b"")
+    put(tmp_path / "project/own" / SITE / "a.so")
+    assert record_around(tmp_path / "project/own" / SITE) is None
+    assert record_around(tmp_path / "project/own") is None
+    assert record_around(tmp_path / "project") is not None
+
+
+def test_a_record_around_that_cannot_be_read_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "pyvenv.cfg", b"")
+    put(tmp_path / SITE / "a.so")
+    put(tmp_path / "elsewhere.json", b"told")
+    (tmp_path / "sartor-slim").mkdir()
+    (tmp_path / RECORD).symlink_to(tmp_path / "elsewhere.json")
+    assert record_around(tmp_path / SITE) is None
+    (tmp_path / RECORD).unlink()
+    put(tmp_path / RECORD, b"told")
+    monkeypatch.setattr(environment, "MOST_TEXT", 3)
+    found = record_around(tmp_path / SITE)
+    assert found == NotRead("../../../sartor-slim/slimmed.json", "4 bytes of metadata")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sartor.artifact.environment import RecordAround
 from sartor.artifact.model import Image, Library, SlimmedFrom, Unit
 from sartor.artifact.slimmed import Former, ReducedUnits, as_it_was, formers, in_rows, joined
 
@@ -134,6 +135,17 @@ def test_slimmed_in_place_after_a_slimmed_wheel(
     assert faults == []
 
 
+@pytest.mark.parametrize("inside", ["lib", "lib/site-packages", "lib/site-packages/made"])
+def test_a_folder_in_an_environment_is_told_what_that_was(inside: str) -> None:
+    data = in_place(101, "a.zst")
+    whole, _ = formers({"sartor-slim": {"slimmed.json": data}})
+    around = RecordAround("../sartor-slim", inside, data)
+    found, faults = formers({}, around)
+    assert {f"{inside}/{path}": one for path, one in found.items()} == whole
+    assert faults == []
+    assert formers({}, RecordAround("../sartor-slim", "lib/site", data)) == ({}, [])
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"[]", b'{"libraries": 3, "files": 3}', b"\xff", b"[" * 100_000]
 )
@@ -142,3 +154,5 @@ def test_what_cannot_be_read_is_said(data: bytes) -> None:
         found, faults = formers({folder: {name: data}})
         assert found == {}
         assert [fault.path for fault in faults] == [folder]
+    found, faults = formers({}, RecordAround("../sartor-slim", "lib", data))
+    assert (found, [fault.path for fault in faults]) == ({}, ["../sartor-slim"])

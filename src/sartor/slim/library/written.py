@@ -27,9 +27,11 @@ SMALL = 256 << 10
 """Ranges up to this size are gathered, and written with what stands between them."""
 GATHERED = 1 << 20
 MOST_PREFIX = 200
+"""Letters of the output's name in the name that it has before: file systems allow 255."""
 PART = ".sartor-part"
 """What names of files end in that are being written. Whoever writes one holds a lock of it."""
-"""Letters of the output's name in the name that it has before: file systems allow 255."""
+NEW_FILE = 0o644
+"""The permissions of a file that is made of no other."""
 NOT_COPIED = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 """What `copy_file_range` says where a file system or kernel does not do it."""
 HINT = "name a place for the output that you can write, on a file system with enough room"
@@ -40,23 +42,40 @@ def placed(source: Path, output: Path) -> Iterator[tuple[Path, int]]:
     """A new file in the folder of ``output``, under a name of its own, and its descriptor.
 
     It takes its place when the block ends, with the mode and times of ``source``; where the block
-    raises it is removed. What killed runs left in the folder is removed first. Raises
-    `UsageError` where the two are one file, `FolderNotWritableError`, `DiskFullError`.
+    raises it is removed. Raises `UsageError` where the two are one file, and as `write_whole`.
     """
     if output.exists() and output.samefile(source):
         raise UsageError(
             f"`{output}` is the input itself, which is never changed",
             hint="name another file for the output",
         )
+    with _renamed(output) as (path, handle):
+        found = source.stat()
+        yield path, handle
+        os.fchmod(handle, found.st_mode & 0o7777)
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def write_whole(output: Path, data: bytes) -> None:
+    """Write a small file of ``data``, which takes its place once it is whole.
+
+    What killed runs left in the folder is removed first. Raises `FolderNotWritableError` and
+    `DiskFullError`.
+    """
+    with _renamed(output) as (_, handle):
+        _all(handle, data)
+        os.fchmod(handle, NEW_FILE)
+
+
+@contextmanager
+def _renamed(output: Path) -> Iterator[tuple[Path, int]]:
+    """A new file beside ``output``, and its descriptor; renamed there when the block ends."""
     make_folder(output.parent, hint=HINT)
     with explain_os_errors(output.parent, HINT):
         sweep(output.parent)
-        found = source.stat()
         path, handle = _part(output)
         try:
             yield path, handle
-            os.fchmod(handle, found.st_mode & 0o7777)
-            os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
             path.replace(output)
         finally:
             os.close(handle)

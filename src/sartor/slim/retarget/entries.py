@@ -65,7 +65,8 @@ def compiled_entry(
     ``how``: compressed so, where that is smaller. Raises `Invalid` where ``cubin`` is none.
     """
     name = _debug_name(source, ptx)
-    padded = name + bytes(-len(name) % ALIGNMENT)
+    ended = name + b"\0" if name else b""  # readers take it for a C string
+    padded = ended + bytes(-len(ended) % ALIGNMENT)
     record = _compatibility(cubin, ENTRY.size + len(padded)) if code.major >= COMPAT_FROM else b""
     flags = int(Flag.BITS_64 | Flag.LINUX) | SUFFIXES[code.suffix] | ptx.flags & DEBUG
     flags |= int(Flag.COMPATIBILITY) if record else 0
