@@ -158,7 +158,7 @@ def test_a_dry_run_changes_nothing_and_tells_the_sizes(plain: Sartor, env: Made)
 
 def test_what_is_unused_is_said_and_removed_on_request(plain: Sartor, env: Made) -> None:
     before = contents(env.path)
-    kinds = {row["kind"]: row for row in slimmed(plain, env)["environment"]["unused"]}
+    kinds = {row["kind"]: row for row in slimmed(plain, env)["unused"]}
     assert set(kinds) == {"other-interpreter", "archives", "tests"}
     assert not any(row["removed"] for row in kinds.values())
     undone(plain, env)

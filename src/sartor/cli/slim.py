@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="make a package index for each GPU in this folder, or add to those there",
     )
-    add("--python", metavar="VERSION", help="of a project's wheels, those for it: `3.12`")
+    add(
+        "--python",
+        metavar="VERSION",
+        help="of a project's wheels, those for it: `3.12`; what is of no use to it is told",
+    )
     add("--platform", help="of a project's wheels, those for it: `linux/arm64`")
     add("--force", action="store_true", help="replace a file that is there and is not Sartor's")
     add("--dry-run", action="store_true", help="only say what would become")
@@ -49,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--remove-unused",
         action="store_true",
-        help="remove what an environment cannot use: modules for other Pythons, static archives",
+        help="leave out what cannot be used: modules for other Pythons, static archives",
     )
     add("--verbose", "-v", action="store_true", help="say what was read, and what came from where")
 
@@ -101,14 +105,12 @@ def _wanted(options: argparse.Namespace) -> Wanted:
 
 
 def _refuse_undo_options(options: argparse.Namespace) -> None:
-    """Raise `UsageError` for what is said of environments, without `--in-place`."""
+    """Raise `UsageError` for what is said of undoing, without `--in-place`."""
     from sartor.errors import UsageError
 
-    given = [f"`--{n.replace('_', '-')}`" for n in ("no_undo", "remove_unused") if vars(options)[n]]
-    if given and not options.in_place:
+    if options.no_undo and not options.in_place:
         raise UsageError(
-            f"{' and '.join(given)} is for an environment that is changed",
-            hint="add `--in-place`",
+            "`--no-undo` is for an environment that is changed", hint="add `--in-place`"
         )
 
 

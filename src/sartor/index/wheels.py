@@ -63,8 +63,8 @@ def choose(requirement: Requirement, files: Sequence[IndexFile], fits: Fits) -> 
     exactly their version is asked for, as for pip. Raises `NoSuchTargetError`, with the versions
     that are there, and `UsageError` for a Python that is none.
     """
-    if fits.python is not None and not PYTHON.fullmatch(fits.python):
-        raise UsageError(f"`{fits.python}` is no Python version", hint="write it as `3.12`")
+    if fits.python is not None:
+        check_python_version(fits.python)
     by_version: dict[Version, list[IndexFile]] = {}
     for file in files:
         version = _version_of(file.name, requirement.name)
@@ -96,6 +96,12 @@ def choose(requirement: Requirement, files: Sequence[IndexFile], fits: Fits) -> 
             hint=NAME_ANOTHER,
         )
     return Chosen(str(version), wheels, left)
+
+
+def check_python_version(python: str) -> None:
+    """Raise `UsageError` for a Python that is none (``3.12`` is one)."""
+    if not PYTHON.fullmatch(python):
+        raise UsageError(f"`{python}` is no Python version", hint="write it as `3.12`")
 
 
 def _version_of(name: str, project: str) -> Version | None:
@@ -152,7 +158,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def python_fits(tags: Iterable[Tag], python: str) -> bool:
-    """Whether CPython of that version takes one of the tags, the platform aside."""
+    """Whether CPython of that version (``3.12``, ``3.13t``) takes one of the tags' interpreters."""
     taken = _taken(python)
     return any((tag.interpreter, tag.abi) in taken for tag in tags)
 
@@ -161,10 +167,11 @@ def python_fits(tags: Iterable[Tag], python: str) -> bool:
 def _taken(python: str) -> frozenset[tuple[str, str]]:
     from packaging.tags import compatible_tags, cpython_tags
 
-    version = tuple(_numbers(python))
+    threaded = "t" if python.endswith("t") else ""
+    version = tuple(_numbers(python.removesuffix("t")))
     interpreter = f"cp{version[0]}{version[1]}"
     tags = (
-        *cpython_tags(version, platforms=["any"]),
+        *cpython_tags(version, [f"{interpreter}{threaded}"], ["any"]),
         *compatible_tags(version, interpreter, ["any"]),
     )
     return frozenset((tag.interpreter, tag.abi) for tag in tags)

@@ -47,6 +47,10 @@ def _block(result: SlimmedTarget, document: Slimming) -> list[str]:
         rows.append(["images", str(before), "→", str(after), "", ""])
     lines += [f"  {line}" for line in table(rows)]
     lines += _renewed(result.libraries)
+    if result.unused:
+        from sartor.report.slim_unused import unused_lines
+
+        lines += unused_lines(result, dry_run=document.dry_run)
     if result.environment is not None:
         from sartor.report.slim_environment import environment_lines
 

@@ -6,20 +6,19 @@ import shlex
 from typing import TYPE_CHECKING
 
 from sartor.paths import human_bytes
-from sartor.report.words import clean, few, wrapped
+from sartor.report.words import clean, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sartor.slim.environment.model import InEnvironment, SlimUndone, UnusedFiles
+    from sartor.slim.environment.model import InEnvironment, SlimUndone
     from sartor.slim.model import SlimmedTarget
 
 WIDTH = 98
-NAMED = 6
 
 
 def environment_lines(result: SlimmedTarget, *, dry_run: bool) -> list[str]:
-    """What was left, what is of no use, and what undoing costs."""
+    """What was left, and what undoing costs."""
     found = result.environment
     if found is None:
         return []
@@ -29,36 +28,11 @@ def environment_lines(result: SlimmedTarget, *, dry_run: bool) -> list[str]:
         size = human_bytes(sum(package.bytes for package in own))
         names = ", ".join(package.project for package in own)
         lines += wrapped(f"  left alone, {size}: ", f"{names}: {why}", WIDTH, hang=6)
-    lines += _unused(found, dry_run=dry_run)
     if not dry_run:
         lines += _undo(found, result.target, changed=result.changed)
     for folder in found.not_touched:
         lines.append(f"  not touched: {clean(folder)}, which is not its own")
     return lines
-
-
-def _unused(found: InEnvironment, *, dry_run: bool) -> Iterator[str]:
-    """A line for each reason; tests are named as one."""
-    whys = dict.fromkeys((row.kind, row.removed, _why(row)) for row in found.unused)
-    for kind, removed, why in whys:
-        own = [r for r in found.unused if (r.kind, r.removed, _why(r)) == (kind, removed, why)]
-        head = "removed" if removed else "no use known" if kind == "tests" else "of no use"
-        size, count = human_bytes(sum(r.bytes for r in own)), sum(r.files for r in own)
-        files = "1 file" if count == 1 else f"{count} files"
-        names = few([r.project for r in own], NAMED)
-        yield from wrapped(f"  {head}, {size}: ", f"{files} of {names}: {why}", WIDTH, hang=6)
-    could = [row for row in found.unused if row.removable and not row.removed]
-    if could and not any(row.removed for row in found.unused):
-        size = human_bytes(sum(row.bytes for row in could))
-        option = "--in-place --remove-unused" if dry_run else "--remove-unused"
-        yield f"  `{option}` removes {size} of what cannot be used"
-
-
-def _why(row: UnusedFiles) -> str:
-    """One reason for the modules of all other Pythons."""
-    if row.kind == "other-interpreter":
-        return "modules for other Pythons, which this one does not look for"
-    return row.why
 
 
 def _undo(found: InEnvironment, target: str, *, changed: bool) -> Iterator[str]:

@@ -19,14 +19,15 @@ from sartor.locks import waiting_lock
 from sartor.paths import explain_os_errors, not_writable
 from sartor.slim.choice import Wanted
 from sartor.slim.environment.in_place import InPlace, Owned
-from sartor.slim.environment.model import InEnvironment, UnusedFiles
+from sartor.slim.environment.model import InEnvironment
 from sartor.slim.environment.patch import Unfit, restored
 from sartor.slim.environment.slimmed import FOLDER, slimmed_in
-from sartor.slim.environment.unused import REMOVABLE, unused
 from sartor.slim.library.model import LeftAlone, SlimmedLibrary
 from sartor.slim.library.reduce import plan_library
-from sartor.slim.model import SlimmedTarget
+from sartor.slim.model import SlimmedTarget, UnusedFiles
+from sartor.slim.needed import settled
 from sartor.slim.retarget.jobs import NO_COMPILER, Compiler
+from sartor.slim.unused import Where, summed, systems_here, unused
 from sartor.slimming.files import Listing, Refused, has_device_code
 from sartor.slimming.former import check_former, lost_of
 from sartor.slimming.notes import left_packages, notes_of
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from sartor.reporter import Reporter
     from sartor.slim.environment.slimmed import Changed
-    from sartor.slim.environment.unused import Unused
+    from sartor.slim.unused import Unused
 
 WAY = "sartor slim"
 LOCK = ".lock"
@@ -54,6 +55,7 @@ CHANGED_THERE = (
     "an environment is changed where it is: run as a user who may write there; `--dry-run` only "
     "says what would become, and needs no permission"
 )
+BLOCK = 1 << 20
 MACHINE_LIBC = {"glibc": "linux-gnu", "musl": "linux-musl"}
 
 
@@ -185,11 +187,11 @@ class _Slimming:
             device_bytes_after=sum(one.device_bytes_after for one in libraries),
             device_bytes_least=sum(one.device_bytes_least for one in libraries),
             libraries=libraries,
+            unused=unused_files,
             notes=list(notes_of(self._listing, libraries, self._anew)),
             environment=InEnvironment(
                 python=self._found.asked.version,
                 left=list(left_packages(self._listing, self._left)),
-                unused=unused_files,
                 undo=str(self._root / FOLDER) if kept else None,
                 kept_bytes=kept,
                 shared_bytes=self._shared,
@@ -325,29 +327,24 @@ class _Slimming:
 
     def _unused(self) -> list[UnusedFiles]:
         """What cannot be used here, by package and kind; removed where that was asked for."""
-        found = []
+        found, where = [], _where(self._found.asked)
         for package in self._listing.packages:
-            markers = self._found.asked.markers
-            python = markers["python_version"] + ("t" if self._found.asked.free_threaded else "")
-            is_cpython = markers["implementation_name"] == "cpython"
+            name = package.dist.name
             sizes = [(path, _size(self._root / path)) for path in package.files]
-            groups: dict[tuple[str, str], list[Unused]] = defaultdict(list)
-            for one in unused(
-                [(p, n) for p, n in sizes if n],
-                python if is_cpython else None,
-                markers["platform_machine"],
-                MACHINE_LIBC.get(platform.libc_ver()[0]),
-            ):
-                groups[one.kind, one.why].append(one)
-            for (_, why), ones in groups.items():
-                may = ones[0].kind in REMOVABLE and package.why is None
-                gone = self._remove(ones) if may and self._request.removing else []
-                rest = [one for one in ones if one not in gone]
-                if gone:
-                    found.append(_sum(package.dist.name, why, gone, may, removed=True))
-                if rest:
-                    found.append(_sum(package.dist.name, why, rest, may, removed=False))
+            ones = unused([(p, n) for p, n in sizes if n], where, name)
+            if package.why is not None:
+                ones = [replace(one, removable=False) for one in ones]
+            ones = settled(ones, [path for path, size in sizes if size], self._blocks)
+            may = [one for one in ones if one.removable]
+            gone = self._remove(may) if self._request.removing else []
+            found += summed(name, ones, {one.path for one in gone})
         return sorted(found, key=lambda one: -one.bytes)
+
+    def _blocks(self, path: str) -> Iterator[bytes]:
+        """A file's bytes; nothing of one that cannot be read."""
+        with suppress(OSError), (self._root / path).open("rb") as file:
+            while block := file.read(BLOCK):
+                yield block
 
     def _remove(self, ones: list[Unused]) -> list[Unused]:
         """Take files away that are as their package brought them; which these were."""
@@ -373,19 +370,14 @@ def _standing(root: Path) -> dict[str, Changed]:
     return {p: one for p, one in files.items() if one.sha256 == file_sha256(root / p)}
 
 
-def _sum(
-    project: str, why: str, ones: list[Unused], removable: bool, *, removed: bool
-) -> UnusedFiles:
-    return UnusedFiles(
-        project=project,
-        kind=ones[0].kind,
-        why=why,
-        files=len(ones),
-        bytes=sum(one.size for one in ones),
-        example=max(ones, key=lambda one: one.size).path,
-        removable=removable,
-        removed=removed,
-    )
+def _where(asked: Interpreter) -> Where:
+    """Where the packages of an environment are used: by its interpreter, on this machine."""
+    markers = asked.markers
+    python = markers["python_version"] + ("t" if asked.free_threaded else "")
+    is_cpython = markers["implementation_name"] == "cpython"
+    libc = MACHINE_LIBC.get(platform.libc_ver()[0])
+    systems = systems_here(markers["platform_machine"], libc)
+    return Where(python=python if is_cpython else None, systems=systems)
 
 
 def _size(path: Path) -> int:

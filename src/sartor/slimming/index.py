@@ -58,7 +58,10 @@ HINT = "name a folder that you can write, on a file system with enough room"
 
 
 class IndexRequest(msgspec.Struct, frozen=True):
-    """What indexes are made of; ``folder`` holds one for each GPU that is ``wanted``."""
+    """What indexes are made of; ``folder`` holds one for each GPU that is ``wanted``.
+
+    ``removing``: wheels are made without what is of no use, to ``python`` where one is named.
+    """
 
     targets: list[str]
     wanted: Wanted
@@ -67,6 +70,7 @@ class IndexRequest(msgspec.Struct, frozen=True):
     python: str | None = None
     platform: str | None = None
     compiler: Compiler = NO_COMPILER
+    removing: bool = False
 
 
 class _Wheel(msgspec.Struct, frozen=True):
@@ -133,6 +137,8 @@ class _Index:
             keep_ptx=self._wanted.keep_ptx,
             retarget=self._wanted.retarget,
             compress=self._wanted.compress,
+            remove_unused=self._request.removing,
+            python=self._request.python if self._request.removing else None,
             sartor=__version__,
         )
         there = _there(folder, page, wheel.file, made_of)
@@ -164,7 +170,16 @@ class _Index:
                 why=f"taken as it is: {decision.because}",
                 gpus=self._wanted.gpus,
             )
-        asked = WheelRequest(path, self._wanted, folder, copy=True, compiler=self._request.compiler)
+        request = self._request
+        asked = WheelRequest(
+            path,
+            self._wanted,
+            folder,
+            copy=True,
+            python=request.python,
+            removing=request.removing,
+            compiler=request.compiler,
+        )
         return slim_wheel(asked, reporter)
 
     def _page(self, folder: Path, project: str) -> ProjectPage:

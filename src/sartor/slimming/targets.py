@@ -19,6 +19,7 @@ from sartor.errors import (
     NotSlimmableError,
     UsageError,
 )
+from sartor.index.wheels import check_python_version
 from sartor.paths import Places
 from sartor.remote.reference import remote_target
 from sartor.slim.choice import Wanted
@@ -50,10 +51,11 @@ class SlimRequest(msgspec.Struct, frozen=True):
 
     ``output`` is a file or, where there is such a folder, it ends in ``/``, or there are several
     targets, a folder. ``index`` is a folder for package indexes instead. Of a project's wheels
-    those are meant that are for ``python`` (``3.12``) and ``platform`` (``linux/arm64``). An
-    environment is changed ``in_place``: ``keeping`` says whether it can be undone, ``removing``
-    whether files that are of no use there are removed. ``force``: a file is replaced that Sartor
-    did not make.
+    those are meant that are for ``python`` (``3.12``) and ``platform`` (``linux/arm64``).
+    ``removing``: files that are of no use are left out of wheels, with ``python`` those that are of
+    none to that one, and removed from environments. An environment is changed ``in_place``:
+    ``keeping`` says whether it can be undone. ``force``: a file is replaced that Sartor did not
+    make.
     """
 
     targets: list[str]
@@ -77,6 +79,8 @@ def slim(request: SlimRequest, reporter: Reporter) -> Slimming:
     `FolderNotWritableError`, `OthersFileError`, at the first target that cannot be slimmed; for
     one that is not there before any other is.
     """
+    if request.python is not None:
+        check_python_version(request.python)
     _check_targets(request)
     if request.index is not None:
         results = _indexes(request, reporter)
@@ -161,6 +165,7 @@ def _indexes(request: SlimRequest, reporter: Reporter) -> list[SlimmedTarget]:
         request.python,
         request.platform,
         compiler_for(request, reporter),
+        request.removing,
     )
     return make_indexes(asked, reporter)
 
@@ -205,6 +210,11 @@ def _environment(path: Path, request: SlimRequest, reporter: Reporter) -> Slimme
             hint="`--in-place` does that, and `--undo` takes it back; `--dry-run` says what would "
             "become",
         )
+    if request.removing and not request.in_place:
+        raise UsageError(
+            f"`--remove-unused` would change `{path}`, which is an environment",
+            hint="add `--in-place`",
+        )
     asked = InPlaceRequest(
         request.wanted,
         dry_run=request.dry_run,
@@ -223,6 +233,11 @@ def _library(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTar
             f"`{path}` is left as it is: {decision.because}",
             found=[f"source: {decision.source}"],
             hint="keep it as it is",
+        )
+    if request.removing:
+        raise UsageError(
+            f"`{path}` is one file: there is nothing to remove from it",
+            hint="`--remove-unused` is for wheels and environments",
         )
     output = None if request.dry_run else output_for(request, path.name)
     if output is not None and not request.force:
@@ -263,14 +278,15 @@ def _wheel(path: Path, request: SlimRequest, reporter: Reporter) -> SlimmedTarge
     """A wheel goes to this folder where no other is named."""
     from sartor.slim.wheel.reduce import WheelRequest, slim_wheel
 
+    asked = WheelRequest(path, request.wanted, python=request.python, removing=request.removing)
     if request.dry_run:
-        return slim_wheel(WheelRequest(path, request.wanted), reporter)
+        return slim_wheel(asked, reporter)
     output = Path(request.output or ".")
     if request.output is None or is_folder(request.output, request.targets):
-        asked = WheelRequest(path, request.wanted, output, copy=request.output is not None)
+        asked = replace(asked, folder=output, copy=request.output is not None)
     else:
         check_wheel_name(output.name, path.name)
-        asked = WheelRequest(path, request.wanted, output.parent, output.name, copy=True)
+        asked = replace(asked, folder=output.parent, name=output.name, copy=True)
     check = None if request.force else partial(check_free, source=path)
     compiler = compiler_for(request, reporter)
     return slim_wheel(replace(asked, compiler=compiler, check=check), reporter)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
-
-UnusedKind = Literal["other-interpreter", "other-machine", "archives", "tests"]
 
 
 class LeftPackage(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,22 +13,6 @@ class LeftPackage(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     libraries: int
     bytes: int
-
-
-class UnusedFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Files of a package that cannot be used here; ``example`` is the largest.
-
-    ``removable``: they are certain to be of no use, and their package's licence lets them go.
-    """
-
-    project: str
-    kind: UnusedKind
-    why: str
-    files: int
-    bytes: int
-    example: str
-    removable: bool
-    removed: bool = False
 
 
 class InEnvironment(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +26,6 @@ class InEnvironment(msgspec.Struct, frozen=True, kw_only=True):
 
     python: str
     left: list[LeftPackage] = []
-    unused: list[UnusedFiles] = []
     undo: str | None = None
     kept_bytes: int = 0
     shared_bytes: int = 0

@@ -14,6 +14,7 @@ from sartor.slim.wheel.contents import OWN
 from sartor.slim.wheel.texts import Stored
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from concurrent.futures import ThreadPoolExecutor
 
     from sartor.artifact.source import Source
@@ -33,16 +34,22 @@ class _Both(msgspec.Struct, frozen=True):
 
 
 def wheel_fault(
-    contents: Contents, written: Source, changed: dict[str, Stored], pool: ThreadPoolExecutor
+    contents: Contents,
+    written: Source,
+    changed: dict[str, Stored],
+    pool: ThreadPoolExecutor,
+    gone: Collection[str] = (),
 ) -> str | None:
     """What is wrong with the wheel that was ``written``; None where nothing is.
 
-    ``changed`` has what RECORD must say of the members that are new; all others must be there, in
-    their order, with the same compressed bytes. Raises `Invalid` where it cannot be read.
+    ``changed`` has what RECORD must say of the members that are new; those that are ``gone`` must
+    be nowhere, and all others there, in their order, with the same compressed bytes. Raises
+    `Invalid` where it cannot be read.
     """
     members = ZipMembers(written)
     own = {contents.path(name) for name in OWN}
-    old = {e.member.name: e.member for e in contents.entries if e.member.name not in own}
+    left = {*own, *gone}
+    old = {e.member.name: e.member for e in contents.entries if e.member.name not in left}
     new = {member.name: member for member in members.members}
     ends = [contents.path(name) for name in OWN]
     if [*new] != [*old, *ends]:
@@ -61,7 +68,7 @@ def wheel_fault(
     if found is not None:
         return found
     source = members.member_source(new[contents.path("RECORD")])
-    return _record_fault(contents, source.read(0, source.size), changed)
+    return _record_fault(contents, source.read(0, source.size), changed, gone)
 
 
 def _member_fault(
@@ -97,7 +104,9 @@ def _member_fault(
     return None
 
 
-def _record_fault(contents: Contents, data: bytes, changed: dict[str, Stored]) -> str | None:
+def _record_fault(
+    contents: Contents, data: bytes, changed: dict[str, Stored], gone: Collection[str]
+) -> str | None:
     record = read_record(data)
     if record.faults:
         return f"its RECORD: {record.faults[0]}"
@@ -105,8 +114,10 @@ def _record_fault(contents: Contents, data: bytes, changed: dict[str, Stored]) -
     for path, what in changed.items():
         if (now[path].digest, now[path].size) != (what.sha256, what.size):
             return f"its RECORD says something else of `{path}`"
-    gone = {contents.path(name) for name in OWN}
-    kept = [path for path in contents.recorded if path not in gone and path not in changed]
+    if any(path in now for path in gone):
+        return "its RECORD names a file that was left out"
+    others = {*gone, *changed, *(contents.path(name) for name in OWN)}
+    kept = [path for path in contents.recorded if path not in others]
     if any(now.get(path) != contents.recorded[path] for path in kept):
         return "its RECORD says something else of a file that stayed"
     return None

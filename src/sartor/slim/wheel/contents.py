@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from sartor.artifact.inflate import inflate, pieces
 from sartor.artifact.members import path_fault, shown
 from sartor.artifact.metadata import headers
 from sartor.artifact.record import Recorded, read_record
@@ -22,6 +23,8 @@ from sartor.slim.wheel.name import parse_name
 from sartor.slim.wheel.provenance import FILE, SlimmedWheel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sartor.slim.choice import Wanted
 
 VARIANT = "variant.json"
@@ -50,6 +53,11 @@ class Contents(msgspec.Struct, frozen=True):
     def path(self, name: str) -> str:
         """Where a file of the metadata is."""
         return f"{self.info}/{name}"
+
+    def plain(self, member: ZipMember) -> Iterator[bytes]:
+        """A member's bytes in blocks, of one that is stored or deflated; raises `Invalid`."""
+        compressed = pieces(self.source, self.members.data_at(member), member.compressed)
+        return compressed if member.method == STORED else inflate(compressed, member.name)
 
 
 def read_contents(source: Source, name: str) -> Contents:

@@ -13,10 +13,8 @@ import msgspec
 from isal import isal_zlib
 
 from sartor.artifact.fatbin import MAGIC
-from sartor.artifact.inflate import inflate, pieces
 from sartor.artifact.members import ELF, ELF_HEADER, shown
 from sartor.artifact.source import Invalid
-from sartor.artifact.zip import STORED
 from sartor.slim.library.check import fault_of_plan
 from sartor.slim.library.model import SlimmedLibrary
 from sartor.slim.library.pieces import PiecesSource
@@ -28,7 +26,7 @@ from sartor.slim.wheel.contents import unread
 from sartor.slim.wheel.spool import Room, Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterator
     from pathlib import Path
 
     from sartor.artifact.zip import ZipMember
@@ -72,7 +70,10 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class Workshop:
-    """Prepares the members of a wheel, several at a time, in their order."""
+    """Prepares the members of a wheel, several at a time, in their order.
+
+    Of those that are ``gone`` from the new wheel it is only seen that they are whole.
+    """
 
     def __init__(
         self,
@@ -81,12 +82,14 @@ class Workshop:
         folder: Path,
         workers: int,
         compiler: Compiler,
+        gone: Collection[str] = (),
     ) -> None:
         self._contents = contents
         self._wanted = wanted
         self._workers = workers
         self._folder = folder
         self._compiler = compiler
+        self._gone = gone
         self._room = Room()
 
     def prepared(self, pool: ThreadPoolExecutor) -> Generator[Prepared]:
@@ -138,10 +141,11 @@ class Workshop:
         note = unread(member)
         if note is not None:
             return Prepared(entry, note=note)
-        blocks = self._plain(member)
+        blocks = self._contents.plain(member)
         head = next(blocks, b"")
         checks = _Checks(member, *self._expected(member.name))
-        if not head.startswith(ELF) or member.size < ELF_HEADER:
+        is_library = head.startswith(ELF) and member.size >= ELF_HEADER
+        if not is_library or member.name in self._gone:
             for block in chain((head,), blocks):
                 checks.update(block)
             checks.finish()
@@ -172,7 +176,7 @@ class Workshop:
             checks.finish()
             if spool is None and found.any:
                 spool = self._spool(member)
-                for block in self._plain(member):
+                for block in self._contents.plain(member):
                     spool.append(block)
             return Prepared(entry) if spool is None else self._planned(entry, spool)
         except BaseException:
@@ -182,11 +186,6 @@ class Workshop:
 
     def _spool(self, member: ZipMember) -> Spool:
         return Spool(self._folder, member.name, member.size, self._room)
-
-    def _plain(self, member: ZipMember) -> Iterator[bytes]:
-        contents = self._contents
-        compressed = pieces(contents.source, contents.members.data_at(member), member.compressed)
-        return compressed if member.method == STORED else inflate(compressed, member.name)
 
     def _expected(self, name: str) -> tuple[str, bytes | None]:
         """The hash that a file must have: as RECORD says, or is known better."""

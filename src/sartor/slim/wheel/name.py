@@ -19,6 +19,12 @@ FIRST = "1"
 ENDS_IN_A_DIGIT = re.compile(r"\d+")
 
 
+class Removal(msgspec.Struct, frozen=True):
+    """What is of no use is left out; ``python``: what is of none to that Python (``3.12``)."""
+
+    python: str | None = None
+
+
 class WheelName(msgspec.Struct, frozen=True):
     """The parts of a wheel's file name, as they are written; ``build`` is empty without one."""
 
@@ -51,17 +57,21 @@ def gpu_words(wanted: Wanted) -> list[str]:
     return [gpu.replace("_", "") for gpu in wanted.gpus]
 
 
-def tag_words(wanted: Wanted) -> str:
+def tag_words(wanted: Wanted, removal: Removal | None = None) -> str:
     """What the build tag says of what was asked for: ``sm90``, ``sm90.sm120.ptx``, ``sm90.aot``.
 
     ``ptx``: with PTX for later GPUs; ``aot``: with code compiled ahead of time; ``packed``:
-    compressed.
+    compressed; ``lean``: without what is of no use, with ``cp312`` to that Python.
     """
     asked = {"ptx": wanted.keep_ptx, "aot": wanted.retarget, "packed": wanted.compress}
-    return ".".join([*gpu_words(wanted), *(word for word, is_so in asked.items() if is_so)])
+    words = [*gpu_words(wanted), *(word for word, is_so in asked.items() if is_so)]
+    if removal is not None:
+        words.append("lean")
+        words += [f"cp{removal.python.replace('.', '')}"] if removal.python is not None else []
+    return ".".join(words)
 
 
-def build_tag(build: str, wanted: Wanted) -> str:
+def build_tag(build: str, wanted: Wanted, removal: Removal | None = None) -> str:
     """The build tag that goes on from the source's: ``1sm90``, ``2sm90``, ``2cu.sm90``."""
     dot = "" if ENDS_IN_A_DIGIT.fullmatch(build or FIRST) else "."
-    return f"{build or FIRST}{dot}{tag_words(wanted)}"
+    return f"{build or FIRST}{dot}{tag_words(wanted, removal)}"

@@ -41,6 +41,8 @@ class MadeOf(msgspec.Struct, frozen=True, kw_only=True):
     keep_ptx: bool
     retarget: bool = False
     compress: bool = False
+    remove_unused: bool = False
+    python: str | None = None
     sartor: str
 
 

@@ -12,12 +12,14 @@ from sartor.artifact.model import ImageKind
 from sartor.artifact.slimmed import WHEEL_RECORD, ReducedUnits, joined
 from sartor.slim.library.counts import reduced_units
 from sartor.slim.library.model import Retargeted
+from sartor.slim.model import UnusedKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sartor.slim.choice import Wanted
     from sartor.slim.library.model import SlimmedLibrary
+    from sartor.slim.wheel.name import Removal
 
 FILE = WHEEL_RECORD
 
@@ -53,10 +55,22 @@ class ReducedLibrary(msgspec.Struct, frozen=True, kw_only=True):
     units: list[ReducedUnits] = []
 
 
+class RemovedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of the source that is left out because nobody can use it; ``size`` in bytes."""
+
+    path: str
+    kind: UnusedKind
+    size: int
+
+
 class SlimmedWheel(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="sartor.slimmed/1"
 ):
-    """What is in ``sartor.json`` of a slimmed wheel: of what it was made, for which GPUs."""
+    """What is in ``sartor.json`` of a slimmed wheel: of what it was made, for which GPUs.
+
+    ``remove_unused``: without what is of no use; ``python``: nor what is of none to that one alone
+    (``3.12``). ``removed`` are the files that are left out, by their paths.
+    """
 
     sartor: str
     source: SourceWheel
@@ -64,7 +78,10 @@ class SlimmedWheel(
     keep_ptx: bool
     retarget: bool = False
     compress: bool = False
+    remove_unused: bool = False
+    python: str | None = None
     libraries: list[ReducedLibrary]
+    removed: list[RemovedFile] = []
 
 
 def provenance(
@@ -72,14 +89,19 @@ def provenance(
     wanted: Wanted,
     libraries: Iterable[SlimmedLibrary],
     before: SlimmedWheel | None = None,
+    removal: Removal | None = None,
+    gone: Iterable[RemovedFile] = (),
 ) -> SlimmedWheel:
     """What is said of a wheel; ``before`` is what its source said, where that was slimmed too.
 
-    Then all is said of the first source, as if it had been slimmed at once.
+    Then all is said of the first source, as if it had been slimmed at once. ``gone`` are the files
+    that are left out now.
     """
+    removed = {one.path: one for one in [*(before.removed if before else ()), *gone]}
     reduced = {one.path: _reduced(one) for one in libraries if one.changed}
     former = {one.path: one for one in before.libraries} if before else {}
-    merged = [_both(former.get(path), reduced.get(path)) for path in sorted({*former, *reduced})]
+    paths = sorted({*former, *reduced} - {*removed})
+    merged = [_both(former.get(path), reduced.get(path)) for path in paths]
     return SlimmedWheel(
         sartor=__version__,
         source=before.source if before else source,
@@ -87,7 +109,10 @@ def provenance(
         keep_ptx=wanted.keep_ptx,
         retarget=wanted.retarget,
         compress=wanted.compress,
+        remove_unused=removal is not None,
+        python=None if removal is None else removal.python,
         libraries=merged,
+        removed=[removed[path] for path in sorted(removed)],
     )
 
 

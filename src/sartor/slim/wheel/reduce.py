@@ -32,8 +32,9 @@ from sartor.slim.wheel.archive import Entry, Writer, new_entry
 from sartor.slim.wheel.check import wheel_fault
 from sartor.slim.wheel.contents import OWN, check_allowed, read_contents
 from sartor.slim.wheel.deflate import Sums, deflated
+from sartor.slim.wheel.leaving import check_python, leaving, removal_of
 from sartor.slim.wheel.members import Workshop
-from sartor.slim.wheel.name import WheelName, build_tag, parse_name
+from sartor.slim.wheel.name import Removal, WheelName, build_tag, parse_name
 from sartor.slim.wheel.provenance import SourceWheel, provenance
 from sartor.slim.wheel.spool import GATHERED
 from sartor.slim.wheel.texts import Stored, new_record, new_wheel, variant_json
@@ -57,8 +58,9 @@ class WheelRequest(msgspec.Struct, frozen=True):
 
     ``name`` is what the output is called; None: as the source, with a build tag. ``copy``: a wheel
     of which nothing can be left out is put into the folder as it is, under its own name.
-    ``compiler`` compiles PTX where ``wanted`` asks for it. ``check`` is asked of the output's place
-    first, and what it raises is raised.
+    ``removing``: what nobody can use is left out; ``python`` (``3.12``) is the only one that it is
+    then for. ``compiler`` compiles PTX where ``wanted`` asks for it. ``check`` is asked of the
+    output's place first, and what it raises is raised.
     """
 
     path: Path
@@ -66,6 +68,8 @@ class WheelRequest(msgspec.Struct, frozen=True):
     folder: Path | None = None
     name: str | None = None
     copy: bool = False
+    python: str | None = None
+    removing: bool = False
     compiler: Compiler = NO_COMPILER
     check: Callable[[Path], None] | None = None
 
@@ -82,6 +86,7 @@ def slim_wheel(request: WheelRequest, reporter: Reporter | None = None) -> Slimm
             name = _parsed(path.name)
             contents = read_contents(source, path.name)
             check_allowed(contents, path.name, request.wanted)
+            check_python(contents, path.name, request.python)
             return _Slimming(request, contents, name, reporter or Reporter()).run()
     except FileNotFoundError as error:
         raise NoSuchTargetError(f"there is no file `{error.filename}`") from error
@@ -109,7 +114,9 @@ class _Slimming:
         self._request = request
         self._contents = contents
         self._asked = _asked(contents, request.wanted)
-        self._build = build_tag(_first_build(contents, name), self._asked)
+        self._removal = removal_of(contents, request.python, removing=request.removing)
+        self._leaving = leaving(contents, request.path.name, request.python, self._removal)
+        self._build = build_tag(_first_build(contents, name), self._asked, self._removal)
         self._name = msgspec.structs.replace(name, build=self._build).text
         self._reporter = reporter
         self._workers = len(os.sched_getaffinity(0))
@@ -159,20 +166,22 @@ class _Slimming:
     def _is_new(self) -> bool:
         """Whether it becomes another wheel: other bytes, or slimmed before to more GPUs."""
         before, asked = self._contents.before, self._asked
-        now = asked.gpus, asked.keep_ptx, asked.retarget, asked.compress
+        now = asked.gpus, asked.keep_ptx, asked.retarget, asked.compress, self._removal
         if before is not None:
-            was = before.gpus, before.keep_ptx, before.retarget, before.compress
+            left_out = Removal(before.python) if before.remove_unused else None
+            was = before.gpus, before.keep_ptx, before.retarget, before.compress, left_out
             if was != now:
                 return True
-        return any(library.changed for library in self._libraries)
+        return bool(self._leaving.gone) or any(one.changed for one in self._libraries)
 
     def _write(self, sink: Sink, scratch: Path) -> None:
         """All of it, in one pass over the source; raises `_NothingToDo`, and `Invalid`."""
         contents, writer = self._contents, Writer(sink)
         digest = self._deflating.submit(file_sha256, self._request.path)
-        own = {contents.path(name) for name in OWN}
-        request = self._request
-        workshop = Workshop(contents, request.wanted, scratch, self._workers, request.compiler)
+        request, gone = self._request, self._leaving.gone
+        left_out = {*gone, *(contents.path(name) for name in OWN)}
+        workers, compiler = self._workers, request.compiler
+        workshop = Workshop(contents, request.wanted, scratch, workers, compiler, gone)
         last: Entry | None = None
         with closing(workshop.prepared(self._preparing)) as members:
             for one in members:
@@ -180,7 +189,7 @@ class _Slimming:
                     self._report(one)
                     if one.entry.member.name == contents.path("RECORD"):
                         last = one.entry
-                    elif one.entry.member.name not in own:
+                    elif one.entry.member.name not in left_out:
                         self._member(writer, one)
         check_served(self._request.path.name, self._libraries)
         if last is None or not self._is_new():
@@ -219,19 +228,21 @@ class _Slimming:
         """What stands at the end: where it comes from, for which GPUs, and RECORD."""
         contents, wanted = self._contents, self._asked
         source = SourceWheel(name=self._request.path.name, sha256=sha256, size=contents.source.size)
-        said = provenance(source, wanted, self._libraries, contents.before)
+        gone, before = self._leaving.gone, contents.before
+        said = provenance(source, wanted, self._libraries, before, self._removal, gone.values())
         told = msgspec.json.format(msgspec.json.encode(said), indent=1) + b"\n"
         for name, data in zip(OWN, (told, variant_json(wanted)), strict=False):
             self._add_text(writer, new_entry(contents.path(name), record), data)
         own = contents.path("RECORD")
         rows = {path: what for path, what in self._changed.items() if path != own}
-        new = new_record(contents.texts["RECORD"], own, rows)
+        new = new_record(contents.texts["RECORD"], own, rows, gone)
         self._add_text(writer, record, new)
         del self._changed[own]
 
     def _check(self, path: Path) -> None:
         with FileSource(path) as written:
-            fault = wheel_fault(self._contents, written, self._changed, self._preparing)
+            gone = self._leaving.gone
+            fault = wheel_fault(self._contents, written, self._changed, self._preparing, gone)
         if fault is not None:
             raise Invalid(path.name, 0, f"what was written of it is not what was planned: {fault}")
 
@@ -249,6 +260,7 @@ class _Slimming:
             device_bytes_after=sum(library.device_bytes_after for library in libraries),
             device_bytes_least=sum(library.device_bytes_least for library in libraries),
             libraries=libraries,
+            unused=self._leaving.rows,
             why=None if is_new else why_as_it_was(libraries),
             gpus=self._request.wanted.gpus,
             notes=[*self._notes, *served_notes(libraries)],

@@ -17,7 +17,7 @@ from sartor.facts.variants import variant_format
 from sartor.slim.wheel.name import gpu_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sartor.slim.choice import Wanted
 
@@ -44,8 +44,13 @@ def stored(data: bytes) -> Stored:
     return Stored(hashlib.sha256(data).digest(), len(data))
 
 
-def new_record(record: bytes, own: str, files: Mapping[str, Stored]) -> bytes:
-    """The RECORD with other rows for ``files``; those that it lacks stand before its ``own``."""
+def new_record(
+    record: bytes, own: str, files: Mapping[str, Stored], gone: Collection[str] = ()
+) -> bytes:
+    """The RECORD with other rows for ``files``; those that it lacks stand before its ``own``.
+
+    Those that are ``gone`` have none.
+    """
     lines = record.decode().splitlines(keepends=True)
     ending = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
     if lines and not lines[-1].endswith("\n"):
@@ -54,6 +59,8 @@ def new_record(record: bytes, own: str, files: Mapping[str, Stored]) -> bytes:
     found: list[str] = []
     for line in lines:
         path = recorded_path(line)
+        if path in gone:
+            continue
         if path == own:
             lacking = {name: what for name, what in left.items() if name not in listed}
             found += [_row(name, what, ending) for name, what in lacking.items()]

@@ -34,7 +34,9 @@ def _told(path: Path) -> SlimmedWheel | None:
 
 def words_of(wheel: SlimmedWheel) -> str:
     """``slimmed to sm_90 from torch-2.11.0-….whl``."""
-    return f"slimmed to {', '.join(wheel.gpus)} from {wheel.source.name}, by Sartor {wheel.sartor}"
+    gone = f", {count_of_files(len(wheel.removed))} of no use left out" if wheel.removed else ""
+    gpus = ", ".join(wheel.gpus)
+    return f"slimmed to {gpus} from {wheel.source.name}{gone}, by Sartor {wheel.sartor}"
 
 
 def slimming_of(subject: Subject, dist: Distribution) -> str | None:
