@@ -28,6 +28,7 @@ from timing import ROOT, interleaved, write_result
 from sartor.artifact.inflate import inflate, pieces
 from sartor.artifact.source import FileSource
 from sartor.artifact.zip import STORED, ZipMembers
+from sartor.errors import NotSlimmableError
 from sartor.slim.wheel.deflate import BLOCK, deflated_bytes
 from sartor.slim.wheel.reduce import WheelRequest, slim_wheel
 
@@ -100,7 +101,10 @@ def timed(wheel: Path, rounds: int, folder: Path) -> dict[str, object]:
 
 
 def bytes_for(wheel: Path, capability: str, folder: Path) -> dict[str, object]:
-    result = slim_wheel(WheelRequest(wheel, wanted(capability), folder, copy=True))
+    try:
+        result = slim_wheel(WheelRequest(wheel, wanted(capability), folder, copy=True))
+    except NotSlimmableError as error:  # it has nothing for the GPU
+        return {"refused": str(error)}
     output = Path(result.output or "")
     least = kept = 0
     scratch = folder / "after"
