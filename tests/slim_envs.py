@@ -6,7 +6,7 @@ import hashlib
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from venvs import run_uv, site
+from venvs import make, run_uv, site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,14 @@ class Made(NamedTuple):
 def install(env: Made, *what: str) -> None:
     options = ["--cache-dir", str(env.cache), "--link-mode", "hardlink", "--no-deps"]
     run_uv("pip", "install", *options, "--python", env.python, *what)
+
+
+def made_with(folder: Path, wheel: Path) -> Made:
+    """A new environment below the folder, with the wheel."""
+    found = Made(folder / "env", folder / "cache")
+    make(found.path)
+    install(found, str(wheel))
+    return found
 
 
 def contents(folder: Path) -> dict[str, tuple[str, int, int]]:

@@ -95,6 +95,14 @@ def pip() -> list[str]:
     return [str(Path(sys.executable).with_name("uv")), "tool", "run", "--quiet", "pip"]
 
 
+def run_unconfigured(command: list[str]) -> None:
+    """Run pip, or uv, with none of pip's configuration: all that it may use is named."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    environment = {**kept, "NO_PROXY": "127.0.0.1", "PIP_CONFIG_FILE": os.devnull}
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def members(file: Path, suffix: str, folder: Path) -> Iterator[Path]:
     """Extract, one at a time, the members that end in ``suffix`` (``.so``, ``.abi3.so``)."""
     with zipfile.ZipFile(file) as archive:

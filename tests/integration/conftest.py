@@ -8,9 +8,9 @@ import pytest
 
 from indexserver import Index, serving, wheel_of
 from sartor_cli import Sartor, checked_home, isolated_variables, user_variables
-from slim_envs import LIBRARIES, OTHERS, Made, install
+from slim_envs import LIBRARIES, OTHERS, Made, made_with
 from slim_maker import DATA
-from venvs import make, small_one
+from venvs import small_one
 from wheelserver import make_wheel
 
 if TYPE_CHECKING:
@@ -77,10 +77,7 @@ def made_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def env(tmp_path: Path, made_wheel: Path) -> Made:
-    found = Made(tmp_path / "env", tmp_path / "cache")
-    make(found.path)
-    install(found, str(made_wheel))
-    return found
+    return made_with(tmp_path, made_wheel)
 
 
 @pytest.fixture(scope="session")

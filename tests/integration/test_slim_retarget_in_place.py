@@ -13,8 +13,8 @@ import pytest
 
 from cuda_judges import kernels, listed
 from nvcc import program, told
-from slim_envs import HOPPER, Made, contents, install, slimmed, undone
-from venvs import make, site, verified, wrong_by_hand
+from slim_envs import HOPPER, Made, contents, made_with, slimmed, undone
+from venvs import site, verified, wrong_by_hand
 from wheelserver import make_wheel
 
 if TYPE_CHECKING:
@@ -66,10 +66,7 @@ def ahead_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ahead(tmp_path: Path, ahead_wheel: Path) -> Made:
-    found = Made(tmp_path / "env", tmp_path / "cache")
-    make(found.path)
-    install(found, str(ahead_wheel))
-    return found
+    return made_with(tmp_path, ahead_wheel)
 
 
 def verdict(sartor: Sartor, env: Made, gpu: str) -> Document:

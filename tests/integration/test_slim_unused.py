@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from record_judge import record_faults
 from serving import in_thread
 from slim_wheels import contents, read_wheel, write_wheel
 from venvs import make, run_uv, site, verified, wrong_by_hand
-from wheels import pip
+from wheels import pip, run_unconfigured
 
 if TYPE_CHECKING:
     from sartor_cli import Document, Sartor
@@ -127,10 +126,7 @@ def installed(program: str, target: Path, *words: str) -> Path:
         run_uv("pip", "install", "--no-cache", "--python", python, "--no-deps", *words)
         return target
     command = [*pip(), "--python", python, "install", "--no-cache-dir", "--no-deps", *words]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    environment = {**kept, "NO_PROXY": "127.0.0.1", "PIP_CONFIG_FILE": os.devnull}
-    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_unconfigured(command)
     return target
 
 

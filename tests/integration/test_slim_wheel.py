@@ -21,7 +21,7 @@ from indexserver import serving
 from sartor.artifact.record import read_record
 from serving import in_thread
 from slim_wheels import NAME, read_wheel, write_wheel
-from wheels import pip, wheel
+from wheels import pip, run_unconfigured, wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,10 +63,7 @@ def install(program: str, target: Path, *words: str) -> Path:
     uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--python", sys.executable]
     start = [*pip(), "install", "--no-cache-dir"] if program == "pip" else [*uv, "--no-cache"]
     command = [*start, "--target", str(target), *words]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    environment = {**kept, "NO_PROXY": "127.0.0.1", "PIP_CONFIG_FILE": os.devnull}
-    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_unconfigured(command)
     return target
 
 

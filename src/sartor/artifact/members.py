@@ -23,12 +23,12 @@ FileKind = Literal["elf", "cubin", "fatbin", "ptx"]
 
 LIBRARY = re.compile(r"[^/]\.so(\.[0-9][\w.]*)?$|[^/]\.(cubin|fatbin|ptx)$")
 LIBRARY_WORDS = (".so", ".cubin", ".fatbin", ".ptx")
-METADATA = re.compile(
-    r"[^/]\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|sartor\.json)$"
-    r"|(^|/)sartor-slim/slimmed\.json$"
-)
 SLIMMED = "sartor-slim/slimmed.json"
 """What was slimmed in an environment, in its folder; see `sartor.artifact.slimmed`."""
+METADATA = re.compile(
+    r"[^/]\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|sartor\.json)$"
+    rf"|(^|/){re.escape(SLIMMED)}$"
+)
 PROGRAM = re.compile(r"(^|/)s?bin/[^/.]+$")
 
 MOST_TEXT = 64 << 20

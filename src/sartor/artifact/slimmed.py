@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from sartor.artifact.members import SLIMMED
 from sartor.artifact.model import Library, NotRead, SlimmedFrom, Unit
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sartor.artifact.environment import RecordAround
 
 WHEEL_RECORD = "sartor.json"
-IN_PLACE_FOLDER, IN_PLACE_RECORD = "sartor-slim", "slimmed.json"
+IN_PLACE_FOLDER, IN_PLACE_RECORD = posixpath.split(SLIMMED)
 DATA = re.compile(r"[^/]+\.data/(?:platlib|purelib)/")
 UNDO = "`sartor slim --undo`"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
